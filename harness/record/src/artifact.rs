@@ -1,0 +1,191 @@
+//! What was built: artifacts, the runtimes that load them, and the toolchain behind both.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::vocabulary::{UnknownName, names};
+
+/// One built form of a function, or the program that serves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArtifactKind {
+    /// A static executable: the worker of the native runtime.
+    NativeExe,
+    /// A shared library with the exports of the Wasm module.
+    NativeLib,
+    /// A WASI reactor.
+    Wasm,
+    /// A WASI command, from standard input to standard output.
+    WasmCommand,
+    /// Machine code or bytecode compiled ahead of time by one engine.
+    Precompiled,
+    /// A container image.
+    Image,
+    /// A program that hosts an engine and serves any function.
+    Worker,
+}
+
+names!(ArtifactKind, "artifact kind", {
+    NativeExe => "native-exe",
+    NativeLib => "native-lib",
+    Wasm => "wasm",
+    WasmCommand => "wasm-command",
+    Precompiled => "precompiled",
+    Image => "image",
+    Worker => "worker",
+});
+
+/// How an engine comes from its artifact to running code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Machine code from the function's source, no Wasm.
+    Native,
+    /// Wasm compiled to machine code before it is deployed.
+    Aot,
+    /// Wasm compiled to machine code by an optimising compiler when it is loaded.
+    Jit,
+    /// Wasm compiled to machine code in one pass when it is loaded.
+    Baseline,
+    /// Wasm interpreted.
+    Interpreted,
+}
+
+names!(Mode, "mode", {
+    Native => "native",
+    Aot => "aot",
+    Jit => "jit",
+    Baseline => "baseline",
+    Interpreted => "interpreted",
+});
+
+/// A file that `cargo xtask build` made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// The function that it holds; none for a worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// The engine that made it (precompiled), or the worker's name; none otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// The version of that engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_version: Option<String>,
+    /// Where it is, relative to the folder of the artifact manifest.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// SHA-256 over the sources that it was built from, in hexadecimal.
+    pub source_hash: String,
+    /// The target triple.
+    pub target: String,
+    /// The compiler that built it: the first line of `rustc -vV` or the engine and its version.
+    pub toolchain: String,
+    /// The flags that it was built with.
+    pub flags: Vec<String>,
+    /// How long its build took, on the wall clock.
+    pub build_time_ns: u64,
+}
+
+/// A runtime as its crate declares it in `[package.metadata.lumos]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runtime {
+    /// The engine's name, such as `wasmi-lazy`: the runtime's name in the in-process lane.
+    pub name: String,
+    /// The crate that implements it.
+    pub package: String,
+    /// How it runs code.
+    pub mode: Mode,
+    /// The version of the engine library, or of the compiler for native code.
+    pub engine_version: String,
+    /// What it loads in the in-process lane.
+    pub loads: ArtifactKind,
+    /// What its worker is given in the served lane: for `native-exe`, the artifact is the worker.
+    pub serves: ArtifactKind,
+    /// The worker program that hosts it; none where the artifact is the worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+}
+
+/// The compilers that built the guests.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Toolchain {
+    /// Who provides it: `rustup` or `debian`.
+    pub provider: String,
+    /// The first line of `rustc --version`.
+    pub rustc: String,
+    /// The version of LLVM behind it.
+    pub llvm: String,
+}
+
+/// Everything that `cargo xtask build` left in the artifacts folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactManifest {
+    /// [`crate::SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// The guests' toolchain.
+    pub toolchain: Toolchain,
+    /// Every runtime crate's runtimes.
+    pub runtimes: Vec<Runtime>,
+    /// Every artifact.
+    pub artifacts: Vec<Artifact>,
+    /// Artifacts that could not be built, as `<kind> <function or engine>` and the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing: BTreeMap<String, String>,
+}
+
+impl ArtifactManifest {
+    /// The manifest's name in the artifacts folder.
+    pub const FILE: &str = "manifest.json";
+
+    /// Reads the manifest of an artifacts folder.
+    ///
+    /// # Errors
+    /// When the file is absent, or is not a manifest; the message names the file.
+    pub fn read(artifacts: &Path) -> io::Result<Self> {
+        let path = artifacts.join(Self::FILE);
+        let named = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
+        let text = std::fs::read(&path).map_err(|e| io::Error::new(e.kind(), named(&e)))?;
+        serde_json::from_slice(&text)
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, named(&e)))
+    }
+
+    /// Finds the artifact of a kind, for a function and an engine.
+    pub fn find(
+        &self,
+        kind: ArtifactKind,
+        function: Option<&str>,
+        engine: Option<&str>,
+    ) -> Option<&Artifact> {
+        self.artifacts.iter().find(|artifact| {
+            artifact.kind == kind
+                && artifact.function.as_deref() == function
+                && artifact.engine.as_deref() == engine
+        })
+    }
+
+    /// The artifact of `function` that `runtime` loads as a `kind`: precompiled ones are its own.
+    pub fn for_runtime(
+        &self,
+        runtime: &Runtime,
+        kind: ArtifactKind,
+        function: &str,
+    ) -> Option<&Artifact> {
+        let engine = (kind == ArtifactKind::Precompiled).then_some(runtime.name.as_str());
+        self.find(kind, Some(function), engine)
+    }
+
+    /// The runtime of that name.
+    pub fn runtime(&self, name: &str) -> Option<&Runtime> {
+        self.runtimes.iter().find(|runtime| runtime.name == name)
+    }
+}

@@ -1,0 +1,21 @@
+//! The vocabulary of Lumos and the schema of everything that it writes.
+//!
+//! Types here are plain data. Times are integers in nanoseconds, sizes are
+//! integers in bytes, and the unit is the last word of a field's name.
+
+mod artifact;
+mod layout;
+mod node;
+mod record;
+mod run;
+mod vocabulary;
+
+pub use artifact::{Artifact, ArtifactKind, ArtifactManifest, Mode, Runtime, Toolchain};
+pub use layout::{Layout, NotAWorkspace};
+pub use node::Node;
+pub use record::{CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record, Skip, WorkerUse};
+pub use run::{ReadRunError, Revision, Run, RunManifest, RunWriter};
+pub use vocabulary::{Case, Lane, Phase, Profile, Suite, UnknownName};
+
+/// The version of the schema in this crate: raised when a reader of older files would go wrong.
+pub const SCHEMA_VERSION: u32 = 1;

@@ -1,0 +1,183 @@
+//! What a run writes as it happens: one record a line.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Case, Phase, RunManifest};
+
+/// A line of a run's records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Record {
+    /// The first line: what the run is.
+    Run(RunManifest),
+    /// A measuring process joined the run.
+    Process(Process),
+    /// A case began; without a later outcome it was interrupted.
+    Started {
+        /// The case.
+        case: Case,
+    },
+    /// A case ended in samples.
+    Finished(Finished),
+    /// The phases of one cold start.
+    Phases(Ledger),
+    /// What one worker used in its whole life.
+    Worker(WorkerUse),
+    /// A case was not run.
+    Skip(Skip),
+    /// A case was run and went wrong.
+    Failure(Failure),
+}
+
+/// A measuring process: one per runtime crate, more when one had to be ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// The crate, such as `lumos-wasmi`.
+    pub package: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Its command line.
+    pub command_line: Vec<String>,
+}
+
+/// A case that ended in samples, which Criterion keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// The case.
+    pub case: Case,
+    /// The folder of the run that holds a copy of Criterion's `benchmark.json`, `sample.json`
+    /// and `estimates.json`, relative to the run's folder. A later run overwrites Criterion's
+    /// own files; this copy stays.
+    pub criterion: PathBuf,
+    /// Responses that were checked against the expected digest; none was wrong.
+    pub verified: u64,
+}
+
+/// One phase's share of a cold start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseSpan {
+    /// The phase.
+    pub phase: Phase,
+    /// How long it took.
+    pub wall_ns: u64,
+}
+
+/// The phases of one cold start, beside the time measured around all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The case.
+    pub case: Case,
+    /// Which cold start of the case, from 0.
+    pub sample: u32,
+    /// The time measured around the whole, from another pair of clock readings.
+    pub outer_ns: u64,
+    /// The phases inside that time, in order.
+    pub phases: Vec<PhaseSpan>,
+    /// The teardown, which comes after that time.
+    pub teardown_ns: u64,
+}
+
+impl Ledger {
+    /// The most that the phases may differ from the outer time: 20 us, or 1 % if that is more.
+    ///
+    /// The two are taken by separate readings of the clock, between which the scheduler may act.
+    pub fn tolerance_ns(&self) -> u64 {
+        (self.outer_ns / 100).max(20_000)
+    }
+
+    /// Checks that the phases add up to the outer time.
+    ///
+    /// # Errors
+    /// A sentence with both figures, when they don't.
+    pub fn reconcile(&self) -> Result<(), String> {
+        let sum: u64 = self.phases.iter().map(|span| span.wall_ns).sum();
+        if sum.abs_diff(self.outer_ns) > self.tolerance_ns() {
+            return Err(format!(
+                "the phases add up to {sum} ns, but {} ns were measured around them",
+                self.outer_ns
+            ));
+        }
+        if !self.phases.is_sorted_by(|a, b| a.phase < b.phase) {
+            return Err(format!("the phases are out of order: {:?}", self.phases));
+        }
+        Ok(())
+    }
+}
+
+/// User and system time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuTime {
+    /// In user mode.
+    pub user_ns: u64,
+    /// In the kernel.
+    pub system_ns: u64,
+}
+
+/// What one worker used, from its creation to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerUse {
+    /// The case.
+    pub case: Case,
+    /// The most memory that was resident, of the worker alone; none if it could not be read.
+    pub peak_rss_bytes: Option<u64>,
+    /// The processor time.
+    pub cpu: CpuTime,
+    /// How many requests it answered.
+    pub invocations: u64,
+}
+
+/// A case that was not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skip {
+    /// The case.
+    pub case: Case,
+    /// Why, and what would make it run.
+    pub reason: String,
+}
+
+/// A case that was run and went wrong: it has no samples.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The case.
+    pub case: Case,
+    /// What happened.
+    pub cause: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Suite;
+
+    fn ledger(outer_ns: u64, phases: &[(Phase, u64)]) -> Ledger {
+        Ledger {
+            case: Case {
+                suite: Suite::ColdStart,
+                function: "noop".into(),
+                runtime: "fake-process".into(),
+                payload: "empty".into(),
+            },
+            sample: 0,
+            outer_ns,
+            phases: phases.iter().map(|&(phase, wall_ns)| PhaseSpan { phase, wall_ns }).collect(),
+            teardown_ns: 0,
+        }
+    }
+
+    #[test]
+    fn a_ledger_reconciles_within_its_tolerance_only() {
+        let phases = [(Phase::Create, 400_000), (Phase::FirstCall, 600_000)];
+        assert!(ledger(1_000_000, &phases).reconcile().is_ok());
+        assert!(ledger(1_019_000, &phases).reconcile().is_ok());
+        let message = ledger(1_100_000, &phases).reconcile().unwrap_err();
+        assert!(message.contains("1000000") && message.contains("1100000"), "{message}");
+    }
+
+    #[test]
+    fn phases_out_of_order_are_refused() {
+        let phases = [(Phase::FirstCall, 500_000), (Phase::Create, 500_000)];
+        assert!(ledger(1_000_000, &phases).reconcile().unwrap_err().contains("out of order"));
+    }
+}

@@ -1,0 +1,244 @@
+//! Names that every other crate uses: suites, lanes, phases, profiles, cases.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A name that is not part of the vocabulary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownName {
+    /// What was named, such as "suite".
+    pub what: &'static str,
+    /// The name as it was given.
+    pub name: String,
+    /// Every name that would have been right.
+    pub known: Vec<&'static str>,
+}
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, name, known } = self;
+        write!(f, "unknown {what} `{name}`: known are {}", known.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownName {}
+
+/// Implements what the enums of the vocabulary share: `ALL`, `name`, `Display` and `FromStr`.
+macro_rules! names {
+    ($type:ident, $what:literal, { $($variant:ident => $name:literal),+ $(,)? }) => {
+        impl $type {
+            /// Every value, in the order of the vocabulary.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name as it stands in ids and files.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = UnknownName;
+
+            fn from_str(name: &str) -> Result<Self, UnknownName> {
+                Self::ALL.iter().copied().find(|value| value.name() == name).ok_or_else(|| {
+                    UnknownName {
+                        what: $what,
+                        name: name.to_owned(),
+                        known: Self::ALL.iter().map(|value| value.name()).collect(),
+                    }
+                })
+            }
+        }
+    };
+}
+pub(crate) use names;
+
+/// Where a result was measured. Results of different lanes never share a ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lane {
+    /// The engine's cost alone, inside the measuring process.
+    InProcess,
+    /// What a platform sees: a socket and a process or container boundary.
+    Served,
+}
+
+names!(Lane, "lane", { InProcess => "in-process", Served => "served" });
+
+/// What is timed: a Criterion group per function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suite {
+    /// A fresh worker, from its creation to its first response.
+    ColdStart,
+    /// One invocation of a worker that has answered before.
+    Warm,
+    /// Reading an artifact into an engine: parse, compile or map.
+    Load,
+    /// A new instance of a loaded and linked module.
+    Instantiate,
+    /// A new instance and one call, as platforms with an instance per request serve.
+    Fresh,
+    /// One call of an instance that has answered before.
+    Call,
+}
+
+names!(Suite, "suite", {
+    ColdStart => "cold_start",
+    Warm => "warm",
+    Load => "load",
+    Instantiate => "instantiate",
+    Fresh => "fresh",
+    Call => "call",
+});
+
+impl Suite {
+    /// The lane that the suite is measured in.
+    pub const fn lane(self) -> Lane {
+        match self {
+            Self::ColdStart | Self::Warm => Lane::Served,
+            Self::Load | Self::Instantiate | Self::Fresh | Self::Call => Lane::InProcess,
+        }
+    }
+
+    /// Whether the suite's cost depends on the payload: `load` and `instantiate` see none.
+    pub const fn takes_payload(self) -> bool {
+        !matches!(self, Self::Load | Self::Instantiate)
+    }
+}
+
+/// An interval of an invocation's life; the variants are in the order in which they happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The sandbox is made, until the kernel runs the worker's program.
+    Create,
+    /// The program's own start, until the worker's first statement.
+    Start,
+    /// The engine is set up.
+    Engine,
+    /// The artifact is parsed, compiled or mapped.
+    Load,
+    /// Imports are resolved.
+    Link,
+    /// The instance is made and its initialiser runs.
+    Instantiate,
+    /// The worker announces itself and answers its first request.
+    FirstCall,
+    /// A later invocation.
+    Call,
+    /// The worker is ended and what it held is released.
+    Teardown,
+}
+
+names!(Phase, "phase", {
+    Create => "create",
+    Start => "start",
+    Engine => "engine",
+    Load => "load",
+    Link => "link",
+    Instantiate => "instantiate",
+    FirstCall => "first-call",
+    Call => "call",
+    Teardown => "teardown",
+});
+
+/// How much a run measures.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// One payload per function and few samples: minutes.
+    Quick,
+    /// A representative choice within a fixed time.
+    #[default]
+    Standard,
+    /// Every payload of every function.
+    Full,
+}
+
+names!(Profile, "profile", { Quick => "quick", Standard => "standard", Full => "full" });
+
+/// What one estimate is of: a suite, a function, a runtime and a payload.
+///
+/// The payload of suites that take none is `-`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Case {
+    /// The suite.
+    pub suite: Suite,
+    /// The function's name.
+    pub function: String,
+    /// The runtime: an engine (in-process lane), or an engine in a sandbox (served lane).
+    pub runtime: String,
+    /// The payload's id, such as `64KiB`, or `-`.
+    pub payload: String,
+}
+
+impl Case {
+    /// The payload's id in suites that take no payload.
+    pub const NO_PAYLOAD: &str = "-";
+
+    /// The Criterion group: `<suite>/<function>`.
+    pub fn group(&self) -> String {
+        format!("{}/{}", self.suite, self.function)
+    }
+}
+
+/// The full id: `<suite>/<function>/<runtime>/<payload>`, as Criterion prints it.
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { suite, function, runtime, payload } = self;
+        write!(f, "{suite}/{function}/{runtime}/{payload}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_serde_writes() {
+        fn check<T>(all: &[T])
+        where
+            T: Serialize
+                + FromStr<Err = UnknownName>
+                + Copy
+                + PartialEq
+                + fmt::Debug
+                + fmt::Display,
+        {
+            for value in all {
+                let json = serde_json::to_string(value).unwrap();
+                assert_eq!(json, format!("\"{value}\""));
+                assert_eq!(value.to_string().parse::<T>().unwrap(), *value);
+            }
+        }
+        check(Suite::ALL);
+        check(Lane::ALL);
+        check(Phase::ALL);
+        check(Profile::ALL);
+        check(crate::ArtifactKind::ALL);
+        check(crate::Mode::ALL);
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let message = "warmth".parse::<Suite>().unwrap_err().to_string();
+        assert!(message.contains("unknown suite `warmth`"), "{message}");
+        assert!(message.contains("cold_start, warm, load"), "{message}");
+    }
+
+    #[test]
+    fn phases_are_ordered_as_they_happen() {
+        assert!(Phase::ALL.is_sorted());
+    }
+}
