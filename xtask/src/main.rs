@@ -6,7 +6,14 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use lumos_record::Layout;
 
+mod build;
+mod process;
+mod progress;
 mod report;
+mod runtimes;
+mod setup;
+mod source;
+mod toolchain;
 
 /// Measures how serverless functions really run.
 #[derive(Debug, Parser)]
@@ -18,6 +25,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Setup(setup::Arguments),
+    Build(build::Arguments),
     Report(report::Arguments),
 }
 
@@ -25,6 +34,8 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
     match arguments.command {
+        Command::Setup(_) => setup::run(),
+        Command::Build(arguments) => build::run(&layout, &arguments),
         Command::Report(arguments) => report::run(&layout, &arguments),
     }
 }

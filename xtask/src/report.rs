@@ -1,13 +1,152 @@
-//! `cargo xtask report`: from a run's records to tables.
+//! `cargo xtask report`: from a run's records and samples to figures, tables and charts.
+//!
+//! The steps, a module each: [`load`] reads what the run left, [`analysis`] turns it into the
+//! typed figures of [`schema`], [`grid`] lays those out without holes, and [`page`], [`csv`],
+//! [`summary`] and [`splice`] format them. No runtime is named in code: which one is native, and
+//! which are compared with it, comes from the artifact manifest.
 
-use anyhow::Result;
-use lumos_record::Layout;
+mod analysis;
+mod charts;
+mod claims;
+mod csv;
+mod format;
+mod grid;
+mod load;
+mod page;
+mod runtimes;
+mod schema;
+mod splice;
+mod summary;
+#[cfg(test)]
+mod tests;
 
-/// Reads a run and writes its report.
-#[derive(Debug, clap::Args)]
-pub struct Arguments {}
+use std::path::{Path, PathBuf};
 
-/// Writes the report.
-pub fn run(_layout: &Layout, _arguments: &Arguments) -> Result<()> {
+use anyhow::{Context, Result, bail};
+use lumos_record::{Layout, Run};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior};
+
+use page::Page;
+use schema::Report;
+pub use summary::Summary;
+
+/// Reads a run and writes its report: JSON, CSV, Markdown and a page of HTML.
+#[derive(Debug, Default, clap::Args)]
+pub struct Arguments {
+    /// The run to report, by the name of its folder [default: the newest]
+    #[arg(long, value_name = "NAME")]
+    run: Option<String>,
+    /// Where to write [default: target/lumos/report]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Also write the results table of README.md, and the extract in docs/results.json that it
+    /// comes from
+    #[arg(long)]
+    splice: bool,
+    /// Only check that the results table of README.md is the one that docs/results.json gives;
+    /// needs no run
+    #[arg(long, conflicts_with_all = ["run", "output", "splice"])]
+    check: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no such run, it cannot be read, or a file cannot be written; with `--check`,
+/// when the README's table is not the one that its extract gives.
+pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
+    if arguments.check {
+        splice::check(layout)?;
+        println!("The results table of README.md is that of docs/results.json.");
+        return Ok(());
+    }
+    let folder = find_run(layout, arguments.run.as_deref())?;
+    let output = arguments.output.clone().unwrap_or_else(|| layout.report());
+    let report = analysis::analyse(load::load(layout, &folder)?)?;
+    let mut paths = write(&report, &output)?;
+    if arguments.splice {
+        paths.extend(splice::splice(layout, &report)?);
+    }
+    print!("{}", Summary::new(&report, &grid::grids(&report), paths));
     Ok(())
+}
+
+/// Writes the report of the run in `run_folder` to `report.{json,csv,md,html}` in
+/// `output_folder`, which it makes if need be, and gives a summary for the terminal.
+///
+/// # Errors
+/// When the run's records cannot be read, or a file cannot be written. Whatever is wrong with a
+/// single case is in the report.
+pub fn generate(layout: &Layout, run_folder: &Path, output_folder: &Path) -> Result<Summary> {
+    let report = analysis::analyse(load::load(layout, run_folder)?)?;
+    let paths = write(&report, output_folder)?;
+    Ok(Summary::new(&report, &grid::grids(&report), paths))
+}
+
+/// Finds a run's folder by its name, or the newest.
+fn find_run(layout: &Layout, name: Option<&str>) -> Result<PathBuf> {
+    let runs = layout.runs();
+    let mut folders = Run::all(&runs).with_context(|| runs.display().to_string())?;
+    let name_of = |folder: &PathBuf| {
+        folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let Some(name) = name else {
+        return folders.pop().with_context(|| {
+            format!("there is no run in {}: `cargo xtask bench` makes one", runs.display())
+        });
+    };
+    if let Some(folder) = folders.iter().find(|folder| name_of(folder) == name) {
+        return Ok(folder.clone());
+    }
+    if folders.is_empty() {
+        bail!(
+            "no run `{name}`: there is none in {}; `cargo xtask bench` makes one",
+            runs.display()
+        );
+    }
+    let known = folders.iter().map(name_of).collect::<Vec<_>>().join(", ");
+    bail!(
+        "no run `{name}` in {}: there are, the newest last, {known}; `cargo xtask bench` makes \
+         another",
+        runs.display()
+    );
+}
+
+/// Writes the report in every format and gives the paths.
+fn write(report: &Report, output: &Path) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(output).with_context(|| output.display().to_string())?;
+    let page = Page::new(report, &grid::grids(report));
+    let files = [
+        ("report.html", render("report.html.j2", &page)?),
+        ("report.md", render("report.md.j2", &page)?),
+        ("report.csv", csv::render(report)),
+        ("report.json", serde_json::to_string_pretty(report)? + "\n"),
+    ];
+    let mut paths = Vec::with_capacity(files.len());
+    for (name, text) in files {
+        let path = output.join(name);
+        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+/// Fills in a template. Its name decides how values are escaped.
+fn render(name: &str, page: &Page) -> Result<String> {
+    let mut environment = Environment::new();
+    // A misspelt name in a template is an error, not an empty string.
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_syntax(
+        SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .keep_trailing_newline(true)
+            .build()?,
+    );
+    environment.add_filter("cell", |text: &str| splice::escape(text));
+    environment.add_template("report.html.j2", include_str!("report/report.html.j2"))?;
+    environment.add_template("report.md.j2", include_str!("report/report.md.j2"))?;
+    Ok(environment.get_template(name)?.render(Serde(page))?)
 }

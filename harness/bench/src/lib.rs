@@ -1,1 +1,23 @@
+//! What measures: the [`Engine`] and [`Sandbox`] traits, the worker that hosts an engine, and
+//! the Criterion suites that run both.
+//!
+//! The crate's features follow its users. A worker needs none; [`node`] is the node's
+//! fingerprint; `suites` (the default) is everything that measures.
 
+pub mod engine;
+pub mod guest;
+#[cfg(feature = "node")]
+pub mod node;
+#[cfg(feature = "suites")]
+pub mod sandbox;
+#[cfg(feature = "suites")]
+pub mod suites;
+pub mod worker;
+
+#[cfg(feature = "suites")]
+pub mod artifact;
+
+pub use engine::{Checked, Engine, Limits};
+pub use lumos_abi::worker::InvokeError;
+#[cfg(feature = "suites")]
+pub use sandbox::Sandbox;

@@ -1,1 +1,16 @@
+//! Statistics and the performance model: pure functions of their arguments.
+//!
+//! Nothing here reads a file, a clock or the environment, and whatever is random comes from a
+//! seed that the caller gives: the same samples give the same figures on every machine.
 
+mod bootstrap;
+mod comparison;
+mod platform;
+mod random;
+mod samples;
+
+pub use bootstrap::{Bootstrap, Estimate};
+pub use comparison::{GeometricMean, MINIMAL_EFFECT, Verdict, geometric_mean};
+pub use platform::{negligible_from, platform_ratio};
+pub use random::SplitMix64;
+pub use samples::{Samples, SamplesError, median, quantile};

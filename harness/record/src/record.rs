@@ -21,6 +21,11 @@ pub enum Record {
     },
     /// A case ended in samples.
     Finished(Finished),
+    /// A case was run once and checked, but not timed, as `--verify` asks for.
+    Verified {
+        /// The case.
+        case: Case,
+    },
     /// The phases of one cold start.
     Phases(Ledger),
     /// What one worker used in its whole life.

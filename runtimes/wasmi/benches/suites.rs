@@ -1,1 +1,5 @@
-fn main() {}
+//! The Criterion suites of the wasmi engines.
+
+fn main() -> std::process::ExitCode {
+    lumos_bench::suites::main(env!("CARGO_PKG_NAME"), lumos_wasmi::engine)
+}

@@ -1,0 +1,126 @@
+//! A function in linear memory: the part of an invocation that all Wasm engines share.
+
+use anyhow::{Context, Result};
+use lumos_abi::exports::{Exchange, STATUS_OK};
+use lumos_abi::worker::InvokeError;
+
+/// Where a context's buffers lie in linear memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Mailbox {
+    /// The address of the context, to be passed to every export.
+    pub context: u32,
+    exchange: Exchange,
+}
+
+impl Mailbox {
+    /// Reads the layout of the context that `lumos_open` returned.
+    ///
+    /// # Errors
+    /// When the address is not inside `memory`.
+    pub fn open(memory: &[u8], context: u32) -> Result<Self> {
+        Ok(Self { context, exchange: exchange(memory, context)? })
+    }
+
+    /// Whether a request of that length needs `lumos_reserve` before it can be placed.
+    pub fn is_too_small(&self, request_bytes: usize) -> bool {
+        self.exchange.request_capacity < request_bytes as u64
+    }
+
+    /// Copies a request to where the function expects it, and returns its length.
+    ///
+    /// # Errors
+    /// When the buffer is too small, or the function says that it lies outside of `memory`.
+    pub fn place(&self, memory: &mut [u8], request: &[u8]) -> Result<u32, InvokeError> {
+        let length = u32::try_from(request.len())
+            .map_err(|_| fault("the request is longer than linear memory"))?;
+        let start = usize::try_from(self.exchange.request_address).unwrap_or(usize::MAX);
+        let buffer = start
+            .checked_add(request.len())
+            .and_then(|end| memory.get_mut(start..end))
+            .filter(|_| !self.is_too_small(request.len()))
+            .ok_or_else(|| fault("the function's request buffer lies outside its memory"))?;
+        buffer.copy_from_slice(request);
+        Ok(length)
+    }
+
+    /// Appends the response of an invocation that returned `status`.
+    ///
+    /// # Errors
+    /// The function's own message, when it refused the request.
+    pub fn collect(
+        &self,
+        memory: &[u8],
+        status: u32,
+        response: &mut Vec<u8>,
+    ) -> Result<(), InvokeError> {
+        let exchange = exchange(memory, self.context).map_err(|error| fault(&error.to_string()))?;
+        let bytes = usize::try_from(exchange.response_address)
+            .ok()
+            .zip(usize::try_from(exchange.response_length).ok())
+            .and_then(|(start, length)| memory.get(start..start.checked_add(length)?))
+            .ok_or_else(|| fault("the function's response lies outside its memory"))?;
+        if status != STATUS_OK {
+            return Err(InvokeError::Refused(String::from_utf8_lossy(bytes).into_owned()));
+        }
+        response.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+fn fault(message: &str) -> InvokeError {
+    InvokeError::Fault(message.to_owned())
+}
+
+fn exchange(memory: &[u8], context: u32) -> Result<Exchange> {
+    let start = context as usize;
+    let bytes = memory
+        .get(start..)
+        .and_then(|rest| rest.first_chunk::<{ Exchange::SIZE }>())
+        .context("the function's context lies outside its memory")?;
+    Ok(Exchange::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A memory whose context, at address 8, has a request buffer and a response.
+    fn memory(request: (u64, u64), response: (u64, u64)) -> Vec<u8> {
+        let mut memory = vec![0; 256];
+        for (index, field) in [request.0, request.1, response.0, response.1].iter().enumerate() {
+            memory[8 + index * 8..16 + index * 8].copy_from_slice(&field.to_le_bytes());
+        }
+        memory
+    }
+
+    #[test]
+    fn a_request_is_placed_and_a_response_is_collected() {
+        let mut memory = memory((64, 16), (128, 3));
+        memory[128..131].copy_from_slice(b"yes");
+        let mailbox = Mailbox::open(&memory, 8).unwrap();
+        assert_eq!(mailbox.place(&mut memory, b"request").unwrap(), 7);
+        assert_eq!(&memory[64..71], b"request");
+        let mut response = b"frame".to_vec();
+        mailbox.collect(&memory, STATUS_OK, &mut response).unwrap();
+        assert_eq!(response, b"frameyes");
+        let refused = mailbox.collect(&memory, 1, &mut response).unwrap_err();
+        assert_eq!(refused, InvokeError::Refused("yes".into()));
+    }
+
+    #[test]
+    fn a_function_that_lies_about_its_buffers_is_a_fault() {
+        let lies =
+            [((250, 16), (0, 0)), ((u64::MAX, 16), (u64::MAX, u64::MAX)), ((0, 2), (200, 99))];
+        for (request, response) in lies {
+            let mut memory = memory(request, response);
+            let mailbox = Mailbox::open(&memory, 8).unwrap();
+            assert!(matches!(mailbox.place(&mut memory, b"request"), Err(InvokeError::Fault(_))));
+            if response.1 > 0 {
+                let outcome = mailbox.collect(&memory, STATUS_OK, &mut Vec::new());
+                assert!(matches!(outcome, Err(InvokeError::Fault(_))));
+            }
+        }
+        assert!(Mailbox::open(&[0; 8], 4).is_err());
+        assert!(Mailbox::open(&[0; 8], u32::MAX).is_err());
+    }
+}

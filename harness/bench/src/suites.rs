@@ -1,0 +1,214 @@
+//! The Criterion suites, the same for every runtime.
+//!
+//! A runtime crate's bench target is one call of [`main`]. The process that cargo starts
+//! builds what is missing, begins or joins a run, and supervises a second process that
+//! measures.
+
+mod harness;
+mod in_process;
+pub mod plan;
+pub mod select;
+pub mod served;
+pub mod session;
+mod supervise;
+pub mod timing;
+pub mod watch;
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use criterion::Criterion;
+use lumos_record::{Lane, Layout};
+use lumos_workloads::Workloads;
+
+use crate::artifact::Artifacts;
+use crate::sandbox::SocketDirectory;
+use crate::sandbox::process::Process;
+use crate::{Engine, Limits, Sandbox};
+pub use harness::verify_digest;
+use harness::{Chosen, Harness};
+use plan::Plan;
+use select::{CriterionArguments, Filter, Purpose, Selection};
+use session::Session;
+use watch::Watch;
+
+/// Tells the bench targets that `cargo xtask bench` has built the artifacts.
+const ARTIFACTS_READY: &str = "LUMOS_ARTIFACTS_READY";
+
+/// The `main` of a runtime crate's bench target.
+///
+/// `package` is the crate; `new` makes one of its engines by name. The crate's runtimes are
+/// those that it declares in its `Cargo.toml`.
+pub fn main<E: Engine>(package: &str, new: fn(&str, &Limits) -> Result<E>) -> ExitCode {
+    match try_main(package, new) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_main<E: Engine>(package: &str, new: fn(&str, &Limits) -> Result<E>) -> Result<ExitCode> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = CriterionArguments::parse(&words)?;
+    let selection = Selection::from_environment()?;
+    let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    let run = std::env::var_os(Session::RUN);
+    if run.is_none() && std::env::var_os(ARTIFACTS_READY).is_none() {
+        build_artifacts(&layout)?;
+    }
+    let artifacts = Artifacts::read(&layout.artifacts())?;
+    let workloads = Workloads::read(&layout.workloads())?;
+    let keeps = arguments.purpose == Purpose::Measure && !selection.list;
+    if keeps && run.is_none() {
+        let mut session = Session::begin(&layout, &selection, &artifacts)?;
+        return supervise::run(&mut session, selection.invocation_limit());
+    }
+    let session = match run {
+        Some(run) => {
+            let mut session = Session::join(Path::new(&run))?;
+            session.announce(package)?;
+            Some(session)
+        }
+        None => None,
+    };
+    let process = Measuring { package, new, layout, artifacts, workloads, selection, arguments };
+    process.run(session, Chosen::find(&words))
+}
+
+/// Builds what is missing or stale, by the code that `cargo xtask build` runs.
+fn build_artifacts(layout: &Layout) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["run", "--quiet", "--package", "xtask", "--", "build"])
+        .current_dir(&layout.root)
+        .status()
+        .context("cannot run cargo")?;
+    if !status.success() {
+        bail!("`cargo xtask build` failed: its message is above");
+    }
+    Ok(())
+}
+
+impl Chosen {
+    fn find(words: &[String]) -> Self {
+        let has = |name: &str| {
+            words.iter().any(|word| word == name || word.starts_with(&format!("{name}=")))
+        };
+        Self {
+            sample_size: has("--sample-size"),
+            warm_up: has("--warm-up-time"),
+            measurement: has("--measurement-time"),
+        }
+    }
+}
+
+/// The process that measures one crate's runtimes.
+struct Measuring<'m, E> {
+    package: &'m str,
+    new: fn(&str, &Limits) -> Result<E>,
+    layout: Layout,
+    artifacts: Artifacts,
+    workloads: Workloads,
+    selection: Selection,
+    arguments: CriterionArguments,
+}
+
+impl<E: Engine> Measuring<'_, E> {
+    fn run(self, session: Option<Session>, chosen: Chosen) -> Result<ExitCode> {
+        confine();
+        let manifest = self.artifacts.manifest.clone();
+        let plan = Plan::new(&self.workloads, &manifest, self.selection.profile);
+        let ended = session.as_ref().map_or(Ok(HashSet::new()), Session::ended)?;
+        let (sockets, _own) = sockets()?;
+        let limit = self.selection.invocation_limit();
+        let sandbox = Process::new(&sockets, limit)?;
+        let watch = match std::env::var_os(Watch::VARIABLE) {
+            Some(path) => Watch::shared(Path::new(&path), limit)?,
+            None => Watch::alone(limit),
+        };
+        let filter = Filter::new(&self.selection, self.arguments.filter)?;
+        let purpose = self.arguments.purpose;
+        // A tenth of Criterion's own number of resamples: its intervals are not what the
+        // report shows, and a case should not take longer to analyse than to measure.
+        let criterion = Criterion::default().without_plots().nresamples(10_000);
+        let mut harness = Harness {
+            layout: self.layout,
+            artifacts: self.artifacts,
+            limits: Limits::default(),
+            watch,
+            unwatched: Watch::alone(limit),
+            verify_only: self.selection.verify,
+            worker_uses: Vec::new(),
+            criterion: criterion.configure_from_args(),
+            chosen,
+            profile: self.selection.profile,
+            time_per_case: plan.time_per_case,
+            session,
+            save_baseline: self.arguments.save_baseline,
+            failures: 0,
+        };
+        let mut engines: HashMap<&str, Result<E, String>> = HashMap::new();
+        for (index, planned) in plan.cases.iter().enumerate() {
+            let case = planned.case(sandbox.name());
+            let own = planned.runtime.package == self.package;
+            if !own || !filter.accepts(&case) || ended.contains(&case) {
+                continue;
+            }
+            if self.selection.list {
+                println!("{}", serde_json::to_string(&case)?);
+                continue;
+            }
+            if purpose == Purpose::Look {
+                harness.register(&case);
+                continue;
+            }
+            if let Some(reason) = plan.omission(index, manifest.runtimes.len()) {
+                harness.skip(&case, reason)?;
+                continue;
+            }
+            let name = planned.runtime.name.as_str();
+            harness.case(&case, |harness| match case.suite.lane() {
+                Lane::Served => served::run(harness, &sandbox, planned, &case),
+                Lane::InProcess => {
+                    let engine = engines.entry(name).or_insert_with(|| {
+                        (self.new)(name, &harness.limits).map_err(|error| format!("{error:#}"))
+                    });
+                    match engine {
+                        Ok(engine) => in_process::run(harness, engine, planned, &case),
+                        Err(error) => Err(harness::Trouble::Failure(error.clone())),
+                    }
+                }
+            })?;
+        }
+        harness.criterion.final_summary();
+        if harness.failures > 0 {
+            eprintln!("{} cases failed; the run goes on record with them", harness.failures);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The supervisor's folder for sockets, or one of this process alone.
+fn sockets() -> Result<(PathBuf, Option<SocketDirectory>)> {
+    if let Some(path) = std::env::var_os(supervise::SOCKETS) {
+        return Ok((path.into(), None));
+    }
+    let own = SocketDirectory::create().context("cannot make a folder for sockets")?;
+    Ok((own.path().to_owned(), Some(own)))
+}
+
+/// A measuring process does not outlive its supervisor, and a function that eats memory inside
+/// it ends that process instead of the node.
+fn confine() {
+    const MOST_BYTES: u64 = 4 << 30;
+    let limit = libc::rlimit { rlim_cur: MOST_BYTES, rlim_max: MOST_BYTES };
+    // SAFETY: an integer, and a pointer to a live value. A limit that is lower already stays.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::setrlimit(libc::RLIMIT_DATA, &raw const limit);
+    }
+}

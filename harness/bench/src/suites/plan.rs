@@ -1,0 +1,117 @@
+//! Which cases there are, and how much time each may take.
+
+use std::time::Duration;
+
+use lumos_record::{ArtifactManifest, Case, Lane, Profile, Runtime, Suite};
+use lumos_workloads::{Payload, Workload, Workloads};
+
+/// A case with what it needs to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Planned<'p> {
+    /// The suite.
+    pub suite: Suite,
+    /// The function.
+    pub workload: &'p Workload,
+    /// The payload; for suites without one, that which checks the instance.
+    pub payload: &'p Payload,
+    /// The engine.
+    pub runtime: &'p Runtime,
+}
+
+impl Planned<'_> {
+    /// The case, with the sandbox's name in the served lane.
+    pub fn case(&self, sandbox: &str) -> Case {
+        let engine = &self.runtime.name;
+        let runtime = match self.suite.lane() {
+            Lane::InProcess => engine.clone(),
+            Lane::Served => format!("{engine}-{sandbox}"),
+        };
+        let payload = match self.suite.takes_payload() {
+            true => self.payload.id.clone(),
+            false => Case::NO_PAYLOAD.to_owned(),
+        };
+        Case { suite: self.suite, function: self.workload.function.clone(), runtime, payload }
+    }
+}
+
+/// The time that a profile gives to all cases together: below the limits that the documents
+/// promise, since slow cases take longer than their share.
+fn time_budget(profile: Profile) -> Duration {
+    match profile {
+        Profile::Quick => Duration::from_secs(110),
+        Profile::Standard => Duration::from_secs(11 * 60),
+        Profile::Full => Duration::MAX,
+    }
+}
+
+/// The most that a profile gives to one case.
+fn most_per_case(profile: Profile) -> Duration {
+    match profile {
+        Profile::Quick => Duration::from_millis(600),
+        Profile::Standard => Duration::from_secs(4),
+        Profile::Full => Duration::from_secs(8),
+    }
+}
+
+/// Below this a case cannot be measured: Criterion wants ten samples.
+const LEAST_PER_CASE: Duration = Duration::from_millis(250);
+
+/// All cases of a profile, over all runtimes, in the order in which they are measured: the
+/// runtimes of one function and payload are neighbours, so that they see the same weather.
+#[derive(Debug)]
+pub struct Plan<'p> {
+    /// The cases.
+    pub cases: Vec<Planned<'p>>,
+    /// The time that each may take, its preparation left out.
+    pub time_per_case: Duration,
+    /// One case in this many is measured; the others are skipped for want of time.
+    pub stride: usize,
+}
+
+impl<'p> Plan<'p> {
+    /// Plans a profile.
+    pub fn new(workloads: &'p Workloads, manifest: &'p ArtifactManifest, profile: Profile) -> Self {
+        let mut cases = Vec::new();
+        for &suite in Suite::ALL {
+            for workload in workloads.benchmarked() {
+                for payload in payloads(workload, suite, profile) {
+                    for runtime in &manifest.runtimes {
+                        cases.push(Planned { suite, workload, payload, runtime });
+                    }
+                }
+            }
+        }
+        let share = time_budget(profile) / u32::try_from(cases.len()).unwrap_or(u32::MAX).max(1);
+        let stride = match share < LEAST_PER_CASE {
+            true => LEAST_PER_CASE.as_millis().div_ceil(share.as_millis().max(1)) as usize,
+            false => 1,
+        };
+        let time_per_case = share.clamp(LEAST_PER_CASE, most_per_case(profile));
+        Self { cases, time_per_case, stride }
+    }
+
+    /// Why the case at `index` is left out of the profile, if it is.
+    ///
+    /// Cases are left out by function and payload, never by runtime: what is measured at all
+    /// is measured for every runtime.
+    pub fn omission(&self, index: usize, runtimes: usize) -> Option<String> {
+        let row = index / runtimes.max(1);
+        let kept = row.is_multiple_of(self.stride);
+        (!kept).then(|| {
+            format!(
+                "the profile's time suffices for one row in {} only: `--profile full` measures all",
+                self.stride
+            )
+        })
+    }
+}
+
+/// The payloads of a function that a suite measures in a profile.
+fn payloads<'w>(
+    workload: &'w Workload,
+    suite: Suite,
+    profile: Profile,
+) -> impl Iterator<Item = &'w Payload> {
+    let count = if suite.takes_payload() { usize::MAX } else { 1 };
+    workload.payloads.iter().filter(move |payload| payload.profile <= profile).take(count)
+}

@@ -1,0 +1,224 @@
+//! The served lane: what a platform sees, a socket and a boundary between two processes.
+
+use std::time::{Duration, Instant};
+
+use lumos_abi::monotonic_ns;
+use lumos_record::{Case, Ledger, Phase, PhaseSpan, Suite, WorkerUse};
+
+use super::harness::{Cold, Harness, Measured, Trouble, verify_digest};
+use super::plan::Planned;
+use super::timing::{Invocations, Stop, check};
+use crate::artifact::{Artifacts, Refusal};
+use crate::sandbox::{Mark, Sandbox, Servant};
+use crate::{InvokeError, Limits};
+
+/// What a sandbox needs to run a function on a runtime.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn servant(artifacts: &Artifacts, planned: &Planned<'_>) -> Result<Servant, Refusal> {
+    let runtime = planned.runtime;
+    let artifact = artifacts.function(runtime, runtime.serves, &planned.workload.function)?;
+    Ok(match &runtime.worker {
+        Some(worker) => Servant {
+            program: artifacts.worker(worker)?,
+            engine: Some(runtime.name.clone()),
+            artifact: Some(artifact),
+        },
+        None => Servant { program: artifact, engine: None, artifact: None },
+    })
+}
+
+/// Measures one case of the served lane.
+pub(super) fn run<S: Sandbox>(
+    harness: &mut Harness,
+    sandbox: &S,
+    planned: &Planned<'_>,
+    case: &Case,
+) -> Result<Measured, Trouble> {
+    let servant = servant(&harness.artifacts, planned)
+        .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
+    let request = planned.payload.generate();
+    let mut served = Served { sandbox, servant, limits: harness.limits, case, request };
+    match planned.suite {
+        Suite::Warm => served.warm(harness, planned),
+        _ => served.cold(harness, planned),
+    }
+}
+
+struct Served<'s, S> {
+    sandbox: &'s S,
+    servant: Servant,
+    limits: Limits,
+    case: &'s Case,
+    request: Vec<u8>,
+}
+
+impl<S: Sandbox> Served<'_, S> {
+    /// One worker, whose first response has been checked.
+    fn warm(&mut self, harness: &mut Harness, planned: &Planned<'_>) -> Result<Measured, Trouble> {
+        let sandbox = self.sandbox;
+        let mut worker = sandbox.launch(&self.servant, &self.limits).map_err(|e| e.to_string())?;
+        let outcome = self.warm_worker(harness, planned, &mut worker);
+        match outcome {
+            Ok(invocations) => {
+                let peak_rss_bytes = sandbox.peak_rss_bytes(&worker);
+                let teardown = sandbox.teardown(worker);
+                if let Some(trouble) = teardown.trouble {
+                    return Err(Trouble::Failure(trouble));
+                }
+                let (case, cpu) = (self.case.clone(), teardown.cpu);
+                harness.worker_uses.push(WorkerUse { case, peak_rss_bytes, cpu, invocations });
+                Ok(Measured { verified: invocations, cold: None })
+            }
+            Err(Trouble::Failure(cause)) => {
+                Err(Trouble::Failure(format!("{cause}; {}", sandbox.autopsy(worker))))
+            }
+            Err(skip) => {
+                sandbox.teardown(worker);
+                Err(skip)
+            }
+        }
+    }
+
+    fn warm_worker(
+        &self,
+        harness: &mut Harness,
+        planned: &Planned<'_>,
+        worker: &mut S::Worker,
+    ) -> Result<u64, Trouble> {
+        let (sandbox, request) = (self.sandbox, &self.request);
+        let mut response = Vec::new();
+        sandbox.invoke(worker, request, &mut response).map_err(|e| e.to_string())?;
+        verify_digest(&response, planned.payload)?;
+        let mut invocations = Invocations::new(response);
+        let watch = harness.unwatched;
+        let mut invoke = |response: &mut Vec<u8>| -> Result<(), InvokeError> {
+            sandbox.invoke(worker, request, response)
+        };
+        let cost = invocations.time(1, &watch, &mut invoke)?;
+        if !harness.verify_only {
+            harness.measure_steady(self.case, cost, request.len(), |iterations| {
+                invocations.time(iterations, &watch, &mut invoke)
+            })?;
+        }
+        Ok(invocations.verified + 1)
+    }
+
+    /// A fresh worker for every sample.
+    fn cold(&mut self, harness: &mut Harness, planned: &Planned<'_>) -> Result<Measured, Trouble> {
+        let mut response = Vec::new();
+        let start = Instant::now();
+        self.cold_start(&mut response)?;
+        // A platform pays for the teardown as well, and so does the run's time.
+        let cost = start.elapsed();
+        verify_digest(&response, planned.payload)?;
+        let expected = response.clone();
+        let mut starts = Vec::new();
+        if !harness.verify_only {
+            harness.measure_cold(self.case, cost, |iterations| {
+                let mut total = Duration::ZERO;
+                for _ in 0..iterations {
+                    let (start, outer) = self.cold_start(&mut response)?;
+                    check(&response, &expected)?;
+                    total += outer;
+                    starts.push(start);
+                }
+                Ok(total)
+            })?;
+        }
+        Ok(Measured { verified: starts.len() as u64 + 1, cold: Some(starts) })
+    }
+
+    /// Launches a worker, invokes it once and ends it; the time is that up to the response.
+    fn cold_start(&self, response: &mut Vec<u8>) -> Result<(Cold, Duration), Stop> {
+        let sandbox = self.sandbox;
+        let outer = Instant::now();
+        let start_ns = monotonic_ns();
+        let mut worker =
+            sandbox.launch(&self.servant, &self.limits).map_err(|error| error.to_string())?;
+        let outcome = sandbox.invoke(&mut worker, &self.request, response);
+        let end_ns = monotonic_ns();
+        let outer = outer.elapsed();
+        if let Err(error) = outcome {
+            return Err(format!("{error}; {}", sandbox.autopsy(worker)));
+        }
+        let phases = phases(start_ns, sandbox.marks(&worker), end_ns)?;
+        let peak_rss_bytes = sandbox.peak_rss_bytes(&worker);
+        let farewell = Instant::now();
+        let teardown = sandbox.teardown(worker);
+        let teardown_ns = farewell.elapsed().as_nanos() as u64;
+        if let Some(trouble) = teardown.trouble {
+            return Err(trouble);
+        }
+        let ledger = Ledger {
+            case: self.case.clone(),
+            sample: 0,
+            outer_ns: outer.as_nanos() as u64,
+            phases,
+            teardown_ns,
+        };
+        let worker = WorkerUse {
+            case: self.case.clone(),
+            peak_rss_bytes,
+            cpu: teardown.cpu,
+            invocations: 1,
+        };
+        Ok((Cold { ledger, worker }, outer))
+    }
+}
+
+/// The phases between two readings of the clock; the last one is the first call.
+///
+/// # Errors
+/// When the marks lie outside, or go backwards: the clocks of two processes then differ.
+fn phases(start_ns: u64, marks: &[Mark], end_ns: u64) -> Result<Vec<PhaseSpan>, Stop> {
+    let last = Mark { phase: Phase::FirstCall, end_ns };
+    let mut before_ns = start_ns;
+    marks
+        .iter()
+        .chain([&last])
+        .map(|mark| {
+            // A fast worker may reach its first statement before the harness learns that it
+            // was created: then its start took no time that can be told apart.
+            let overlaps = mark.phase == Phase::Start && mark.end_ns >= start_ns;
+            let end_ns = if overlaps { mark.end_ns.max(before_ns) } else { mark.end_ns };
+            let wall_ns = end_ns.checked_sub(before_ns).ok_or_else(|| {
+                format!("the phase {} ended {} ns before it began", mark.phase, before_ns - end_ns)
+            })?;
+            before_ns = end_ns;
+            Ok(PhaseSpan { phase: mark.phase, wall_ns })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(phase: Phase, end_ns: u64) -> Mark {
+        Mark { phase, end_ns }
+    }
+
+    #[test]
+    fn phases_fill_the_time_between_the_readings() {
+        let marks = [mark(Phase::Create, 130), mark(Phase::Start, 150), mark(Phase::Load, 190)];
+        let spans = phases(100, &marks, 250).unwrap();
+        let times: Vec<u64> = spans.iter().map(|span| span.wall_ns).collect();
+        assert_eq!(times, [30, 20, 40, 60]);
+    }
+
+    #[test]
+    fn a_worker_faster_than_its_creator_has_a_start_of_no_time() {
+        let marks = [mark(Phase::Create, 130), mark(Phase::Start, 120), mark(Phase::Load, 190)];
+        let times: Vec<u64> =
+            phases(100, &marks, 250).unwrap().iter().map(|span| span.wall_ns).collect();
+        assert_eq!(times, [30, 0, 60, 60]);
+    }
+
+    #[test]
+    fn marks_of_another_clock_are_refused() {
+        assert!(phases(100, &[mark(Phase::Start, 90)], 250).is_err());
+        assert!(phases(100, &[mark(Phase::Load, 300)], 250).unwrap_err().contains("first-call"));
+    }
+}

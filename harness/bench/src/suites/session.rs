@@ -1,0 +1,286 @@
+//! The run that this process belongs to, and its records.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use lumos_record::{
+    ArtifactManifest, Case, Finished, Layout, Process, Record, Revision, Run, RunManifest,
+    RunWriter, SCHEMA_VERSION,
+};
+use lumos_workloads::sha256_hex;
+
+use super::select::Selection;
+use crate::artifact::Artifacts;
+use crate::node;
+
+/// Writes the records of this process to its run.
+#[derive(Debug)]
+pub struct Session {
+    writer: RunWriter,
+}
+
+impl Session {
+    /// The environment variable that names the session; processes of one session share a run.
+    pub const SESSION: &str = "LUMOS_SESSION";
+    /// The environment variable by which a supervisor tells its child the run's folder.
+    pub const RUN: &str = "LUMOS_RUN";
+
+    /// Joins the run of this session, or begins it.
+    ///
+    /// # Errors
+    /// When the folder of runs cannot be read or written.
+    pub fn begin(layout: &Layout, selection: &Selection, artifacts: &Artifacts) -> Result<Self> {
+        let session = session_name();
+        let runs = layout.runs();
+        // The session's run can only be among the newest.
+        for directory in Run::all(&runs)?.iter().rev().take(5) {
+            if Run::read(directory).is_ok_and(|run| run.manifest.session == session) {
+                return Self::join(directory);
+            }
+        }
+        let manifest = manifest(layout, selection, artifacts, session)?;
+        let writer = RunWriter::create(&runs, manifest)
+            .with_context(|| format!("cannot begin a run in {}", runs.display()))?;
+        Ok(Self { writer })
+    }
+
+    /// Joins the run in `directory`.
+    ///
+    /// # Errors
+    /// When its records cannot be opened.
+    pub fn join(directory: &Path) -> Result<Self> {
+        let writer = RunWriter::append(directory)
+            .with_context(|| format!("cannot append to the run in {}", directory.display()))?;
+        Ok(Self { writer })
+    }
+
+    /// The run's folder.
+    pub fn directory(&self) -> &Path {
+        self.writer.directory()
+    }
+
+    /// Announces this process.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn announce(&mut self, package: &str) -> Result<()> {
+        self.write(&Record::Process(Process {
+            package: package.to_owned(),
+            pid: std::process::id(),
+            command_line: std::env::args().collect(),
+        }))
+    }
+
+    /// Writes a record.
+    ///
+    /// # Errors
+    /// When the disk is full, for example. A run that cannot be recorded should end.
+    pub fn write(&mut self, record: &Record) -> Result<()> {
+        self.writer
+            .write(record)
+            .with_context(|| format!("cannot write to {}", self.directory().display()))
+    }
+
+    /// The cases that have an outcome in this run already.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub fn ended(&self) -> Result<HashSet<Case>> {
+        let run = Run::read(self.directory())?;
+        Ok(run.records.into_iter().filter_map(outcome).collect())
+    }
+
+    /// The case that process `pid` was at when it ended.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub fn in_progress(&self, pid: u32) -> Result<Option<Case>> {
+        let mut current = None;
+        let mut own = false;
+        for record in Run::read(self.directory())?.records {
+            match record {
+                Record::Process(process) => own = process.pid == pid,
+                Record::Started { case } if own => current = Some(case),
+                record if own => {
+                    if outcome(record).is_some_and(|case| Some(&case) == current.as_ref()) {
+                        current = None;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(current)
+    }
+
+    /// Copies Criterion's files of a case into the run, where no later run overwrites them, and
+    /// returns the times that Criterion kept, one a sample, in nanoseconds.
+    ///
+    /// # Errors
+    /// When Criterion has left no files, or not those of this case.
+    pub fn keep_samples(
+        &self,
+        layout: &Layout,
+        case: &Case,
+        verified: u64,
+    ) -> Result<(Finished, Vec<f64>)> {
+        let source = criterion_directory(layout, case).join("new");
+        let relative = PathBuf::from("criterion").join(file_name(&case.to_string()));
+        let copy = self.directory().join(&relative);
+        fs::create_dir_all(&copy)?;
+        for name in ["benchmark.json", "sample.json", "estimates.json"] {
+            let file = source.join(name);
+            fs::copy(&file, copy.join(name)).with_context(|| file.display().to_string())?;
+        }
+        let read = |name: &str| -> Result<serde_json::Value> {
+            Ok(serde_json::from_slice(&fs::read(copy.join(name))?)?)
+        };
+        let id = read("benchmark.json")?["full_id"].as_str().unwrap_or_default().to_owned();
+        anyhow::ensure!(id == case.to_string(), "{} holds the samples of {id}", source.display());
+        let times = serde_json::from_value(read("sample.json")?["times"].take())?;
+        Ok((Finished { case: case.clone(), criterion: relative, verified }, times))
+    }
+}
+
+/// The case that a record decides.
+fn outcome(record: Record) -> Option<Case> {
+    match record {
+        Record::Finished(Finished { case, .. }) | Record::Verified { case } => Some(case),
+        Record::Skip(skip) => Some(skip.case),
+        Record::Failure(failure) => Some(failure.case),
+        Record::Run(_)
+        | Record::Process(_)
+        | Record::Started { .. }
+        | Record::Phases(_)
+        | Record::Worker(_) => None,
+    }
+}
+
+/// Where Criterion keeps the files of a case: it replaces characters and cuts long names.
+pub fn criterion_directory(layout: &Layout, case: &Case) -> PathBuf {
+    let group = file_name(&case.group());
+    layout.criterion().join(group).join(file_name(&case.runtime)).join(file_name(&case.payload))
+}
+
+/// Criterion's rule for file names, as of version 0.8.
+fn file_name(name: &str) -> String {
+    const LONGEST: usize = 64;
+    let replaced = name.replace(['?', '"', '/', '\\', '*', '<', '>', ':', '|', '^'], "_");
+    replaced.chars().take(LONGEST).collect()
+}
+
+/// The session: given by `cargo xtask bench`, else the `cargo bench` that started this
+/// process, else this process alone.
+fn session_name() -> String {
+    if let Ok(session) = std::env::var(Session::SESSION) {
+        return session;
+    }
+    // SAFETY: the call cannot fail.
+    let parent = unsafe { libc::getppid() }.unsigned_abs();
+    let process = match fs::read_to_string(format!("/proc/{parent}/comm")) {
+        Ok(name) if name.trim().starts_with("cargo") => parent,
+        _ => std::process::id(),
+    };
+    // Process ids come again; together with its start a process is unique until a reboot.
+    format!("{process}@{}", start_ticks(process))
+}
+
+/// When a process started, in clock ticks since the node did; empty if it is no more.
+fn start_ticks(pid: u32) -> String {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The second field is a name in parentheses, which may hold spaces.
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    after_name.split_whitespace().nth(19).unwrap_or_default().to_owned()
+}
+
+fn manifest(
+    layout: &Layout,
+    selection: &Selection,
+    artifacts: &Artifacts,
+    session: String,
+) -> Result<RunManifest> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let day = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    let artifact_manifest = fs::read(artifacts.directory.join(ArtifactManifest::FILE))?;
+    let mut engines: Vec<String> = artifacts
+        .manifest
+        .runtimes
+        .iter()
+        .map(|runtime| format!("{} {}", runtime.name, runtime.engine_version))
+        .collect();
+    engines.sort();
+    Ok(RunManifest {
+        schema_version: SCHEMA_VERSION,
+        run: format!("{day}-{}", std::process::id()),
+        started_unix_ms: now.as_millis() as u64,
+        session,
+        node: node::fingerprint(),
+        revision: revision(&layout.root),
+        toolchain: artifacts.manifest.toolchain.clone(),
+        engines,
+        artifacts_sha256: sha256_hex(&artifact_manifest),
+        seed: selection.seed,
+        profile: selection.profile,
+        command_line: std::env::args().collect(),
+    })
+}
+
+/// The commit of the checkout at `root`; empty where git or its data is absent.
+fn revision(root: &Path) -> Revision {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success().then_some(text)
+    };
+    Revision {
+        commit: git(&["rev-parse", "HEAD"]).unwrap_or_default(),
+        dirty: git(&["status", "--porcelain"]).is_some_and(|changes| !changes.is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lumos_record::{Failure, Suite};
+
+    fn case(function: &str) -> Case {
+        Case {
+            suite: Suite::Call,
+            function: function.into(),
+            runtime: "fake".into(),
+            payload: "1".into(),
+        }
+    }
+
+    fn session(directory: &Path) -> Session {
+        let manifest =
+            RunManifest { schema_version: SCHEMA_VERSION, run: "r".into(), ..Default::default() };
+        Session { writer: RunWriter::create(directory, manifest).unwrap() }
+    }
+
+    #[test]
+    fn the_case_in_progress_is_the_one_without_outcome() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut session = session(directory.path());
+        session.announce("lumos-fake").unwrap();
+        let pid = std::process::id();
+        session.write(&Record::Started { case: case("one") }).unwrap();
+        assert_eq!(session.in_progress(pid).unwrap(), Some(case("one")));
+        let failure = Failure { case: case("one"), cause: "broke".into() };
+        session.write(&Record::Failure(failure)).unwrap();
+        assert_eq!(session.in_progress(pid).unwrap(), None);
+        session.write(&Record::Started { case: case("two") }).unwrap();
+        assert_eq!(session.in_progress(pid).unwrap(), Some(case("two")));
+        assert_eq!(session.in_progress(pid + 1).unwrap(), None);
+        assert_eq!(session.ended().unwrap(), HashSet::from([case("one")]));
+    }
+
+    #[test]
+    fn a_process_knows_when_it_started() {
+        let ticks = start_ticks(std::process::id());
+        assert!(ticks.parse::<u64>().is_ok_and(|ticks| ticks > 0), "{ticks}");
+    }
+}

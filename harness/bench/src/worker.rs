@@ -1,0 +1,55 @@
+//! The worker that hosts an engine.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use lumos_abi::monotonic_ns;
+use lumos_abi::worker::{self, InvokeError, Marks, Options, Service};
+
+use crate::{Checked, Engine, Limits};
+
+/// The `main` of a worker; `new` makes the engine of a name.
+pub fn main<E: Engine>(new: impl FnOnce(&str, &Limits) -> Result<E>) -> ExitCode {
+    let entered_ns = monotonic_ns();
+    worker::run(entered_ns, std::env::args_os().skip(1), |options, marks| {
+        Hosted::set_up(options, marks, new).map_err(|error| format!("{error:#}"))
+    })
+}
+
+/// An instance in its engine. The module and what it was linked with live as long.
+struct Hosted<E: Engine> {
+    instance: E::Instance,
+    _linked: E::Linked,
+    _module: E::Module,
+    engine: E,
+}
+
+impl<E: Engine> Hosted<E> {
+    fn set_up(
+        options: &Options,
+        marks: &mut Marks,
+        new: impl FnOnce(&str, &Limits) -> Result<E>,
+    ) -> Result<Self> {
+        let limits = match options.memory_bytes {
+            0 => Limits::default(),
+            memory_bytes => Limits { memory_bytes },
+        };
+        let engine = new(&options.engine, &limits)?;
+        marks.end("engine");
+        // SAFETY: the harness checked the artifact before it launched this worker.
+        let artifact = unsafe { Checked::assume(options.artifact.clone()) };
+        let module = engine.load(&artifact)?;
+        marks.end("load");
+        let linked = engine.link(&module)?;
+        marks.end("link");
+        let instance = engine.instantiate(&linked)?;
+        marks.end("instantiate");
+        Ok(Self { instance, _linked: linked, _module: module, engine })
+    }
+}
+
+impl<E: Engine> Service for Hosted<E> {
+    fn invoke(&mut self, request: &[u8], response: &mut Vec<u8>) -> Result<(), InvokeError> {
+        self.engine.invoke(&mut self.instance, request, response)
+    }
+}

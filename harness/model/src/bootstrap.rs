@@ -1,0 +1,207 @@
+//! Intervals for medians and for ratios of medians, by resampling.
+
+use std::collections::HashMap;
+
+use crate::random::SplitMix64;
+use crate::samples::{Samples, sorted_quantile};
+
+/// A figure with its 95 % interval: `low <= point <= high`, in the unit of the samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// The figure for the samples as they are.
+    pub point: f64,
+    /// The lower end of the interval.
+    pub low: f64,
+    /// The upper end of the interval.
+    pub high: f64,
+}
+
+/// Which two order statistics a resample's median lies between: the same one twice when the
+/// count is odd. Stored as ranks, counted from 0.
+type MiddleRanks = [u32; 2];
+
+/// Percentile bootstrap of medians (Efron, "Bootstrap Methods: Another Look at the Jackknife",
+/// 1979), from a seed.
+///
+/// A resample of sorted samples is a set of ranks, and which ranks end up in its middle depends
+/// on the count of samples alone. So the ranks are drawn once per count and looked up from then
+/// on: thousands of estimates cost a table look-up per resample instead of a draw per sample.
+/// What follows from it: estimates of equal count share their draws. Each interval alone is that
+/// of a plain bootstrap, and the two sides of a ratio have draws of their own.
+#[derive(Debug, Clone)]
+pub struct Bootstrap {
+    seed: u64,
+    /// By side of a ratio and count of samples.
+    ranks: HashMap<(Side, usize), Vec<MiddleRanks>>,
+}
+
+/// A ratio's sides are resampled independently of each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Side {
+    Numerator,
+    Denominator,
+}
+
+impl Bootstrap {
+    /// How often the samples are resampled.
+    pub const RESAMPLES: usize = 2_000;
+
+    /// The share of resamples inside of the interval.
+    pub const CONFIDENCE: f64 = 0.95;
+
+    /// The fewest samples that carry an interval.
+    ///
+    /// The median lies outside of the range of `n` independent samples with probability
+    /// `2^(1-n)`; with fewer than 6, not even that whole range is a 95 % interval.
+    pub const FEWEST: usize = 6;
+
+    /// Prepares to resample; equal seeds give equal intervals.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, ranks: HashMap::new() }
+    }
+
+    /// The median with its interval; none for fewer than [`Bootstrap::FEWEST`] samples.
+    pub fn median(&mut self, samples: &Samples) -> Option<Estimate> {
+        carries_interval(samples).then(|| {
+            let mut medians = self.medians(Side::Numerator, samples);
+            interval(samples.median(), &mut medians)
+        })
+    }
+
+    /// The median of `numerator` over the median of `denominator`, with its interval.
+    ///
+    /// None when either has fewer than [`Bootstrap::FEWEST`] samples, or any sample is not
+    /// positive: a ratio of times needs times.
+    pub fn ratio(&mut self, numerator: &Samples, denominator: &Samples) -> Option<Estimate> {
+        self.shifted_ratio(numerator, denominator, 0.0)
+    }
+
+    /// The ratio of medians after `constant`, in the samples' unit, was added to both sides: see
+    /// [`crate::platform_ratio`].
+    ///
+    /// None where [`Bootstrap::ratio`] gives none, or when `constant` is negative or not finite.
+    pub fn shifted_ratio(
+        &mut self,
+        numerator: &Samples,
+        denominator: &Samples,
+        constant: f64,
+    ) -> Option<Estimate> {
+        let positive = numerator.smallest() > 0.0 && denominator.smallest() > 0.0;
+        let enough = carries_interval(numerator) && carries_interval(denominator);
+        if !(positive && enough && constant >= 0.0 && constant.is_finite()) {
+            return None;
+        }
+        let shifted = |above: f64, below: f64| (constant + above) / (constant + below);
+        let above = self.medians(Side::Numerator, numerator);
+        let below = self.medians(Side::Denominator, denominator);
+        let mut ratios: Vec<f64> =
+            above.into_iter().zip(below).map(|(above, below)| shifted(above, below)).collect();
+        Some(interval(shifted(numerator.median(), denominator.median()), &mut ratios))
+    }
+
+    /// The median of every resample.
+    fn medians(&mut self, side: Side, samples: &Samples) -> Vec<f64> {
+        let count = samples.count();
+        let seed = self.seed;
+        let ranks =
+            self.ranks.entry((side, count)).or_insert_with(|| draw_ranks(seed, side, count));
+        let sorted = samples.sorted();
+        let value = |rank: u32| sorted[rank as usize];
+        ranks.iter().map(|&[low, high]| value(low) + (value(high) - value(low)) * 0.5).collect()
+    }
+}
+
+fn carries_interval(samples: &Samples) -> bool {
+    samples.count() >= Bootstrap::FEWEST
+}
+
+/// Draws the middle ranks of every resample of `count` samples.
+fn draw_ranks(seed: u64, side: Side, count: usize) -> Vec<MiddleRanks> {
+    // Each side and count has a sequence of its own, so that the order in which they are first
+    // asked for does not matter.
+    let stream = (count as u64) << 1 | u64::from(side == Side::Denominator);
+    let mut random = SplitMix64::new(SplitMix64::new(seed ^ stream.rotate_left(32)).next_u64());
+    let mut resample = vec![0u32; count];
+    (0..Bootstrap::RESAMPLES)
+        .map(|_| {
+            resample.fill_with(|| random.below(count) as u32);
+            let (below, &mut high, _) = resample.select_nth_unstable(count / 2);
+            let low =
+                if count % 2 == 1 { high } else { below.iter().copied().max().unwrap_or(high) };
+            [low, high]
+        })
+        .collect()
+}
+
+/// Cuts off the same share of the resampled figures at both ends.
+fn interval(point: f64, resampled: &mut [f64]) -> Estimate {
+    resampled.sort_unstable_by(f64::total_cmp);
+    let tail = (1.0 - Bootstrap::CONFIDENCE) / 2.0;
+    Estimate {
+        point,
+        // The point lies inside but for freak draws and rounding; readers may rely on it.
+        low: sorted_quantile(resampled, tail).min(point),
+        high: sorted_quantile(resampled, 1.0 - tail).max(point),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(values: &[f64]) -> Samples {
+        Samples::raw(values.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn equal_samples_have_an_interval_of_no_width() {
+        let samples = raw(&[5.0; 12]);
+        let estimate = Bootstrap::new(1).median(&samples).unwrap();
+        assert_eq!(estimate, Estimate { point: 5.0, low: 5.0, high: 5.0 });
+        let ratio = Bootstrap::new(1).ratio(&samples, &raw(&[2.5; 9])).unwrap();
+        assert_eq!(ratio, Estimate { point: 2.0, low: 2.0, high: 2.0 });
+    }
+
+    #[test]
+    fn the_interval_is_that_of_the_exact_bootstrap_distribution() {
+        // For 101 samples, the middle rank of a resample is at most j with the probability that
+        // a binomial of 101 draws and (j + 1)/101 reaches 51: 2.5 % at rank 40, 97.5 % at 60.
+        let values: Vec<f64> = (0..101).map(f64::from).collect();
+        let estimate = Bootstrap::new(42).median(&raw(&values)).unwrap();
+        assert_eq!(estimate.point, 50.0);
+        assert!((39.0..=41.0).contains(&estimate.low), "{estimate:?}");
+        assert!((59.0..=61.0).contains(&estimate.high), "{estimate:?}");
+    }
+
+    #[test]
+    fn too_few_or_unfit_samples_have_no_interval() {
+        let mut bootstrap = Bootstrap::new(1);
+        let six = raw(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert!(bootstrap.median(&six).is_some());
+        assert_eq!(bootstrap.median(&raw(&[1.0; 5])), None);
+        assert_eq!(bootstrap.ratio(&six, &raw(&[1.0; 5])), None);
+        assert_eq!(bootstrap.ratio(&six, &raw(&[0.0; 6])), None);
+        assert_eq!(bootstrap.ratio(&raw(&[-1.0; 6]), &six), None);
+        assert_eq!(bootstrap.shifted_ratio(&six, &six, -1.0), None);
+        assert_eq!(bootstrap.shifted_ratio(&six, &six, f64::NAN), None);
+    }
+
+    #[test]
+    fn sides_of_a_ratio_are_drawn_independently() {
+        let samples = raw(&(1..=50).map(f64::from).collect::<Vec<_>>());
+        let estimate = Bootstrap::new(3).ratio(&samples, &samples).unwrap();
+        // Common draws would cancel out and leave no width.
+        assert!(estimate.low < 0.9 && estimate.high > 1.1, "{estimate:?}");
+    }
+
+    #[test]
+    fn the_order_of_questions_does_not_change_the_answers() {
+        let a = raw(&(1..=40).map(f64::from).collect::<Vec<_>>());
+        let b = raw(&(5..=35).map(f64::from).collect::<Vec<_>>());
+        let mut one = Bootstrap::new(9);
+        let mut other = Bootstrap::new(9);
+        let (x, y) = (one.median(&a), one.ratio(&a, &b));
+        let (v, u) = (other.ratio(&a, &b), other.median(&a));
+        assert_eq!((x, y), (u, v));
+    }
+}

@@ -1,0 +1,168 @@
+//! Validated, sorted samples and the quantiles of them.
+
+use std::fmt;
+
+/// Why values are no samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SamplesError {
+    /// There is no value.
+    Empty,
+    /// The value at this position, counted from 0, is infinite or not a number.
+    NotFinite(usize),
+}
+
+impl fmt::Display for SamplesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "there are no samples"),
+            Self::NotFinite(index) => write!(f, "sample {index} is not a finite number"),
+        }
+    }
+}
+
+impl std::error::Error for SamplesError {}
+
+/// Samples of one quantity, in any unit: finite, at least one, sorted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples {
+    sorted: Vec<f64>,
+    raw: bool,
+}
+
+impl Samples {
+    /// Takes samples of which each is one observation, such as one cold start.
+    ///
+    /// # Errors
+    /// When there is no value, or one that is not finite.
+    pub fn raw(values: Vec<f64>) -> Result<Self, SamplesError> {
+        Self::new(values, true)
+    }
+
+    /// Takes samples of which each is the mean of several observations.
+    ///
+    /// Their median stands for a typical observation; their percentiles do not stand for those
+    /// of single observations, so [`Samples::percentile`] refuses them.
+    ///
+    /// # Errors
+    /// When there is no value, or one that is not finite.
+    pub fn averaged(values: Vec<f64>) -> Result<Self, SamplesError> {
+        Self::new(values, false)
+    }
+
+    fn new(mut values: Vec<f64>, raw: bool) -> Result<Self, SamplesError> {
+        if values.is_empty() {
+            return Err(SamplesError::Empty);
+        }
+        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            return Err(SamplesError::NotFinite(index));
+        }
+        values.sort_unstable_by(f64::total_cmp);
+        Ok(Self { sorted: values, raw })
+    }
+
+    /// The values, ascending.
+    pub fn sorted(&self) -> &[f64] {
+        &self.sorted
+    }
+
+    /// How many there are; never 0.
+    pub fn count(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// Whether each sample is one observation.
+    pub fn is_raw(&self) -> bool {
+        self.raw
+    }
+
+    /// The smallest.
+    pub fn smallest(&self) -> f64 {
+        self.sorted[0]
+    }
+
+    /// The largest.
+    pub fn largest(&self) -> f64 {
+        self.sorted[self.sorted.len() - 1]
+    }
+
+    /// The middle value, or the mean of the two middle ones.
+    pub fn median(&self) -> f64 {
+        sorted_quantile(&self.sorted, 0.5)
+    }
+
+    /// The quantile at `q` (0 to 1) of single observations, by the definition of [`quantile`].
+    ///
+    /// None when the samples cannot carry it: they are averages, `q` is outside of 0 to 1, or
+    /// there are so few that not even one is expected beyond it. The 95th percentile needs 20.
+    pub fn percentile(&self, q: f64) -> Option<f64> {
+        let beyond = self.count() as f64 * q.min(1.0 - q);
+        // 10 samples times 0.1 is a little less than 1 in binary arithmetic.
+        let carried = (0.0..=1.0).contains(&q) && beyond >= 1.0 - 1e-9;
+        (self.raw && carried).then(|| sorted_quantile(&self.sorted, q))
+    }
+}
+
+/// The median of values in any order; none when there are none or one is not finite.
+pub fn median(values: &[f64]) -> Option<f64> {
+    quantile(values, 0.5)
+}
+
+/// The quantile at `q` (0 to 1) of values in any order.
+///
+/// Interpolates linearly between the order statistics around position `q (n - 1)`, counted from
+/// 0: definition 7 of Hyndman and Fan, "Sample Quantiles in Statistical Packages" (1996), which
+/// Criterion uses too. None when there are no values, one is not finite, or `q` is out of range.
+pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
+    if !(0.0..=1.0).contains(&q) {
+        return None;
+    }
+    let samples = Samples::raw(values.to_vec()).ok()?;
+    Some(sorted_quantile(&samples.sorted, q))
+}
+
+/// The quantile of at least one finite, ascending value, for `q` from 0 to 1.
+pub(crate) fn sorted_quantile(sorted: &[f64], q: f64) -> f64 {
+    let position = q * (sorted.len() - 1) as f64;
+    let below = position.floor();
+    let low = sorted[below as usize];
+    let high = sorted[position.ceil() as usize];
+    // Written so that equal neighbours give exactly their value.
+    low + (high - low) * (position - below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_interpolate_between_neighbours() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(quantile(&[1.0, 2.0, 3.0, 4.0, 5.0], 0.25), Some(2.0));
+        assert_eq!(quantile(&[10.0, 20.0], 0.75), Some(17.5));
+        assert_eq!(quantile(&[7.0], 0.9), Some(7.0));
+        assert_eq!(quantile(&[1.0, 2.0], 1.0), Some(2.0));
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        assert_eq!(Samples::raw(Vec::new()), Err(SamplesError::Empty));
+        assert_eq!(Samples::raw(vec![1.0, f64::NAN]), Err(SamplesError::NotFinite(1)));
+        assert_eq!(Samples::averaged(vec![f64::INFINITY]), Err(SamplesError::NotFinite(0)));
+        assert_eq!(median(&[]), None);
+        assert_eq!(quantile(&[1.0], 1.5), None);
+        assert_eq!(quantile(&[1.0], f64::NAN), None);
+    }
+
+    #[test]
+    fn a_percentile_needs_raw_samples_and_enough_of_them() {
+        let values = |n: u32| (1..=n).map(f64::from).collect::<Vec<_>>();
+        assert_eq!(Samples::raw(values(19)).unwrap().percentile(0.95), None);
+        assert_eq!(Samples::raw(values(21)).unwrap().percentile(0.95), Some(20.0));
+        assert!(Samples::raw(values(20)).unwrap().percentile(0.95).is_some());
+        assert!(Samples::raw(values(10)).unwrap().percentile(0.9).is_some());
+        assert!(Samples::raw(values(10)).unwrap().percentile(0.1).is_some());
+        assert_eq!(Samples::averaged(values(100)).unwrap().percentile(0.95), None);
+        assert_eq!(Samples::raw(values(100)).unwrap().percentile(1.5), None);
+    }
+}

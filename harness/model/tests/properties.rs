@@ -1,0 +1,147 @@
+//! Properties that hold for any samples, not only for the examples.
+
+use lumos_model::{
+    Bootstrap, Estimate, MINIMAL_EFFECT, Samples, Verdict, geometric_mean, median, platform_ratio,
+    quantile,
+};
+use proptest::prelude::*;
+
+/// Times in nanoseconds, from one to an hour.
+fn times() -> impl Strategy<Value = Vec<f64>> {
+    prop::collection::vec(1.0..3.6e12f64, Bootstrap::FEWEST..60)
+}
+
+fn samples(values: &[f64]) -> Samples {
+    Samples::raw(values.to_vec()).unwrap()
+}
+
+fn is_ordered(estimate: &Estimate) -> bool {
+    estimate.low <= estimate.point && estimate.point <= estimate.high
+}
+
+fn is_close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn an_estimate_is_ordered_and_within_the_samples(values in times(), seed: u64) {
+        let samples = samples(&values);
+        let estimate = Bootstrap::new(seed).median(&samples).unwrap();
+        prop_assert!(is_ordered(&estimate));
+        prop_assert!(samples.smallest() <= estimate.low && estimate.high <= samples.largest());
+    }
+
+    #[test]
+    fn the_order_of_samples_does_not_matter(
+        (values, shuffled) in times().prop_flat_map(|v| (Just(v.clone()), Just(v).prop_shuffle()))
+    ) {
+        let mut bootstrap = Bootstrap::new(1);
+        prop_assert_eq!(
+            bootstrap.median(&samples(&values)),
+            bootstrap.median(&samples(&shuffled))
+        );
+        prop_assert_eq!(median(&values), median(&shuffled));
+    }
+
+    #[test]
+    fn a_change_of_unit_scales_an_estimate(values in times(), factor in 1e-6..1e6f64) {
+        let scaled: Vec<f64> = values.iter().map(|value| value * factor).collect();
+        let mut bootstrap = Bootstrap::new(1);
+        let before = bootstrap.median(&samples(&values)).unwrap();
+        let after = bootstrap.median(&samples(&scaled)).unwrap();
+        prop_assert!(is_close(before.point * factor, after.point));
+        prop_assert!(is_close(before.low * factor, after.low));
+        prop_assert!(is_close(before.high * factor, after.high));
+    }
+
+    #[test]
+    fn a_change_of_unit_leaves_a_ratio(a in times(), b in times(), factor in 1e-6..1e6f64) {
+        let scale = |values: &[f64]| values.iter().map(|v| v * factor).collect::<Vec<_>>();
+        let mut bootstrap = Bootstrap::new(1);
+        let before = bootstrap.ratio(&samples(&a), &samples(&b)).unwrap();
+        let after = bootstrap.ratio(&samples(&scale(&a)), &samples(&scale(&b))).unwrap();
+        prop_assert!(is_close(before.low, after.low) && is_close(before.high, after.high));
+    }
+
+    #[test]
+    fn a_ratio_is_ordered(a in times(), b in times(), seed: u64) {
+        let ratio = Bootstrap::new(seed).ratio(&samples(&a), &samples(&b)).unwrap();
+        prop_assert!(is_ordered(&ratio));
+        prop_assert!(ratio.low > 0.0);
+    }
+
+    #[test]
+    fn nothing_differs_from_itself(values in times(), seed: u64) {
+        let samples = samples(&values);
+        let ratio = Bootstrap::new(seed).ratio(&samples, &samples).unwrap();
+        prop_assert!(ratio.low <= 1.0 && 1.0 <= ratio.high);
+        let verdict = Verdict::of(&ratio, MINIMAL_EFFECT);
+        prop_assert!(!matches!(verdict, Verdict::Faster | Verdict::Slower));
+    }
+
+    #[test]
+    fn a_platform_constant_draws_a_ratio_towards_one(
+        a in times(), b in times(), constant in 0.0..1e13f64
+    ) {
+        let (a, b) = (samples(&a), samples(&b));
+        let mut bootstrap = Bootstrap::new(1);
+        let alone = bootstrap.ratio(&a, &b).unwrap();
+        let hidden = bootstrap.shifted_ratio(&a, &b, constant).unwrap();
+        prop_assert!(is_ordered(&hidden));
+        prop_assert!((hidden.point.ln()).abs() <= (alone.point.ln()).abs() + 1e-12);
+        prop_assert_eq!(platform_ratio(constant, a.median(), b.median()), Some(hidden.point));
+    }
+
+    #[test]
+    fn quantiles_rise_with_their_share(values in times(), p in 0.0..=1.0f64, q in 0.0..=1.0f64) {
+        let (low, high) = (p.min(q), p.max(q));
+        prop_assert!(quantile(&values, low).unwrap() <= quantile(&values, high).unwrap());
+    }
+
+    #[test]
+    fn half_of_the_samples_are_on_each_side_of_the_median(values in times()) {
+        let middle = median(&values).unwrap();
+        let at_most = values.iter().filter(|&&value| value <= middle).count();
+        let at_least = values.iter().filter(|&&value| value >= middle).count();
+        prop_assert!(2 * at_most >= values.len() && 2 * at_least >= values.len());
+    }
+
+    #[test]
+    fn exchanging_sides_exchanges_the_verdict(low in 0.2..3.0f64, width in 0.0..2.0f64) {
+        let high = low + width;
+        let there = Estimate { point: low, low, high };
+        let back = Estimate { point: 1.0 / low, low: 1.0 / high, high: 1.0 / low };
+        let expected = match Verdict::of(&there, MINIMAL_EFFECT) {
+            Verdict::Faster => Verdict::Slower,
+            Verdict::Slower => Verdict::Faster,
+            other => other,
+        };
+        prop_assert_eq!(Verdict::of(&back, MINIMAL_EFFECT), expected);
+    }
+
+    #[test]
+    fn a_geometric_mean_is_in_range_and_inverts(
+        ratios in prop::collection::vec(1e-3..1e3f64, 1..50)
+    ) {
+        let mean = geometric_mean(&ratios).unwrap();
+        prop_assert!(mean.smallest <= mean.mean && mean.mean <= mean.largest);
+        let inverted: Vec<f64> = ratios.iter().map(|ratio| 1.0 / ratio).collect();
+        prop_assert!(is_close(geometric_mean(&inverted).unwrap().mean, 1.0 / mean.mean));
+    }
+
+    #[test]
+    fn no_input_panics(values in prop::collection::vec(any::<f64>(), 0..20), q: f64) {
+        let _ = median(&values);
+        let _ = quantile(&values, q);
+        let _ = geometric_mean(&values);
+        if let Ok(samples) = Samples::raw(values) {
+            let mut bootstrap = Bootstrap::new(1);
+            let _ = samples.percentile(q);
+            let _ = bootstrap.median(&samples);
+            let _ = bootstrap.shifted_ratio(&samples, &samples, q);
+        }
+    }
+}

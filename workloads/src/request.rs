@@ -1,0 +1,152 @@
+//! How a request is made.
+
+use crate::generate::{self, Random};
+use crate::wire;
+
+/// A generator and its parameters. The same parameters give the same bytes on every machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// No bytes.
+    Empty,
+    /// A text as it stands.
+    Literal {
+        /// The text.
+        text: String,
+    },
+    /// Bytes that cannot be compressed.
+    Bytes {
+        /// How many.
+        bytes: u32,
+        /// The seed.
+        seed: u64,
+    },
+    /// English-like prose in ASCII, whose word frequencies follow Zipf's law.
+    Text {
+        /// Its length in bytes.
+        bytes: u32,
+        /// The seed.
+        seed: u64,
+    },
+    /// A JSON list of a shop's orders.
+    Orders {
+        /// Its length in bytes.
+        bytes: u32,
+        /// The seed.
+        seed: u64,
+    },
+    /// A picture like a photograph, with a camera's noise, as an 8-bit RGB PNG.
+    Photo {
+        /// What stands before the PNG.
+        header: String,
+        /// The width in pixels.
+        width: u32,
+        /// The height in pixels.
+        height: u32,
+        /// The seed.
+        seed: u64,
+    },
+}
+
+/// The longest request that a file may ask for: a digit too many must not fill the memory.
+const LARGEST_BYTES: u32 = 64 << 20;
+/// The largest width and height of a picture.
+const LARGEST_SIDE: u32 = 8192;
+
+impl Request {
+    /// Makes the request.
+    ///
+    /// # Panics
+    /// When the width or the height of a photo is 0, which no request read from a file has.
+    pub fn generate(&self) -> Vec<u8> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::Literal { text } => text.clone().into_bytes(),
+            Self::Bytes { bytes, seed } => Random::new(*seed).bytes(*bytes),
+            Self::Text { bytes, seed } => generate::text(*bytes, *seed),
+            Self::Orders { bytes, seed } => generate::orders(*bytes, *seed),
+            Self::Photo { header, width, height, seed } => {
+                let mut request = header.clone().into_bytes();
+                request.extend(generate::photo(*width, *height, *seed));
+                request
+            }
+        }
+    }
+}
+
+/// Checks that the parameters are within what can be generated; the error names the field.
+impl TryFrom<wire::Request> for Request {
+    type Error = String;
+
+    fn try_from(request: wire::Request) -> Result<Self, String> {
+        Ok(match request {
+            wire::Request::Empty {} => Self::Empty,
+            wire::Request::Literal { text } => Self::Literal { text },
+            wire::Request::Bytes { bytes, seed } => {
+                Self::Bytes { bytes: within("bytes", bytes, 1, LARGEST_BYTES)?, seed }
+            }
+            wire::Request::Text { bytes, seed } => {
+                Self::Text { bytes: within("bytes", bytes, 1, LARGEST_BYTES)?, seed }
+            }
+            wire::Request::Orders { bytes, seed } => {
+                let least = generate::SMALLEST_ORDERS_BYTES;
+                Self::Orders { bytes: within("bytes", bytes, least, LARGEST_BYTES)?, seed }
+            }
+            wire::Request::Photo { header, width, height, seed } => Self::Photo {
+                header,
+                width: within("width", width, 1, LARGEST_SIDE)?,
+                height: within("height", height, 1, LARGEST_SIDE)?,
+                seed,
+            },
+        })
+    }
+}
+
+fn within(field: &str, value: u32, least: u32, most: u32) -> Result<u32, String> {
+    if (least..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("`{field}` is {value}, which is not within {least} and {most}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_as_asked() {
+        for bytes in [1024, 1025, 1337, 4096, 65_536, 100_001] {
+            for request in [
+                Request::Bytes { bytes, seed: 1 },
+                Request::Text { bytes, seed: 1 },
+                Request::Orders { bytes, seed: 1 },
+            ] {
+                assert_eq!(request.generate().len(), bytes as usize, "{request:?}");
+            }
+        }
+        assert!(Request::Empty.generate().is_empty());
+        assert_eq!(Request::Literal { text: "42".to_owned() }.generate(), b"42");
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        let photo = |seed| {
+            Request::Photo { header: "h\n".to_owned(), width: 20, height: 10, seed }.generate()
+        };
+        assert_eq!(photo(1), photo(1));
+        assert_ne!(photo(1), photo(2));
+        assert!(photo(1).starts_with(b"h\n\x89PNG"));
+        let orders = |seed| Request::Orders { bytes: 2048, seed }.generate();
+        assert_eq!(orders(1), orders(1));
+        assert_ne!(orders(1), orders(2));
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_refused() {
+        let message = Request::try_from(wire::Request::Orders { bytes: 10, seed: 1 }).unwrap_err();
+        assert_eq!(message, "`bytes` is 10, which is not within 1024 and 67108864");
+        let photo = wire::Request::Photo { header: String::new(), width: 9, height: 0, seed: 1 };
+        let message = Request::try_from(photo).unwrap_err();
+        assert_eq!(message, "`height` is 0, which is not within 1 and 8192");
+    }
+}

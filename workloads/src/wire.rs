@@ -1,0 +1,40 @@
+//! What a workload's file looks like, before anything is checked.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// The file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Workload {
+    pub(crate) function: Spanned<String>,
+    pub(crate) summary: Spanned<String>,
+    #[serde(default)]
+    pub(crate) fixture: bool,
+    #[serde(default)]
+    pub(crate) payload: Vec<Spanned<Payload>>,
+}
+
+/// One `[[payload]]`. The digests may be missing: where they may not, the check says so.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Payload {
+    pub(crate) id: Spanned<String>,
+    pub(crate) profile: Spanned<String>,
+    pub(crate) request: Spanned<Request>,
+    pub(crate) request_sha256: Option<Spanned<String>>,
+    pub(crate) response_sha256: Option<Spanned<String>>,
+}
+
+/// A generator and its parameters.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Request {
+    // With braces: of a variant without any, serde would accept unknown fields.
+    Empty {},
+    Literal { text: String },
+    Bytes { bytes: u32, seed: u64 },
+    Text { bytes: u32, seed: u64 },
+    Orders { bytes: u32, seed: u64 },
+    Photo { header: String, width: u32, height: u32, seed: u64 },
+}

@@ -1,0 +1,266 @@
+//! Workloads that have been read and checked.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use lumos_record::Profile;
+use toml::Spanned;
+
+use crate::digest::is_sha256_hex;
+use crate::error::Problem;
+use crate::{Error, Request, wire};
+
+/// The workloads of all functions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workloads {
+    /// One per function, sorted by name.
+    pub functions: Vec<Workload>,
+}
+
+/// What one function runs with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// The function's name, which is also the file's.
+    pub function: String,
+    /// What the function does, in a sentence without a full stop.
+    pub summary: String,
+    /// Whether the function is for tests only and never benchmarked.
+    pub fixture: bool,
+    /// The payloads, in the order of the file.
+    pub payloads: Vec<Payload>,
+    /// The file that says so.
+    pub file: PathBuf,
+}
+
+/// A request and the response that it must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// Its name among the function's payloads, such as `64KiB`.
+    pub id: String,
+    /// The smallest profile that measures it.
+    pub profile: Profile,
+    /// How the request is made.
+    pub request: Request,
+    /// The SHA-256 of the request; empty where a fixture or a draft has none.
+    pub request_sha256: String,
+    /// The SHA-256 of the response; empty where a fixture or a draft has none.
+    pub response_sha256: String,
+}
+
+/// Whether a payload may be without its digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Digests {
+    Required,
+    Optional,
+}
+
+impl Workloads {
+    /// Reads every `<function>.toml` in a folder.
+    ///
+    /// # Errors
+    /// When the folder or a file cannot be read, when there is no such file, or when one
+    /// does not hold a workload: the error names the file, the place and the field.
+    pub fn read(directory: &Path) -> Result<Self, Error> {
+        Self::read_all(directory, Digests::Required)
+    }
+
+    /// Reads as [`Workloads::read`] does, but lets digests be missing: to find them.
+    ///
+    /// # Errors
+    /// Those of [`Workloads::read`], except for missing digests.
+    pub fn read_drafts(directory: &Path) -> Result<Self, Error> {
+        Self::read_all(directory, Digests::Optional)
+    }
+
+    /// The workload of a function; nothing when there is none of that name.
+    pub fn function(&self, name: &str) -> Option<&Workload> {
+        self.functions.iter().find(|workload| workload.function == name)
+    }
+
+    /// The workloads that are measured: all but fixtures.
+    pub fn benchmarked(&self) -> impl Iterator<Item = &Workload> {
+        self.functions.iter().filter(|workload| !workload.fixture)
+    }
+
+    fn read_all(directory: &Path, digests: Digests) -> Result<Self, Error> {
+        let mut functions = Vec::new();
+        for entry in fs::read_dir(directory).map_err(Error::io(directory))? {
+            let path = entry.map_err(Error::io(directory))?.path();
+            if is_workload_file(&path) {
+                functions.push(Workload::read(&path, digests)?);
+            }
+        }
+        if functions.is_empty() {
+            return Err(Error::NoWorkloads(directory.to_owned()));
+        }
+        functions.sort_by(|a, b| a.function.cmp(&b.function));
+        Ok(Self { functions })
+    }
+}
+
+/// This crate's manifest lies in the same folder, and is no workload.
+fn is_workload_file(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("toml"))
+        && path.file_name() != Some(OsStr::new("Cargo.toml"))
+}
+
+impl Workload {
+    /// The payload of that id; nothing when there is none.
+    pub fn payload(&self, id: &str) -> Option<&Payload> {
+        self.payloads.iter().find(|payload| payload.id == id)
+    }
+
+    fn read(file: &Path, digests: Digests) -> Result<Self, Error> {
+        let text = fs::read_to_string(file).map_err(Error::io(file))?;
+        let workload = Self::parse(file, &text, digests);
+        workload.map_err(|problem| problem.in_file(file, &text))
+    }
+
+    fn parse(file: &Path, text: &str, digests: Digests) -> Result<Self, Problem> {
+        let wire: wire::Workload =
+            toml::from_str(text).map_err(|error| Problem::from_toml(&error, text))?;
+        check_function(file, &wire.function)?;
+        let spans: Vec<Range<usize>> = wire.payload.iter().map(Spanned::span).collect();
+        let workload = Self { file: file.to_owned(), ..Self::try_from(wire)? };
+        if digests == Digests::Required && !workload.fixture {
+            for (payload, span) in workload.payloads.iter().zip(spans) {
+                payload.check_digests(span)?;
+            }
+        }
+        Ok(workload)
+    }
+}
+
+impl Payload {
+    /// Makes the request: the same bytes on every machine.
+    pub fn generate(&self) -> Vec<u8> {
+        self.request.generate()
+    }
+
+    /// Checks that no digest is missing from the payload at `span`.
+    fn check_digests(&self, span: Range<usize>) -> Result<(), Problem> {
+        let digests =
+            [("request_sha256", &self.request_sha256), ("response_sha256", &self.response_sha256)];
+        match digests.into_iter().find(|(_, digest)| digest.is_empty()) {
+            Some((field, _)) => {
+                Err(Problem::new(span, format!("payload `{}`: missing field `{field}`", self.id)))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Checks all that can be checked without the file's name.
+impl TryFrom<wire::Workload> for Workload {
+    type Error = Problem;
+
+    fn try_from(wire: wire::Workload) -> Result<Self, Problem> {
+        if wire.summary.get_ref().trim().is_empty() {
+            return Err(Problem::new(wire.summary.span(), "`summary` is empty"));
+        }
+        if wire.payload.is_empty() {
+            return Err(Problem { span: None, message: "no `[[payload]]`".to_owned() });
+        }
+        Ok(Self {
+            function: wire.function.into_inner(),
+            summary: wire.summary.into_inner(),
+            fixture: wire.fixture,
+            payloads: distinct_payloads(wire.payload)?,
+            file: PathBuf::new(),
+        })
+    }
+}
+
+/// Checks each payload, and that no two have the same id or make the same request.
+fn distinct_payloads(wire: Vec<Spanned<wire::Payload>>) -> Result<Vec<Payload>, Problem> {
+    let mut payloads: Vec<Payload> = Vec::new();
+    let mut requests: BTreeMap<String, String> = BTreeMap::new();
+    for payload in wire {
+        let span = payload.get_ref().id.span();
+        let payload = Payload::try_from(payload.into_inner())?;
+        let Payload { id, request, request_sha256, .. } = &payload;
+        if payloads.iter().any(|other| other.id == *id) {
+            return Err(Problem::new(span, format!("`id` names `{id}` a second time")));
+        }
+        let same = payloads.iter().find(|other| other.request == *request);
+        let same = same.map(|other| &other.id).or_else(|| requests.get(request_sha256));
+        if let Some(other) = same {
+            let message = format!("payload `{id}`: its `request` is the same as that of `{other}`");
+            return Err(Problem::new(span, message));
+        }
+        if !request_sha256.is_empty() {
+            requests.insert(request_sha256.clone(), id.clone());
+        }
+        payloads.push(payload);
+    }
+    Ok(payloads)
+}
+
+impl TryFrom<wire::Payload> for Payload {
+    type Error = Problem;
+
+    fn try_from(wire: wire::Payload) -> Result<Self, Problem> {
+        check_id(&wire.id)?;
+        let profile = wire.profile.get_ref().parse().map_err(|error| {
+            Problem::new(wire.profile.span(), format!("`profile` is an {error}"))
+        })?;
+        let span = wire.request.span();
+        let request = Request::try_from(wire.request.into_inner())
+            .map_err(|message| Problem::new(span, format!("`request`: {message}")))?;
+        Ok(Self {
+            id: wire.id.into_inner(),
+            profile,
+            request,
+            request_sha256: checked_digest("request_sha256", wire.request_sha256)?,
+            response_sha256: checked_digest("response_sha256", wire.response_sha256)?,
+        })
+    }
+}
+
+/// The digest as text; empty when it is missing.
+fn checked_digest(field: &str, digest: Option<Spanned<String>>) -> Result<String, Problem> {
+    let Some(digest) = digest else { return Ok(String::new()) };
+    let span = digest.span();
+    let digest = digest.into_inner();
+    if digest.is_empty() || is_sha256_hex(&digest) {
+        return Ok(digest);
+    }
+    let message = format!("`{field}` is `{digest}`, not 64 lower-case hexadecimal digits");
+    Err(Problem::new(span, message))
+}
+
+/// Ids are parts of paths and of Criterion's ids.
+fn check_id(id: &Spanned<String>) -> Result<(), Problem> {
+    let text = id.get_ref();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    // Without a letter or a digit, `-` would read as "no payload" and `..` as a folder.
+    if text.chars().all(allowed) && text.contains(|c: char| c.is_ascii_alphanumeric()) {
+        return Ok(());
+    }
+    let message = format!(
+        "`id` is `{text}`: it must have a letter or a digit, and nothing but letters, digits, \
+         `.`, `_` and `-`, all ASCII"
+    );
+    Err(Problem::new(id.span(), message))
+}
+
+/// A function is found by its file's name, so both must agree.
+fn check_function(file: &Path, function: &Spanned<String>) -> Result<(), Problem> {
+    let name = function.get_ref();
+    if file.file_stem() != Some(OsStr::new(name)) {
+        let message = format!("`function` is `{name}`, but the file's name says otherwise");
+        return Err(Problem::new(function.span(), message));
+    }
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(allowed) {
+        let message = format!(
+            "`function` is `{name}`: it must begin with a lower-case letter and hold nothing \
+             but those, digits and `-`"
+        );
+        return Err(Problem::new(function.span(), message));
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! Other programs: what they are called with, and what to say when they fail.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The cargo that runs this program.
+pub fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// The rustc that belongs to [`cargo`].
+pub fn rustc() -> Command {
+    Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+}
+
+/// How a command would be typed.
+pub fn show(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// Runs a command whose output goes to the terminal.
+///
+/// # Errors
+/// When it cannot be started or does not succeed; the message holds the command.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run `{}`", show(command)))?;
+    if !status.success() {
+        bail!("`{}` failed ({status})", show(command));
+    }
+    Ok(())
+}
+
+/// Runs a command and returns its standard output; its standard error goes to the terminal.
+///
+/// # Errors
+/// As [`run`].
+pub fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot run `{}`", show(command)))?;
+    if !output.status.success() {
+        bail!("`{}` failed ({})", show(command), output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{}`", show(command)))
+}
+
+/// What a command prints, if it succeeds; both of its streams are kept from the terminal.
+pub fn try_output(command: &mut Command) -> Option<String> {
+    let output = command.stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    output.status.success().then_some(text)
+}
+
+/// Where a program is on the PATH.
+pub fn find(program: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let program = Path::new(program.as_ref());
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Whether this process may install packages.
+pub fn is_root() -> bool {
+    // SAFETY: the call cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}

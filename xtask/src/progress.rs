@@ -1,0 +1,72 @@
+//! Progress of long work: a bar on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// The progress of work that has a known number of steps.
+pub struct Progress {
+    bar: ProgressBar,
+    plain: bool,
+}
+
+impl Progress {
+    /// Begins work of `steps` steps.
+    pub fn begin(what: &'static str, steps: usize) -> Self {
+        let plain = !std::io::stderr().is_terminal();
+        let bar = ProgressBar::new(steps as u64);
+        if plain {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        } else {
+            let template = "{prefix:>12} [{bar:24}] {pos}/{len} {elapsed}, {eta} left  {wide_msg}";
+            // The template is a constant: it parses, or the tests of this module fail.
+            let style = ProgressStyle::with_template(template);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.enable_steady_tick(Duration::from_millis(250));
+        }
+        bar.set_prefix(what);
+        Self { bar, plain }
+    }
+
+    /// Says which step is under way.
+    pub fn at(&self, step: &str) {
+        if self.plain {
+            let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
+            eprintln!("{:>12} {done}/{all} {step}", self.bar.prefix());
+        }
+        self.bar.set_message(step.to_owned());
+    }
+
+    /// Counts finished steps.
+    pub fn advance(&self, steps: usize) {
+        self.bar.inc(steps as u64);
+    }
+
+    /// Prints a line that stays.
+    pub fn say(&self, line: &str) {
+        if self.plain {
+            eprintln!("{line}");
+        }
+        self.bar.println(line);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_counted() {
+        let progress = Progress::begin("testing", 3);
+        progress.at("the first");
+        progress.advance(2);
+        assert_eq!(progress.bar.position(), 2);
+    }
+}

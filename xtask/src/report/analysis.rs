@@ -1,0 +1,311 @@
+//! From evidence to the figures of a report.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lumos_model::{Bootstrap, MINIMAL_EFFECT, Samples, Verdict, negligible_from};
+use lumos_record::{Case, Ledger, Phase, Suite, WorkerUse};
+
+use super::claims;
+use super::load::{CaseEvidence, Evidence, Outcome, median_of};
+use super::runtimes::Runtimes;
+use super::schema::{
+    Absence, CaseEstimate, CaseRatio, Figure, Method, MissingArtifact, PhaseEstimate,
+    PlatformPoint, PlatformRatio, Report, RunInfo, SCHEMA_VERSION, WorkerEstimate,
+};
+
+/// The seed of all resampling: a report of the same run is the same to the last digit.
+const SEED: u64 = 0x006c_756d_6f73;
+
+/// What a platform may add to a cold start, in milliseconds: from nothing to the 3 s of a
+/// Knative service on a small board.
+pub const PLATFORM_CONSTANTS_MS: [u64; 6] = [0, 1, 10, 100, 1_000, 3_000];
+
+/// Makes the report of a run.
+pub fn analyse(evidence: Evidence) -> anyhow::Result<Report> {
+    let mut report = frame(&evidence);
+    let mut analysis = Analysis {
+        bootstrap: Bootstrap::new(SEED),
+        cases: &evidence.cases,
+        emulated: evidence.manifest.node.emulated,
+    };
+    for (case, found) in &evidence.cases {
+        analysis.add_case(&mut report, case, found);
+    }
+    let runtimes = report.runtimes.clone();
+    let runtimes = Runtimes::new(&runtimes);
+    analysis.add_ratios(&mut report, &runtimes);
+    report.unrecorded = unrecorded(evidence.cases.keys());
+    sort(&mut report, &runtimes);
+    report.claims = claims::evaluate(&report, &runtimes)?;
+    Ok(report)
+}
+
+/// A report without figures.
+fn frame(evidence: &Evidence) -> Report {
+    let manifest = &evidence.manifest;
+    let mut warnings = evidence.warnings.clone();
+    if manifest.node.emulated {
+        warnings.push(
+            "This run was emulated: its figures say nothing about real hardware, so nothing is \
+             ranked."
+                .into(),
+        );
+    }
+    if manifest.revision.dirty {
+        warnings.push("The checkout held changes that are not in the commit.".into());
+    }
+    let artifacts = evidence.artifacts.clone().unwrap_or_default();
+    let missing = artifacts.missing.into_iter();
+    Report {
+        schema_version: SCHEMA_VERSION,
+        run: RunInfo {
+            name: manifest.run.clone(),
+            started_unix_ms: manifest.started_unix_ms,
+            revision: manifest.revision.clone(),
+            toolchain: manifest.toolchain.clone(),
+            engines: manifest.engines.clone(),
+            artifacts_sha256: manifest.artifacts_sha256.clone(),
+            seed: manifest.seed,
+            profile: manifest.profile,
+            command_line: manifest.command_line.clone(),
+            truncated: evidence.truncated,
+        },
+        node: manifest.node.clone(),
+        method: Method {
+            resamples: Bootstrap::RESAMPLES,
+            confidence: Bootstrap::CONFIDENCE,
+            minimal_effect: MINIMAL_EFFECT,
+        },
+        warnings,
+        runtimes: artifacts.runtimes,
+        artifacts: artifacts.artifacts,
+        missing_artifacts: missing
+            .map(|(artifact, reason)| MissingArtifact { artifact, reason })
+            .collect(),
+        estimates: Vec::new(),
+        ratios: Vec::new(),
+        phases: Vec::new(),
+        memory: Vec::new(),
+        platform: Vec::new(),
+        claims: Vec::new(),
+        skips: Vec::new(),
+        failures: Vec::new(),
+        unrecorded: Vec::new(),
+    }
+}
+
+/// What the steps of an analysis share.
+struct Analysis<'a> {
+    bootstrap: Bootstrap,
+    cases: &'a BTreeMap<Case, CaseEvidence>,
+    emulated: bool,
+}
+
+impl Analysis<'_> {
+    /// Adds a case's estimate with what belongs to it, or the reason that there is none.
+    fn add_case(&mut self, report: &mut Report, case: &Case, found: &CaseEvidence) {
+        let absence = |reason: String| Absence { case: case.clone(), reason };
+        match &found.outcome {
+            Outcome::Skipped(reason) => report.skips.push(absence(reason.clone())),
+            Outcome::Failed(cause) => report.failures.push(absence(cause.clone())),
+            Outcome::Interrupted => report.failures.push(absence(
+                "interrupted: the case began, and the run holds no outcome of it".into(),
+            )),
+            Outcome::Samples(samples) => match self.estimate(case, samples) {
+                None => report.failures.push(absence(format!(
+                    "{} samples are too few: an interval needs {}",
+                    samples.count(),
+                    Bootstrap::FEWEST
+                ))),
+                Some(estimate) => {
+                    report.estimates.push(estimate);
+                    self.add_phases(report, case, &found.ledgers);
+                    report.memory.extend(self.worker(case, &found.uses));
+                }
+            },
+        }
+    }
+
+    fn estimate(&mut self, case: &Case, samples: &Samples) -> Option<CaseEstimate> {
+        let estimate = self.bootstrap.median(samples)?;
+        Some(CaseEstimate {
+            case: case.clone(),
+            lane: case.suite.lane(),
+            unit: "ns".into(),
+            median: estimate.point,
+            low: estimate.low,
+            high: estimate.high,
+            n: samples.count(),
+            raw: samples.is_raw(),
+            p95: samples.percentile(0.95),
+        })
+    }
+
+    /// Adds each phase's median, and a warning if the phases do not add up.
+    fn add_phases(&mut self, report: &mut Report, case: &Case, ledgers: &[Ledger]) {
+        let wrong: Vec<String> =
+            ledgers.iter().filter_map(|ledger| ledger.reconcile().err()).collect();
+        if let Some(first) = wrong.first() {
+            let (count, all) = (wrong.len(), ledgers.len());
+            report.warnings.push(format!("{case}: {count} of {all} cold starts: {first}."));
+        }
+        let mut times_ns: BTreeMap<Phase, Vec<u64>> = BTreeMap::new();
+        for ledger in ledgers {
+            for span in &ledger.phases {
+                times_ns.entry(span.phase).or_default().push(span.wall_ns);
+            }
+            times_ns.entry(Phase::Teardown).or_default().push(ledger.teardown_ns);
+        }
+        for (phase, times_ns) in times_ns {
+            let Some(figure) = self.figure(times_ns.into_iter()) else { continue };
+            report.phases.push(PhaseEstimate {
+                case: case.clone(),
+                phase,
+                unit: "ns".into(),
+                figure,
+            });
+        }
+    }
+
+    /// What a case's workers used; none when the run holds no record of them.
+    fn worker(&mut self, case: &Case, uses: &[WorkerUse]) -> Option<WorkerEstimate> {
+        Some(WorkerEstimate {
+            case: case.clone(),
+            workers: uses.len(),
+            invocations: median_of(uses.iter().map(|used| used.invocations)),
+            peak_rss_bytes: self.figure(uses.iter().filter_map(|used| used.peak_rss_bytes)),
+            cpu_ns: self.figure(
+                uses.iter().map(|used| used.cpu.user_ns.saturating_add(used.cpu.system_ns)),
+            )?,
+            cpu_user_ns: self.figure(uses.iter().map(|used| used.cpu.user_ns))?,
+            cpu_system_ns: self.figure(uses.iter().map(|used| used.cpu.system_ns))?,
+        })
+    }
+
+    /// The median of integers, with an interval if there are enough; none when there are none.
+    fn figure(&mut self, values: impl Iterator<Item = u64>) -> Option<Figure> {
+        let samples = Samples::raw(values.map(|value| value as f64).collect()).ok()?;
+        let interval = self.bootstrap.median(&samples);
+        Some(Figure {
+            median: samples.median(),
+            low: interval.map(|estimate| estimate.low),
+            high: interval.map(|estimate| estimate.high),
+            n: samples.count(),
+        })
+    }
+
+    /// The samples of a case that has an estimate.
+    fn samples(&self, case: &Case) -> Option<&Samples> {
+        match &self.cases.get(case)?.outcome {
+            Outcome::Samples(samples) => Some(samples),
+            _ => None,
+        }
+    }
+
+    /// Adds the ratio of every case to each of its references that was measured.
+    fn add_ratios(&mut self, report: &mut Report, runtimes: &Runtimes) {
+        let cases = self.cases;
+        for case in cases.keys() {
+            let Some(samples) = self.samples(case).cloned() else { continue };
+            for reference in runtimes.references(case) {
+                let below = Case { runtime: reference.clone(), ..case.clone() };
+                let Some(below) = self.samples(&below).cloned() else { continue };
+                report.ratios.extend(self.ratio(case, &reference, &samples, &below));
+                if case.suite == Suite::ColdStart {
+                    report.platform.extend(self.platform(case, reference, &samples, &below));
+                }
+            }
+        }
+    }
+
+    fn ratio(
+        &mut self,
+        case: &Case,
+        reference: &str,
+        above: &Samples,
+        below: &Samples,
+    ) -> Option<CaseRatio> {
+        let ratio = self.bootstrap.ratio(above, below)?;
+        let verdict = (!self.emulated).then(|| Verdict::of(&ratio, MINIMAL_EFFECT).name().into());
+        Some(CaseRatio {
+            case: case.clone(),
+            lane: case.suite.lane(),
+            reference: reference.to_owned(),
+            ratio: ratio.point,
+            low: ratio.low,
+            high: ratio.high,
+            verdict,
+        })
+    }
+
+    fn platform(
+        &mut self,
+        case: &Case,
+        reference: String,
+        above: &Samples,
+        below: &Samples,
+    ) -> Option<PlatformRatio> {
+        let mut points = Vec::with_capacity(PLATFORM_CONSTANTS_MS.len());
+        for constant_ms in PLATFORM_CONSTANTS_MS {
+            let constant_ns = constant_ms * 1_000_000;
+            let ratio = self.bootstrap.shifted_ratio(above, below, constant_ns as f64)?;
+            points.push(PlatformPoint {
+                constant_ns,
+                ratio: ratio.point,
+                low: ratio.low,
+                high: ratio.high,
+            });
+        }
+        let (median_ns, reference_median_ns) = (above.median(), below.median());
+        Some(PlatformRatio {
+            case: case.clone(),
+            reference,
+            median_ns,
+            reference_median_ns,
+            negligible_from_ns: negligible_from(median_ns, reference_median_ns, MINIMAL_EFFECT),
+            points,
+        })
+    }
+}
+
+/// The cases that complete each suite's table: every function with each of its payloads on every
+/// runtime of the suite, without those that are recorded.
+fn unrecorded<'a>(cases: impl Iterator<Item = &'a Case> + Clone) -> Vec<Case> {
+    let recorded: BTreeSet<&Case> = cases.clone().collect();
+    let mut missing = Vec::new();
+    for suite in Suite::ALL.iter().copied() {
+        let of_suite = || cases.clone().filter(move |case| case.suite == suite);
+        let runtimes: BTreeSet<&String> = of_suite().map(|case| &case.runtime).collect();
+        let rows: BTreeSet<(&String, &String)> =
+            of_suite().map(|case| (&case.function, &case.payload)).collect();
+        for (function, payload) in rows {
+            missing.extend(runtimes.iter().map(|runtime| Case {
+                suite,
+                function: function.clone(),
+                payload: payload.clone(),
+                runtime: (*runtime).clone(),
+            }));
+        }
+    }
+    missing.retain(|case| !recorded.contains(case));
+    missing
+}
+
+/// The order of every list: as a reader expects it, and not as the run happened to go.
+fn sort(report: &mut Report, runtimes: &Runtimes) {
+    report.estimates.sort_by_cached_key(|entry| runtimes.order(&entry.case));
+    report
+        .ratios
+        .sort_by_cached_key(|entry| (runtimes.order(&entry.case), entry.reference.clone()));
+    report.phases.sort_by_cached_key(|entry| (runtimes.order(&entry.case), entry.phase));
+    report.memory.sort_by_cached_key(|entry| runtimes.order(&entry.case));
+    report
+        .platform
+        .sort_by_cached_key(|entry| (runtimes.order(&entry.case), entry.reference.clone()));
+    report.skips.sort_by_cached_key(|entry| runtimes.order(&entry.case));
+    report.failures.sort_by_cached_key(|entry| runtimes.order(&entry.case));
+    report.unrecorded.sort_by_cached_key(|case| runtimes.order(case));
+    report.artifacts.sort_by_cached_key(|artifact| {
+        (artifact.kind, artifact.function.clone(), artifact.engine.clone(), artifact.target.clone())
+    });
+}

@@ -1,0 +1,203 @@
+//! The paper's claims, which are data, and this run's figures beside them.
+
+use anyhow::{Context, Result};
+use lumos_model::geometric_mean;
+use lumos_record::{Artifact, ArtifactKind, Lane, Mode, Suite};
+use serde::Deserialize;
+
+use super::runtimes::Runtimes;
+use super::schema::{CaseRatio, Claim, ClaimFigure, Report, Spread, Statistic};
+
+/// The file of claims.
+const CLAIMS: &str = include_str!("claims.toml");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    claim: Vec<Definition>,
+}
+
+/// A claim as the file holds it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Definition {
+    id: String,
+    source: String,
+    text: String,
+    figure: String,
+    note: Option<String>,
+    measure: Measure,
+}
+
+/// Where our figure comes from.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+enum Measure {
+    Ratio { suite: Suite, mode: Mode, statistic: Statistic },
+    Size { larger: ArtifactKind, smaller: ArtifactKind, mode: Mode, statistic: Statistic },
+    None { reason: String },
+}
+
+/// One ratio that a statistic is taken over.
+struct Cell {
+    /// The runtime or engine, for means.
+    runtime: String,
+    /// What exactly, for extremes.
+    name: String,
+    ratio: f64,
+    low: f64,
+    high: f64,
+}
+
+/// Every claim with the figures that the report holds for it, or the reason that there are none.
+///
+/// # Errors
+/// When the file of claims is malformed, which is a fault of this program.
+pub fn evaluate(report: &Report, runtimes: &Runtimes) -> Result<Vec<Claim>> {
+    let file: File = toml::from_str(CLAIMS).context("claims.toml")?;
+    Ok(file.claim.into_iter().map(|definition| claim(definition, report, runtimes)).collect())
+}
+
+fn claim(definition: Definition, report: &Report, runtimes: &Runtimes) -> Claim {
+    let Definition { id, source, text, figure, note, measure } = definition;
+    let (measured, not_measured) = match measured(&measure, report, runtimes) {
+        Ok(figures) => (figures, None),
+        Err(reason) => (Vec::new(), Some(reason)),
+    };
+    Claim { id, source, text, figure, note, measured, not_measured }
+}
+
+fn measured(
+    measure: &Measure,
+    report: &Report,
+    runtimes: &Runtimes,
+) -> Result<Vec<ClaimFigure>, String> {
+    match measure {
+        Measure::None { reason } => Err(reason.clone()),
+        Measure::Ratio { .. } if report.node.emulated => {
+            Err("this run was emulated, and emulated figures are not ranked".into())
+        }
+        Measure::Ratio { suite, mode, statistic } => {
+            let of_mode = |ratio: &&CaseRatio| {
+                ratio.case.suite == *suite
+                    && runtimes.mode_of(ratio.lane, &ratio.case.runtime) == Some(*mode)
+            };
+            let cells: Vec<Cell> = report.ratios.iter().filter(of_mode).map(ratio_cell).collect();
+            let absent = || format!("this run has no ratio of mode `{mode}` in suite `{suite}`");
+            figures(*statistic, Spread::Interval, cells).ok_or_else(absent)
+        }
+        Measure::Size { larger, smaller, mode, statistic } => {
+            let cells = size_cells(report, runtimes, (*larger, *smaller), *mode);
+            let absent = || {
+                format!(
+                    "no function has both an artifact `{larger}` and one `{smaller}` of mode \
+                     `{mode}`"
+                )
+            };
+            figures(*statistic, Spread::Exact, cells).ok_or_else(absent)
+        }
+    }
+}
+
+fn ratio_cell(ratio: &CaseRatio) -> Cell {
+    Cell {
+        runtime: ratio.case.runtime.clone(),
+        name: format!("{} over {}", ratio.case, ratio.reference),
+        ratio: ratio.ratio,
+        low: ratio.low,
+        high: ratio.high,
+    }
+}
+
+/// The size of each function's larger artifact over each of its smaller ones, where those belong
+/// to an engine of the mode and both are for one architecture.
+fn size_cells(
+    report: &Report,
+    runtimes: &Runtimes,
+    (larger, smaller): (ArtifactKind, ArtifactKind),
+    mode: Mode,
+) -> Vec<Cell> {
+    let of_kind = |kind| report.artifacts.iter().filter(move |artifact| artifact.kind == kind);
+    let mut cells = Vec::new();
+    for below in of_kind(smaller).filter(|artifact| artifact.bytes > 0) {
+        let Some(engine) = &below.engine else { continue };
+        if runtimes.mode_of(Lane::InProcess, engine) != Some(mode) {
+            continue;
+        }
+        let same = |above: &&Artifact| {
+            above.function == below.function && architecture(above) == architecture(below)
+        };
+        let function = below.function.as_deref().unwrap_or("every function");
+        cells.extend(of_kind(larger).filter(same).map(|above| {
+            let ratio = above.bytes as f64 / below.bytes as f64;
+            let name = format!("{function}: {larger} over {smaller} of {engine}");
+            Cell { runtime: engine.clone(), name, ratio, low: ratio, high: ratio }
+        }));
+    }
+    cells
+}
+
+/// The first part of the target triple.
+fn architecture(artifact: &Artifact) -> Option<&str> {
+    artifact.target.split('-').next()
+}
+
+/// The statistic over the cells: one figure for an extreme, one per runtime for a mean. None
+/// when there are no cells.
+fn figures(statistic: Statistic, spread: Spread, cells: Vec<Cell>) -> Option<Vec<ClaimFigure>> {
+    let count = cells.len();
+    let by_ratio = |a: &Cell, b: &Cell| a.ratio.total_cmp(&b.ratio);
+    let extreme = match statistic {
+        Statistic::GeometricMean => return means(&cells),
+        Statistic::Largest => cells.into_iter().max_by(by_ratio)?,
+        Statistic::Smallest => cells.into_iter().min_by(by_ratio)?,
+    };
+    Some(vec![ClaimFigure {
+        statistic,
+        ratio: extreme.ratio,
+        low: extreme.low,
+        high: extreme.high,
+        spread,
+        cells: count,
+        of: extreme.name,
+    }])
+}
+
+/// The geometric mean of each runtime's cells, in the order in which the runtimes appear.
+fn means(cells: &[Cell]) -> Option<Vec<ClaimFigure>> {
+    let mut runtimes: Vec<&str> = Vec::new();
+    for cell in cells {
+        if !runtimes.contains(&cell.runtime.as_str()) {
+            runtimes.push(&cell.runtime);
+        }
+    }
+    let mean = |runtime: &str| {
+        let of_runtime = cells.iter().filter(|cell| cell.runtime == runtime);
+        let mean = geometric_mean(&of_runtime.map(|cell| cell.ratio).collect::<Vec<_>>())?;
+        Some(ClaimFigure {
+            statistic: Statistic::GeometricMean,
+            ratio: mean.mean,
+            low: mean.smallest,
+            high: mean.largest,
+            spread: Spread::Range,
+            cells: mean.count,
+            of: runtime.to_owned(),
+        })
+    };
+    let figures: Vec<ClaimFigure> = runtimes.into_iter().filter_map(mean).collect();
+    (!figures.is_empty()).then_some(figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_claims_is_well_formed() {
+        let file: File = toml::from_str(CLAIMS).unwrap();
+        let mut ids: Vec<&str> = file.claim.iter().map(|claim| claim.id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), file.claim.len(), "ids are unique");
+    }
+}

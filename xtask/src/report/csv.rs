@@ -1,0 +1,161 @@
+//! The report as one long table: a figure or an absence per line.
+
+use std::fmt::Write as _;
+
+use lumos_record::Case;
+
+use super::schema::{Figure, Report};
+
+/// The columns; those that a line has no use for are empty.
+const HEADER: &str = "kind,suite,function,payload,runtime,lane,name,unit,value,low,high,n,p95,\
+                      reference,note\n";
+
+/// One line.
+#[derive(Default)]
+struct Line<'a> {
+    kind: &'a str,
+    case: Option<&'a Case>,
+    function: &'a str,
+    runtime: &'a str,
+    name: &'a str,
+    unit: &'a str,
+    value: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    n: Option<usize>,
+    p95: Option<f64>,
+    reference: &'a str,
+    note: &'a str,
+}
+
+impl<'a> Line<'a> {
+    fn of(kind: &'a str, case: &'a Case) -> Self {
+        Self { kind, case: Some(case), ..Self::default() }
+    }
+
+    fn figure(self, name: &'a str, unit: &'a str, figure: &Figure) -> Self {
+        Self {
+            name,
+            unit,
+            value: Some(figure.median),
+            low: figure.low,
+            high: figure.high,
+            n: Some(figure.n),
+            ..self
+        }
+    }
+
+    fn write(&self, csv: &mut String) {
+        let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+        let (suite, lane) = self.case.map_or((String::new(), String::new()), |case| {
+            (case.suite.to_string(), case.suite.lane().to_string())
+        });
+        let fields = [
+            self.kind.to_owned(),
+            suite,
+            self.case.map_or(self.function, |case| &case.function).to_owned(),
+            self.case.map(|case| case.payload.clone()).unwrap_or_default(),
+            self.case.map_or(self.runtime, |case| &case.runtime).to_owned(),
+            lane,
+            self.name.to_owned(),
+            self.unit.to_owned(),
+            number(self.value),
+            number(self.low),
+            number(self.high),
+            self.n.map(|n| n.to_string()).unwrap_or_default(),
+            number(self.p95),
+            self.reference.to_owned(),
+            self.note.to_owned(),
+        ];
+        let fields: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(csv, "{}", fields.join(","));
+    }
+}
+
+/// Quotes a field that needs it, as RFC 4180 says.
+fn quoted(field: &str) -> String {
+    if field.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
+/// The whole table.
+pub fn render(report: &Report) -> String {
+    let mut csv = HEADER.to_owned();
+    estimates_and_ratios(report, &mut csv);
+    for entry in &report.phases {
+        let line = Line::of("phase", &entry.case);
+        line.figure(entry.phase.name(), &entry.unit, &entry.figure).write(&mut csv);
+    }
+    for entry in &report.memory {
+        let line = || Line::of("worker", &entry.case);
+        if let Some(rss) = &entry.peak_rss_bytes {
+            line().figure("peak_rss", "bytes", rss).write(&mut csv);
+        }
+        line().figure("cpu_user", "ns", &entry.cpu_user_ns).write(&mut csv);
+        line().figure("cpu_system", "ns", &entry.cpu_system_ns).write(&mut csv);
+    }
+    for artifact in &report.artifacts {
+        let size = Line {
+            kind: "artifact",
+            function: artifact.function.as_deref().unwrap_or_default(),
+            runtime: artifact.engine.as_deref().unwrap_or_default(),
+            name: artifact.kind.name(),
+            unit: "bytes",
+            value: Some(artifact.bytes as f64),
+            note: &artifact.target,
+            ..Line::default()
+        };
+        size.write(&mut csv);
+    }
+    let absent = [("skip", &report.skips), ("failure", &report.failures)];
+    for (kind, list) in absent {
+        for absence in list {
+            Line { note: &absence.reason, ..Line::of(kind, &absence.case) }.write(&mut csv);
+        }
+    }
+    csv
+}
+
+fn estimates_and_ratios(report: &Report, csv: &mut String) {
+    for entry in &report.estimates {
+        let line = Line {
+            name: "median",
+            unit: &entry.unit,
+            value: Some(entry.median),
+            low: Some(entry.low),
+            high: Some(entry.high),
+            n: Some(entry.n),
+            p95: entry.p95,
+            ..Line::of("estimate", &entry.case)
+        };
+        line.write(csv);
+    }
+    for entry in &report.ratios {
+        let line = Line {
+            name: "ratio",
+            value: Some(entry.ratio),
+            low: Some(entry.low),
+            high: Some(entry.high),
+            reference: &entry.reference,
+            note: entry.verdict.as_deref().unwrap_or("not ranked"),
+            ..Line::of("ratio", &entry.case)
+        };
+        line.write(csv);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_quoted_where_they_need_it() {
+        assert_eq!(quoted("plain"), "plain");
+        assert_eq!(quoted("a, b"), "\"a, b\"");
+        assert_eq!(quoted("say \"no\"\n"), "\"say \"\"no\"\"\n\"");
+    }
+}

@@ -1,0 +1,167 @@
+//! Figures for people: three significant digits and a unit that suits.
+
+/// Three significant digits, without an exponent.
+fn three_digits(value: f64) -> String {
+    // The magnitude after rounding: 9.996 becomes 10.0, not 10.00.
+    let magnitude = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
+    let rounded_up = (value.abs() / 10f64.powf(magnitude - 2.0)).round() >= 1000.0;
+    let decimals = (2.0 - magnitude - f64::from(u8::from(rounded_up))).clamp(0.0, 9.0);
+    if magnitude > 2.0 {
+        let step = 10f64.powf(magnitude - 2.0);
+        return format!("{:.0}", (value / step).round() * step);
+    }
+    format!("{value:.*}", decimals as usize)
+}
+
+/// Picks the unit in which the rounded figure is at least 1.
+fn with_unit(value: f64, units: &[(f64, &str)]) -> String {
+    let (scale, unit) = units
+        .iter()
+        .copied()
+        .take_while(|(scale, _)| value.abs() >= scale * 0.9995)
+        .last()
+        .unwrap_or(units[0]);
+    format!("{} {unit}", three_digits(value / scale))
+}
+
+/// A time in nanoseconds: `27.4 ns`, `612 µs`, `2.41 ms`, `1.20 s`.
+pub fn duration(time_ns: f64) -> String {
+    with_unit(time_ns, &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")])
+}
+
+/// A power of ten of nanoseconds, for the marks of a scale: `100 ns`, `1 ms`.
+pub fn decade(time_ns: f64) -> String {
+    let units = [(1e9, "s"), (1e6, "ms"), (1e3, "µs")];
+    let fits = units.into_iter().find(|(scale, _)| time_ns >= scale * 0.999);
+    let (scale, unit) = fits.unwrap_or((1.0, "ns"));
+    // Rounded, because powers of ten below 1 are not exact in binary.
+    format!("{} {unit}", (time_ns / scale * 1e3).round() / 1e3)
+}
+
+/// A size: `512 B`, `113 KiB`, `1.24 MiB`.
+pub fn bytes(size_bytes: f64) -> String {
+    if size_bytes < 1024.0 {
+        return format!("{size_bytes:.0} B");
+    }
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+    let units = units.map(|(unit, bits)| (f64::from(1u32 << bits), unit));
+    with_unit(size_bytes, &units)
+}
+
+/// A ratio: `1.10×`.
+pub fn ratio(value: f64) -> String {
+    format!("{}×", three_digits(value))
+}
+
+/// Both ends of an interval: `1.05–1.15×`.
+pub fn ratio_interval(low: f64, high: f64) -> String {
+    format!("{}–{}×", three_digits(low), three_digits(high))
+}
+
+/// Both ends of an interval, in one format.
+pub fn interval(low: f64, high: f64, format: fn(f64) -> String) -> String {
+    let (low, high) = (format(low), format(high));
+    match (low.rsplit_once(' '), high.rsplit_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("{number}–{high}"),
+        _ => format!("{low} – {high}"),
+    }
+}
+
+/// A moment in milliseconds since 1970 as `2026-05-04 13:37 UTC`.
+pub fn moment(unix_ms: u64) -> String {
+    let minutes = unix_ms / 60_000;
+    let (year, month, day) = civil(minutes / (24 * 60));
+    let (hour, minute) = (minutes / 60 % 24, minutes % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
+}
+
+/// The Gregorian date of a day counted from 1970-01-01: steps through years, then months.
+fn civil(mut days: u64) -> (u64, u64, u64) {
+    // 400 years are always 146,097 days, so that far dates take no longer.
+    let mut year = 1970 + days / 146_097 * 400;
+    days %= 146_097;
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(leap(year));
+    for (month, length) in (1..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
+        if days < length {
+            return (year, month, days + 1);
+        }
+        days -= length;
+    }
+    (year, 12, 31)
+}
+
+/// What somebody types to begin such a run, without the folders of the machine that did.
+pub fn command(command_line: &[String]) -> String {
+    let Some((program, rest)) = command_line.split_first() else {
+        return "unknown".into();
+    };
+    let program = program.rsplit('/').next().unwrap_or(program);
+    let begin = match program {
+        "xtask" => "cargo xtask".into(),
+        // A bench target is called `<name>-<hash>` and is started by Cargo with `--bench`.
+        _ if rest.iter().any(|argument| argument == "--bench") => "cargo bench --".into(),
+        _ => program.to_owned(),
+    };
+    let rest = rest.iter().map(String::as_str).filter(|argument| *argument != "--bench");
+    let words: Vec<&str> = std::iter::once(begin.as_str()).chain(rest).collect();
+    let command = words.join(" ");
+    command.strip_suffix(" --").unwrap_or(&command).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits_and_a_unit_that_suits() {
+        assert_eq!(duration(0.0), "0.00 ns");
+        assert_eq!(duration(27.44), "27.4 ns");
+        assert_eq!(duration(612_345.0), "612 µs");
+        assert_eq!(duration(999.7), "1.00 µs");
+        assert_eq!(duration(9_996.0), "10.0 µs");
+        assert_eq!(duration(2_414_000.0), "2.41 ms");
+        assert_eq!(duration(3.2e12), "3200 s");
+        assert_eq!(decade(1e6), "1 ms");
+        assert_eq!(decade(0.1), "0.1 ns");
+        assert_eq!(decade(1e11), "100 s");
+        assert_eq!(bytes(512.0), "512 B");
+        assert_eq!(bytes(113.0 * 1024.0), "113 KiB");
+        assert_eq!(bytes(1.24 * 1024.0 * 1024.0), "1.24 MiB");
+        assert_eq!(ratio(1.1), "1.10×");
+        assert_eq!(ratio(699.4), "699×");
+        assert_eq!(ratio(0.0123), "0.0123×");
+    }
+
+    #[test]
+    fn an_interval_names_a_shared_unit_once() {
+        assert_eq!(interval(1.2e6, 1.3e6, duration), "1.20–1.30 ms");
+        assert_eq!(interval(9.2e5, 1.3e6, duration), "920 µs – 1.30 ms");
+    }
+
+    #[test]
+    fn moments_are_gregorian() {
+        assert_eq!(moment(0), "1970-01-01 00:00 UTC");
+        assert_eq!(moment(951_782_400_000), "2000-02-29 00:00 UTC");
+        assert_eq!(moment(1_777_901_820_000), "2026-05-04 13:37 UTC");
+        assert_eq!(moment(4_107_542_400_000), "2100-03-01 00:00 UTC");
+        assert!(moment(u64::MAX).ends_with("UTC"));
+    }
+
+    #[test]
+    fn a_command_is_what_somebody_types() {
+        let command = |words: &[&str]| {
+            super::command(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(command(&["/x/release/xtask", "bench", "-p"]), "cargo xtask bench -p");
+        assert_eq!(command(&["/x/deps/fake-0a1b", "json", "--bench"]), "cargo bench -- json");
+        assert_eq!(command(&["/x/deps/fake-0a1b", "--bench"]), "cargo bench");
+        assert_eq!(command(&[]), "unknown");
+    }
+}

@@ -1,0 +1,732 @@
+//! The report as people read it: every figure formatted, every absence footnoted.
+//!
+//! One page feeds both templates, so that `report.md` and `report.html` say the same.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use lumos_record::{ArtifactKind, Case, Phase, Suite};
+use serde::Serialize;
+
+use super::charts::{self, Bar, Curve, Dot, DotRow};
+use super::format;
+use super::grid::{Cell, Comparison, Grid};
+use super::schema::{
+    Absence, CaseEstimate, Claim, ClaimFigure, Figure, PlatformRatio, Report, Spread, Statistic,
+};
+
+/// What stands where there is nothing to show.
+const NOTHING: &str = "—";
+
+/// Everything that a template shows.
+#[derive(Serialize)]
+pub struct Page {
+    title: String,
+    emulated: bool,
+    facts: Vec<(String, String)>,
+    warnings: Vec<String>,
+    resamples: usize,
+    minimal_effect: String,
+    counts: Counts,
+    heat: Vec<Matrix>,
+    suites: Vec<SuiteView>,
+    phases: PhasesView,
+    platform: PlatformView,
+    sizes: Matrix,
+    workers: Vec<(String, String)>,
+    missing: Vec<(String, String)>,
+    memory: Vec<MemoryRow>,
+    claims: Vec<ClaimRow>,
+    skips: Vec<(String, String)>,
+    failures: Vec<(String, String)>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    estimates: usize,
+    skips: usize,
+    failures: usize,
+    unrecorded: usize,
+}
+
+/// A name with the colour that stands for it.
+#[derive(Serialize, Clone)]
+struct Key {
+    name: String,
+    colour: usize,
+}
+
+/// A table of short cells, with its footnotes.
+#[derive(Serialize)]
+struct Matrix {
+    title: String,
+    columns: Vec<String>,
+    rows: Vec<MatrixRow>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct MatrixRow {
+    function: String,
+    payload: String,
+    cells: Vec<MatrixCell>,
+}
+
+#[derive(Serialize)]
+struct MatrixCell {
+    text: String,
+    /// The footnote's number; 0 for none.
+    note: usize,
+    title: String,
+    /// `faster`, `slower` or nothing: the hue.
+    hue: &'static str,
+    /// How strong the hue is, in percent.
+    strength: u32,
+}
+
+#[derive(Serialize)]
+struct SuiteView {
+    name: String,
+    what: &'static str,
+    lane: String,
+    chart: String,
+    legend: Vec<Key>,
+    groups: Vec<Group>,
+    notes: Vec<String>,
+}
+
+/// The lines of one function.
+#[derive(Serialize)]
+struct Group {
+    function: String,
+    rows: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    payload: String,
+    runtime: String,
+    colour: usize,
+    median: String,
+    interval: String,
+    n: String,
+    p95: String,
+    ratio: String,
+    ratio_interval: String,
+    verdict: String,
+    /// Footnotes of the figure, the percentile and the ratio; 0 for none.
+    note: usize,
+    p95_note: usize,
+    ratio_note: usize,
+}
+
+#[derive(Serialize)]
+struct PhasesView {
+    legend: Vec<Key>,
+    columns: Vec<String>,
+    charts: Vec<(String, String)>,
+    rows: Vec<PhaseRow>,
+}
+
+#[derive(Serialize)]
+struct PhaseRow {
+    function: String,
+    payload: String,
+    runtime: String,
+    cells: Vec<(String, String)>,
+    n: usize,
+}
+
+#[derive(Serialize)]
+struct PlatformView {
+    chart: String,
+    legend: Vec<Key>,
+    columns: Vec<String>,
+    rows: Vec<PlatformRow>,
+}
+
+#[derive(Serialize)]
+struct PlatformRow {
+    function: String,
+    payload: String,
+    runtime: String,
+    cells: Vec<(String, String)>,
+    negligible_from: String,
+}
+
+#[derive(Serialize)]
+struct MemoryRow {
+    suite: String,
+    function: String,
+    payload: String,
+    runtime: String,
+    workers: usize,
+    invocations: String,
+    rss: String,
+    rss_interval: String,
+    cpu: String,
+    cpu_interval: String,
+    system_share: String,
+}
+
+#[derive(Serialize)]
+struct ClaimRow {
+    id: String,
+    source: String,
+    text: String,
+    figure: String,
+    note: String,
+    figures: Vec<ClaimFigureRow>,
+    not_measured: String,
+}
+
+#[derive(Serialize)]
+struct ClaimFigureRow {
+    ratio: String,
+    spread: String,
+    of: String,
+}
+
+/// Numbers footnotes; equal texts share a number.
+#[derive(Default)]
+struct Notes {
+    texts: Vec<String>,
+    numbers: HashMap<String, usize>,
+}
+
+impl Notes {
+    fn number(&mut self, text: &str) -> usize {
+        if let Some(&number) = self.numbers.get(text) {
+            return number;
+        }
+        self.texts.push(text.to_owned());
+        self.numbers.insert(text.to_owned(), self.texts.len());
+        self.texts.len()
+    }
+}
+
+/// The colour of each runtime: an engine has the same one in both lanes, whatever its sandbox.
+struct Palette(BTreeMap<String, usize>);
+
+impl Palette {
+    fn new(report: &Report, grids: &[Grid]) -> Self {
+        let runtimes = super::runtimes::Runtimes::new(&report.runtimes);
+        let mut colours: BTreeMap<String, usize> = BTreeMap::new();
+        let mut engines: Vec<String> = Vec::new();
+        for grid in grids {
+            for &name in &grid.runtimes {
+                let engine = runtimes.engine_of(grid.suite.lane(), name);
+                let engine = engine.map_or(name, |(runtime, _)| runtime.name.as_str());
+                let known = engines.iter().position(|other| other == engine);
+                let colour = known.unwrap_or_else(|| {
+                    engines.push(engine.to_owned());
+                    engines.len() - 1
+                });
+                colours.insert(name.to_owned(), colour % charts::COLOURS);
+            }
+        }
+        Self(colours)
+    }
+
+    fn of(&self, runtime: &str) -> usize {
+        self.0.get(runtime).copied().unwrap_or(0)
+    }
+
+    fn legend<'a>(&self, runtimes: impl IntoIterator<Item = &'a str>) -> Vec<Key> {
+        let key = |name: &str| Key { name: name.to_owned(), colour: self.of(name) };
+        runtimes.into_iter().map(key).collect()
+    }
+}
+
+impl Page {
+    /// Formats a report.
+    pub fn new(report: &Report, grids: &[Grid]) -> Self {
+        let palette = Palette::new(report, grids);
+        Self {
+            title: format!("Lumos: {}", report.run.name),
+            emulated: report.node.emulated,
+            facts: facts(report),
+            warnings: report.warnings.clone(),
+            resamples: report.method.resamples,
+            minimal_effect: format!("{} %", report.method.minimal_effect * 100.0),
+            counts: Counts {
+                estimates: report.estimates.len(),
+                skips: report.skips.len(),
+                failures: report.failures.len(),
+                unrecorded: report.unrecorded.len(),
+            },
+            heat: grids.iter().filter(|grid| grid.runtimes.len() > 1).map(heat).collect(),
+            suites: grids.iter().map(|grid| suite(grid, &palette)).collect(),
+            phases: phases(report),
+            platform: platform(report, &palette),
+            sizes: sizes(report),
+            workers: workers(report),
+            missing: report
+                .missing_artifacts
+                .iter()
+                .map(|missing| (missing.artifact.clone(), missing.reason.clone()))
+                .collect(),
+            memory: memory(report),
+            claims: report.claims.iter().map(claim).collect(),
+            skips: absences(&report.skips),
+            failures: absences(&report.failures),
+        }
+    }
+}
+
+/// What a suite times, for somebody who has not read the methodology.
+const fn what(suite: Suite) -> &'static str {
+    match suite {
+        Suite::ColdStart => "a fresh worker, from its creation to its first response",
+        Suite::Warm => "one request to a worker that has answered before",
+        Suite::Load => "reading an artifact into an engine: parse, compile or map",
+        Suite::Instantiate => "a new instance of a loaded module",
+        Suite::Fresh => "a new instance and one call, as with an instance per request",
+        Suite::Call => "one call of an instance that has answered before",
+    }
+}
+
+fn facts(report: &Report) -> Vec<(String, String)> {
+    let (run, node) = (&report.run, &report.node);
+    let commit = run.revision.commit.get(..12).unwrap_or(&run.revision.commit);
+    let commit = if commit.is_empty() { "unknown" } else { commit };
+    let dirty = if run.revision.dirty { ", with uncommitted changes" } else { "" };
+    let emulated = if node.emulated { ", emulated" } else { "" };
+    let facts = [
+        ("Run", format!("{}, profile {}", run.name, run.profile)),
+        ("Begun", format::moment(run.started_unix_ms)),
+        ("Command", format::command(&run.command_line)),
+        ("Revision", format!("{commit}{dirty}")),
+        ("Processor", format!("{} ({}{emulated})", node.cpu_model, node.arch)),
+        ("Logical processors", node.cpus.to_string()),
+        ("Memory", format::bytes(node.memory_bytes as f64)),
+        ("System", format!("{}, Linux {}", node.os, node.kernel)),
+        ("Governor", node.governor.clone()),
+        ("Control groups", node.cgroup.clone()),
+        ("Hypervisor", node.virtualization.clone()),
+        (
+            "Clock",
+            format!(
+                "steps of {}, {} to read",
+                format::duration(node.timer_precision_ns as f64),
+                format::duration(node.timer_cost_ns as f64)
+            ),
+        ),
+        ("Guest compiler", run.toolchain.rustc.clone()),
+        ("Engines", run.engines.join(", ")),
+    ];
+    facts.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// The ratios of a suite, coloured by how far from 1 they are.
+fn heat(grid: &Grid) -> Matrix {
+    let mut notes = Notes::default();
+    let mut rows = Vec::new();
+    for &row in &grid.rows {
+        let cells =
+            grid.runtimes.iter().map(|runtime| heat_cell(grid.cell(row, runtime), &mut notes));
+        rows.push(MatrixRow {
+            function: row.0.to_owned(),
+            payload: row.1.to_owned(),
+            cells: cells.collect(),
+        });
+    }
+    Matrix {
+        title: grid.suite.to_string(),
+        columns: grid.runtimes.iter().map(|&name| name.to_owned()).collect(),
+        rows,
+        notes: notes.texts,
+    }
+}
+
+fn heat_cell(cell: &Cell, notes: &mut Notes) -> MatrixCell {
+    let plain = |text: String, note, title| MatrixCell { text, note, title, hue: "", strength: 0 };
+    match cell {
+        Cell::Absent(reason) => plain(NOTHING.into(), notes.number(reason), reason.clone()),
+        Cell::Measured(estimate, Comparison::Reference) => {
+            plain(format::duration(estimate.median), 0, "the reference".into())
+        }
+        Cell::Measured(estimate, Comparison::None(reason)) => {
+            plain(format::duration(estimate.median), notes.number(reason), reason.clone())
+        }
+        Cell::Measured(estimate, Comparison::Ratio(ratio)) => {
+            let verdict = ratio.verdict.as_deref();
+            let hue = match verdict {
+                Some("faster") => "faster",
+                Some("slower") => "slower",
+                _ => "",
+            };
+            // From barely visible at 1 to full at 64 times, evenly on a scale of ratios.
+            let strength = (10.0 + 60.0 * ratio.ratio.ln().abs() / 64f64.ln()).min(70.0) as u32;
+            MatrixCell {
+                text: format::ratio(ratio.ratio),
+                note: 0,
+                title: format!(
+                    "{} ({}), {}",
+                    format::duration(estimate.median),
+                    format::ratio_interval(ratio.low, ratio.high),
+                    verdict.unwrap_or("not ranked")
+                ),
+                hue,
+                strength,
+            }
+        }
+    }
+}
+
+fn suite(grid: &Grid, palette: &Palette) -> SuiteView {
+    let mut notes = Notes::default();
+    let mut groups: Vec<Group> = Vec::new();
+    for &row in &grid.rows {
+        if groups.last().is_none_or(|group| group.function != row.0) {
+            groups.push(Group { function: row.0.to_owned(), rows: Vec::new() });
+        }
+        let Some(group) = groups.last_mut() else { continue };
+        for runtime in &grid.runtimes {
+            let cell = grid.cell(row, runtime);
+            group.rows.push(line(row.1, runtime, palette.of(runtime), cell, &mut notes));
+        }
+    }
+    SuiteView {
+        name: grid.suite.to_string(),
+        what: what(grid.suite),
+        lane: grid.suite.lane().to_string(),
+        chart: suite_chart(grid, palette),
+        legend: palette.legend(grid.runtimes.iter().copied()),
+        groups,
+        notes: notes.texts,
+    }
+}
+
+fn line(payload: &str, runtime: &str, colour: usize, cell: &Cell, notes: &mut Notes) -> Row {
+    let mut row = Row {
+        payload: payload.to_owned(),
+        runtime: runtime.to_owned(),
+        colour,
+        median: NOTHING.into(),
+        interval: NOTHING.into(),
+        n: NOTHING.into(),
+        p95: NOTHING.into(),
+        ratio: NOTHING.into(),
+        ratio_interval: NOTHING.into(),
+        verdict: NOTHING.into(),
+        note: 0,
+        p95_note: 0,
+        ratio_note: 0,
+    };
+    match cell {
+        Cell::Absent(reason) => row.note = notes.number(reason),
+        Cell::Measured(estimate, comparison) => {
+            row.fill(estimate, notes);
+            row.compare(comparison, notes);
+        }
+    }
+    row
+}
+
+impl Row {
+    fn fill(&mut self, estimate: &CaseEstimate, notes: &mut Notes) {
+        self.median = format::duration(estimate.median);
+        self.interval = format::interval(estimate.low, estimate.high, format::duration);
+        self.n = estimate.n.to_string();
+        match estimate.p95 {
+            Some(p95) => self.p95 = format::duration(p95),
+            None if estimate.raw => {
+                self.p95_note = notes.number("no percentile: it needs 20 samples or more");
+            }
+            None => {
+                self.p95_note =
+                    notes.number("no percentile: each sample is the mean of several iterations");
+            }
+        }
+    }
+
+    fn compare(&mut self, comparison: &Comparison, notes: &mut Notes) {
+        match comparison {
+            Comparison::Reference => self.ratio = "reference".into(),
+            Comparison::None(reason) => self.ratio_note = notes.number(reason),
+            Comparison::Ratio(ratio) => {
+                self.ratio = format::ratio(ratio.ratio);
+                self.ratio_interval = format::ratio_interval(ratio.low, ratio.high);
+                self.verdict = ratio.verdict.clone().unwrap_or_else(|| "not ranked".into());
+            }
+        }
+    }
+}
+
+fn suite_chart(grid: &Grid, palette: &Palette) -> String {
+    let row = |&row: &(&str, &str)| {
+        let dot = |&runtime: &&str| match grid.cell(row, runtime) {
+            Cell::Absent(_) => None,
+            Cell::Measured(estimate, _) => Some(Dot {
+                series: palette.of(runtime),
+                value: estimate.median,
+                low: estimate.low,
+                high: estimate.high,
+                title: format!("{runtime}: {}", format::duration(estimate.median)),
+            }),
+        };
+        DotRow { label: label(row.0, row.1), dots: grid.runtimes.iter().filter_map(dot).collect() }
+    };
+    let rows: Vec<DotRow> = grid.rows.iter().map(row).collect();
+    charts::dots(&format!("{} by function and runtime", grid.suite), &rows, format::decade)
+}
+
+/// A function with its payload, if there is one.
+fn label(function: &str, payload: &str) -> String {
+    match payload {
+        Case::NO_PAYLOAD => function.to_owned(),
+        payload => format!("{function}, {payload}"),
+    }
+}
+
+fn spread(figure: &Figure, format: fn(f64) -> String) -> String {
+    match (figure.low, figure.high) {
+        (Some(low), Some(high)) => format::interval(low, high, format),
+        _ => format!("no interval: n = {}", figure.n),
+    }
+}
+
+/// The phases of each cold start as bars and as a table.
+fn phases(report: &Report) -> PhasesView {
+    let columns: BTreeSet<Phase> = report.phases.iter().map(|entry| entry.phase).collect();
+    let mut rows = Vec::new();
+    let mut bars: Vec<(String, Vec<Bar>)> = Vec::new();
+    for entries in report.phases.chunk_by(|a, b| a.case == b.case) {
+        let case = &entries[0].case;
+        let find = |phase: &Phase| entries.iter().find(|entry| entry.phase == *phase);
+        let cell = |phase: &Phase| match find(phase) {
+            // A phase that a runtime does not have is no hole: the table says so above.
+            None => (NOTHING.to_owned(), "this runtime has no such phase".to_owned()),
+            Some(entry) => {
+                let interval = spread(&entry.figure, format::duration);
+                (format::duration(entry.figure.median), interval)
+            }
+        };
+        rows.push(PhaseRow {
+            function: case.function.clone(),
+            payload: case.payload.clone(),
+            runtime: case.runtime.clone(),
+            cells: columns.iter().map(cell).collect(),
+            n: entries.iter().map(|entry| entry.figure.n).max().unwrap_or(0),
+        });
+        let title = label(&case.function, &case.payload);
+        if bars.last().is_none_or(|(last, _)| *last != title) {
+            bars.push((title, Vec::new()));
+        }
+        let inside = entries.iter().filter(|entry| entry.phase != Phase::Teardown);
+        let parts: Vec<(usize, f64, String)> = inside
+            .map(|entry| {
+                let (phase, median) = (entry.phase, entry.figure.median);
+                (phase as usize, median, format!("{phase}: {}", format::duration(median)))
+            })
+            .collect();
+        let total = format::duration(parts.iter().map(|(_, median, _)| median).sum());
+        if let Some((_, list)) = bars.last_mut() {
+            list.push(Bar { label: format!("{}: {total}", case.runtime), parts });
+        }
+    }
+    let chart = |(title, list): (String, Vec<Bar>)| {
+        let svg = charts::bars(&format!("Phases of a cold start: {title}"), &list);
+        (title, svg)
+    };
+    let key = |phase: &Phase| Key { name: phase.to_string(), colour: *phase as usize };
+    PhasesView {
+        legend: columns.iter().filter(|phase| **phase != Phase::Teardown).map(key).collect(),
+        columns: columns.iter().map(Phase::to_string).collect(),
+        charts: bars.into_iter().map(chart).collect(),
+        rows,
+    }
+}
+
+/// Cold-start ratios against what a platform adds.
+fn platform(report: &Report, palette: &Palette) -> PlatformView {
+    let row = |entry: &PlatformRatio| PlatformRow {
+        function: entry.case.function.clone(),
+        payload: entry.case.payload.clone(),
+        runtime: entry.case.runtime.clone(),
+        cells: entry
+            .points
+            .iter()
+            .map(|point| {
+                (format::ratio(point.ratio), format::ratio_interval(point.low, point.high))
+            })
+            .collect(),
+        negligible_from: entry.negligible_from_ns.map_or_else(
+            || NOTHING.into(),
+            |constant_ns| {
+                if constant_ns == 0.0 { "always".into() } else { format::duration(constant_ns) }
+            },
+        ),
+    };
+    let constants = report.platform.first().map(|entry| entry.points.as_slice()).unwrap_or(&[]);
+    let constant = |ns: u64| if ns == 0 { "0 ms".into() } else { format::decade(ns as f64) };
+    let (chart, legend) = platform_chart(report, palette);
+    PlatformView {
+        chart,
+        legend,
+        columns: constants.iter().map(|point| constant(point.constant_ns)).collect(),
+        rows: report.platform.iter().map(row).collect(),
+    }
+}
+
+/// A curve per runtime: the geometric mean over functions and payloads.
+fn platform_chart(report: &Report, palette: &Palette) -> (String, Vec<Key>) {
+    const STEPS: i32 = 60;
+    let mut by_runtime: Vec<(&str, Vec<&PlatformRatio>)> = Vec::new();
+    for entry in &report.platform {
+        match by_runtime.iter_mut().find(|(name, _)| *name == entry.case.runtime) {
+            Some((_, list)) => list.push(entry),
+            None => by_runtime.push((&entry.case.runtime, vec![entry])),
+        }
+    }
+    let at = |list: &[&PlatformRatio], constant_ns: f64| {
+        let ratio = |entry: &&PlatformRatio| {
+            lumos_model::platform_ratio(constant_ns, entry.median_ns, entry.reference_median_ns)
+        };
+        let ratios: Vec<f64> = list.iter().filter_map(ratio).collect();
+        Some((constant_ns, lumos_model::geometric_mean(&ratios)?.mean))
+    };
+    let curves: Vec<Curve> = by_runtime
+        .iter()
+        .map(|(name, list)| Curve {
+            series: palette.of(name),
+            // From 0.1 ms to 10 s.
+            points: (0..=STEPS)
+                .filter_map(|step| {
+                    at(list, 10f64.powf(5.0 + 5.0 * f64::from(step) / f64::from(STEPS)))
+                })
+                .collect(),
+        })
+        .collect();
+    let title = "Cold-start ratio to native as a function of the platform's own start-up time";
+    let legend = palette.legend(by_runtime.iter().map(|(name, _)| *name));
+    (charts::curves(title, &curves, format::decade), legend)
+}
+
+/// The size of every function's artifacts.
+fn sizes(report: &Report) -> Matrix {
+    type Column<'a> = (ArtifactKind, Option<&'a str>, &'a str);
+    let of_function = || report.artifacts.iter().filter(|artifact| artifact.function.is_some());
+    let mut sizes_bytes: HashMap<(Column, &str), u64> = HashMap::new();
+    for artifact in of_function() {
+        let column = (artifact.kind, artifact.engine.as_deref(), artifact.target.as_str());
+        let function = artifact.function.as_deref().unwrap_or_default();
+        sizes_bytes.insert((column, function), artifact.bytes);
+    }
+    let columns: BTreeSet<Column> = sizes_bytes.keys().map(|(column, _)| *column).collect();
+    let functions: BTreeSet<&str> = sizes_bytes.keys().map(|(_, function)| *function).collect();
+    let mut notes = Notes::default();
+    let mut cell = |column: &Column, function: &str| {
+        let (text, note) = match sizes_bytes.get(&(*column, function)) {
+            Some(&size_bytes) => (format::bytes(size_bytes as f64), 0),
+            None => (NOTHING.to_owned(), notes.number(&missing_reason(report, column.0, function))),
+        };
+        MatrixCell { text, note, title: column.2.to_owned(), hue: "", strength: 0 }
+    };
+    let rows = functions.into_iter().map(|function| MatrixRow {
+        function: function.to_owned(),
+        payload: String::new(),
+        cells: columns.iter().map(|column| cell(column, function)).collect(),
+    });
+    let rows = rows.collect();
+    let title = |(kind, engine, target): &Column| match engine {
+        Some(engine) => format!("{kind} of {engine} ({target})"),
+        None => format!("{kind} ({target})"),
+    };
+    Matrix {
+        title: "sizes".into(),
+        columns: columns.iter().map(title).collect(),
+        rows,
+        notes: notes.texts,
+    }
+}
+
+/// Why an artifact is absent, if the build said so.
+fn missing_reason(report: &Report, kind: ArtifactKind, function: &str) -> String {
+    let named = |artifact: &str| {
+        let mut words = artifact.split_whitespace();
+        words.next() == Some(kind.name()) && words.any(|word| word == function)
+    };
+    let found = report.missing_artifacts.iter().find(|missing| named(&missing.artifact));
+    found.map_or_else(
+        || "not built: the artifact manifest does not list it".into(),
+        |missing| format!("not built: {}", missing.reason),
+    )
+}
+
+/// The size of every host.
+fn workers(report: &Report) -> Vec<(String, String)> {
+    let workers = report.artifacts.iter().filter(|artifact| artifact.function.is_none());
+    workers
+        .map(|artifact| {
+            let name = artifact.engine.clone().unwrap_or_else(|| artifact.kind.to_string());
+            (name, format::bytes(artifact.bytes as f64))
+        })
+        .collect()
+}
+
+fn memory(report: &Report) -> Vec<MemoryRow> {
+    let row = |entry: &super::schema::WorkerEstimate| {
+        let rss = entry.peak_rss_bytes;
+        let cpu_ns = entry.cpu_ns.median;
+        let share = entry.cpu_system_ns.median / cpu_ns;
+        MemoryRow {
+            suite: entry.case.suite.to_string(),
+            function: entry.case.function.clone(),
+            payload: entry.case.payload.clone(),
+            runtime: entry.case.runtime.clone(),
+            workers: entry.workers,
+            invocations: format!("{:.0}", entry.invocations),
+            rss: rss
+                .map_or_else(|| "could not be read".into(), |figure| format::bytes(figure.median)),
+            rss_interval: rss
+                .map_or_else(|| NOTHING.into(), |figure| spread(&figure, format::bytes)),
+            cpu: format::duration(cpu_ns),
+            cpu_interval: spread(&entry.cpu_ns, format::duration),
+            system_share: if share.is_finite() {
+                format!("{:.0} %", share * 100.0)
+            } else {
+                NOTHING.into()
+            },
+        }
+    };
+    report.memory.iter().map(row).collect()
+}
+
+fn claim(claim: &Claim) -> ClaimRow {
+    ClaimRow {
+        id: claim.id.clone(),
+        source: claim.source.clone(),
+        text: claim.text.clone(),
+        figure: claim.figure.clone(),
+        note: claim.note.clone().unwrap_or_default(),
+        figures: claim.measured.iter().map(claim_figure).collect(),
+        not_measured: claim.not_measured.clone().unwrap_or_default(),
+    }
+}
+
+fn claim_figure(figure: &ClaimFigure) -> ClaimFigureRow {
+    let ends = format::ratio_interval(figure.low, figure.high);
+    let statistic = match figure.statistic {
+        Statistic::Largest => "largest",
+        Statistic::Smallest => "smallest",
+        Statistic::GeometricMean => "geometric mean",
+    };
+    ClaimFigureRow {
+        ratio: format::ratio(figure.ratio),
+        spread: match figure.spread {
+            Spread::Interval => format!("interval {ends}"),
+            Spread::Range => format!("range {ends}"),
+            Spread::Exact => "exact".into(),
+        },
+        of: format!("{statistic} of {}: {}", cells(figure.cells), figure.of),
+    }
+}
+
+fn cells(count: usize) -> String {
+    if count == 1 { "1 cell".into() } else { format!("{count} cells") }
+}
+
+fn absences(list: &[Absence]) -> Vec<(String, String)> {
+    list.iter().map(|absence| (absence.case.to_string(), absence.reason.clone())).collect()
+}

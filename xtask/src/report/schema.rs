@@ -1,0 +1,294 @@
+//! The shape of `report.json`: what other programs may rely on.
+//!
+//! Times are in nanoseconds, sizes in bytes. Every list is sorted: by suite, function, payload
+//! (small first), then runtime (native first).
+
+use lumos_record::{Artifact, Case, Lane, Node, Phase, Profile, Revision, Runtime, Toolchain};
+use serde::{Deserialize, Serialize};
+
+/// The version of this shape: raised when a reader of older reports would go wrong.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A whole report.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// The run that the report is of.
+    pub run: RunInfo,
+    /// The machine that measured.
+    pub node: Node,
+    /// How figures became estimates.
+    pub method: Method,
+    /// What somebody should know before trusting the figures.
+    pub warnings: Vec<String>,
+    /// The runtimes that the artifacts were built for.
+    pub runtimes: Vec<Runtime>,
+    /// What was built, with sizes.
+    pub artifacts: Vec<Artifact>,
+    /// What could not be built.
+    pub missing_artifacts: Vec<MissingArtifact>,
+    /// One figure per case.
+    pub estimates: Vec<CaseEstimate>,
+    /// Every estimate over the native one of its lane and sandbox.
+    pub ratios: Vec<CaseRatio>,
+    /// The parts of each cold start.
+    pub phases: Vec<PhaseEstimate>,
+    /// What the workers of each case used.
+    pub memory: Vec<WorkerEstimate>,
+    /// Cold-start ratios on platforms with a start-up cost of their own.
+    pub platform: Vec<PlatformRatio>,
+    /// The paper's claims beside this run's figures.
+    pub claims: Vec<Claim>,
+    /// Cases that were not run.
+    pub skips: Vec<Absence>,
+    /// Cases that went wrong, among them interrupted ones.
+    pub failures: Vec<Absence>,
+    /// Cases that complete the tables, but of which the run holds no record: its filters or its
+    /// profile left them out.
+    pub unrecorded: Vec<Case>,
+}
+
+/// What a run was.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// Its name.
+    pub name: String,
+    /// When it began, in milliseconds since 1970 (UTC).
+    pub started_unix_ms: u64,
+    /// The commit.
+    pub revision: Revision,
+    /// The guests' toolchain.
+    pub toolchain: Toolchain,
+    /// The version of every engine, as `name version`.
+    pub engines: Vec<String>,
+    /// SHA-256 of the artifact manifest that it used.
+    pub artifacts_sha256: String,
+    /// The seed of its order of work.
+    pub seed: u64,
+    /// How much it measured.
+    pub profile: Profile,
+    /// What began it.
+    pub command_line: Vec<String>,
+    /// Whether its last record was cut short.
+    pub truncated: bool,
+}
+
+/// How figures became estimates.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Method {
+    /// How often samples were resampled for an interval.
+    pub resamples: usize,
+    /// The share of resamples inside of an interval.
+    pub confidence: f64,
+    /// The difference from which a verdict says more than `equivalent`, as a share of 1.
+    pub minimal_effect: f64,
+}
+
+/// An artifact that could not be built.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MissingArtifact {
+    /// Which, as the artifact manifest names it.
+    pub artifact: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The figure of a case.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CaseEstimate {
+    /// The case, as `suite`, `function`, `runtime` and `payload`.
+    #[serde(flatten)]
+    pub case: Case,
+    /// The suite's lane.
+    pub lane: Lane,
+    /// `ns`.
+    pub unit: String,
+    /// The median time of one iteration.
+    pub median: f64,
+    /// The lower end of the median's interval.
+    pub low: f64,
+    /// The upper end of the median's interval.
+    pub high: f64,
+    /// How many samples there are.
+    pub n: usize,
+    /// Whether each sample is one iteration; only then are there percentiles.
+    pub raw: bool,
+    /// The 95th percentile of single iterations, where the samples carry it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p95: Option<f64>,
+}
+
+/// A case's estimate over its reference's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CaseRatio {
+    /// The case, as `suite`, `function`, `runtime` and `payload`.
+    #[serde(flatten)]
+    pub case: Case,
+    /// The suite's lane, which is the reference's too.
+    pub lane: Lane,
+    /// The runtime below the line.
+    pub reference: String,
+    /// The ratio of the medians: above 1, the case is slower.
+    pub ratio: f64,
+    /// The lower end of its interval.
+    pub low: f64,
+    /// The upper end of its interval.
+    pub high: f64,
+    /// `faster`, `slower`, `equivalent` or `inconclusive`; none on an emulated node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+}
+
+/// A median that may have too few samples for an interval.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Figure {
+    /// The median.
+    pub median: f64,
+    /// The lower end of its interval.
+    pub low: Option<f64>,
+    /// The upper end of its interval.
+    pub high: Option<f64>,
+    /// How many samples there are.
+    pub n: usize,
+}
+
+/// One phase of a case's cold starts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PhaseEstimate {
+    /// The case, as `suite`, `function`, `runtime` and `payload`.
+    #[serde(flatten)]
+    pub case: Case,
+    /// The phase; `teardown` comes after the time that the suite measures.
+    pub phase: Phase,
+    /// `ns`.
+    pub unit: String,
+    /// Its time.
+    #[serde(flatten)]
+    pub figure: Figure,
+}
+
+/// What the workers of a case used, each in its whole life.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WorkerEstimate {
+    /// The case, as `suite`, `function`, `runtime` and `payload`.
+    #[serde(flatten)]
+    pub case: Case,
+    /// How many workers there were.
+    pub workers: usize,
+    /// Requests per worker, the median.
+    pub invocations: f64,
+    /// The most memory that was resident; none if it could not be read.
+    pub peak_rss_bytes: Option<Figure>,
+    /// Processor time, in user mode and in the kernel together.
+    pub cpu_ns: Figure,
+    /// The part of it in user mode.
+    pub cpu_user_ns: Figure,
+    /// The part of it in the kernel.
+    pub cpu_system_ns: Figure,
+}
+
+/// A cold-start ratio as a function of what a platform adds to both sides.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlatformRatio {
+    /// The case, as `suite`, `function`, `runtime` and `payload`.
+    #[serde(flatten)]
+    pub case: Case,
+    /// The runtime below the line.
+    pub reference: String,
+    /// The case's median, without any constant.
+    pub median_ns: f64,
+    /// The reference's median, without any constant.
+    pub reference_median_ns: f64,
+    /// The constant from which the two differ by no more than the minimal effect.
+    pub negligible_from_ns: Option<f64>,
+    /// The ratio for some constants.
+    pub points: Vec<PlatformPoint>,
+}
+
+/// The ratio for one platform constant.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct PlatformPoint {
+    /// What the platform adds.
+    pub constant_ns: u64,
+    /// The ratio.
+    pub ratio: f64,
+    /// The lower end of its interval, the constant being taken as exact.
+    pub low: f64,
+    /// The upper end of its interval.
+    pub high: f64,
+}
+
+/// A claim of the paper beside this run's figures.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claim {
+    /// A short name.
+    pub id: String,
+    /// Who says it.
+    pub source: String,
+    /// What is said, in our words.
+    pub text: String,
+    /// Their figure.
+    pub figure: String,
+    /// What to keep in mind when comparing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Our figures; empty when there are none.
+    pub measured: Vec<ClaimFigure>,
+    /// Why there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_measured: Option<String>,
+}
+
+/// A figure of this run beside a claim.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ClaimFigure {
+    /// `largest`, `smallest` or `geometric-mean`.
+    pub statistic: Statistic,
+    /// The ratio.
+    pub ratio: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// What `low` and `high` are.
+    pub spread: Spread,
+    /// How many cells the statistic was taken over.
+    pub cells: usize,
+    /// The cell with that ratio (an extreme), or the runtime of all of them (a mean).
+    pub of: String,
+}
+
+/// What is taken from a set of ratios.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Statistic {
+    /// The largest ratio.
+    Largest,
+    /// The smallest ratio.
+    Smallest,
+    /// The geometric mean, for each runtime.
+    GeometricMean,
+}
+
+/// What the two ends beside a claim's figure are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spread {
+    /// The interval of that cell's ratio.
+    Interval,
+    /// The smallest and the largest of the cells.
+    Range,
+    /// The figure itself: sizes have no noise.
+    Exact,
+}
+
+/// A case without an estimate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Absence {
+    /// The case, as `suite`, `function`, `runtime` and `payload`.
+    #[serde(flatten)]
+    pub case: Case,
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,177 @@
+//! What a terminal shows of a report: per function and runtime, the three figures that people
+//! ask for first.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use lumos_record::{Lane, Suite};
+
+use super::format;
+use super::grid::{Cell, Comparison, Grid};
+use super::runtimes::Runtimes;
+use super::schema::Report;
+
+/// A report in short. Its `Display` is the text for the terminal.
+#[derive(Debug)]
+pub struct Summary {
+    /// The run's name.
+    pub run: String,
+    /// How many cases have a figure.
+    pub estimates: usize,
+    /// How many were skipped.
+    pub skips: usize,
+    /// How many failed, interrupted ones included.
+    pub failures: usize,
+    /// What somebody should know before trusting the figures.
+    pub warnings: Vec<String>,
+    /// The files that were written.
+    pub paths: Vec<PathBuf>,
+    emulated: bool,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    function: String,
+    runtime: String,
+    payload: String,
+    cells: [String; COLUMNS.len()],
+}
+
+/// The suites of the columns, with their titles.
+const COLUMNS: [(Suite, &str); 3] =
+    [(Suite::ColdStart, "cold start"), (Suite::Warm, "warm"), (Suite::Call, "call")];
+
+impl Summary {
+    /// Takes the figures of one payload per function from the report.
+    pub fn new(report: &Report, grids: &[Grid], paths: Vec<PathBuf>) -> Self {
+        Self {
+            run: report.run.name.clone(),
+            estimates: report.estimates.len(),
+            skips: report.skips.len(),
+            failures: report.failures.len(),
+            warnings: report.warnings.clone(),
+            paths,
+            emulated: report.node.emulated,
+            rows: rows(report, grids),
+        }
+    }
+}
+
+/// A line per function and served runtime; the call of its engine stands beside it. An engine
+/// that nothing serves has a line of its own.
+fn rows(report: &Report, grids: &[Grid]) -> Vec<Row> {
+    let runtimes = Runtimes::new(&report.runtimes);
+    let mut rows: BTreeMap<_, Row> = BTreeMap::new();
+    for (column, (suite, _)) in COLUMNS.iter().enumerate() {
+        let Some(grid) = grids.iter().find(|grid| grid.suite == *suite) else { continue };
+        for row in grid.representatives() {
+            for &runtime in &grid.runtimes {
+                let text = text(grid.cell(row, runtime));
+                let served = match suite.lane() {
+                    Lane::Served => false,
+                    Lane::InProcess => {
+                        fill_served(&runtimes, &mut rows, (row.0, runtime), |line| {
+                            line.cells[column].clone_from(&text);
+                        })
+                    }
+                };
+                if !served {
+                    let key = (row.0, runtimes.rank(suite.lane(), runtime));
+                    let line = rows.entry(key).or_insert_with(|| Row::new(row, runtime));
+                    line.cells[column] = text;
+                }
+            }
+        }
+    }
+    rows.into_values().collect()
+}
+
+/// Visits the lines of a function whose served runtime is this engine; says whether there are any.
+fn fill_served<K: Ord>(
+    runtimes: &Runtimes,
+    rows: &mut BTreeMap<K, Row>,
+    (function, engine): (&str, &str),
+    mut visit: impl FnMut(&mut Row),
+) -> bool {
+    let mut any = false;
+    for line in rows.values_mut().filter(|line| line.function == function) {
+        let serves = runtimes.engine_of(Lane::Served, &line.runtime);
+        if serves.is_some_and(|(runtime, _)| runtime.name == engine) {
+            visit(line);
+            any = true;
+        }
+    }
+    any
+}
+
+impl Row {
+    fn new((function, payload): (&str, &str), runtime: &str) -> Self {
+        Self {
+            function: function.to_owned(),
+            runtime: runtime.to_owned(),
+            payload: payload.to_owned(),
+            cells: [const { String::new() }; COLUMNS.len()],
+        }
+    }
+}
+
+fn text(cell: &Cell) -> String {
+    match cell {
+        Cell::Absent(reason) => {
+            reason.split_once(':').map_or(reason.as_str(), |(kind, _)| kind).to_owned()
+        }
+        Cell::Measured(estimate, Comparison::Ratio(ratio)) => {
+            format!("{} {:>6}", format::duration(estimate.median), format::ratio(ratio.ratio))
+        }
+        Cell::Measured(estimate, _) => format!("{} {:6}", format::duration(estimate.median), ""),
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let titles = ["function", "payload", "runtime"];
+        let cells = |row: &Row| {
+            let names = [row.function.clone(), row.payload.clone(), row.runtime.clone()];
+            names.into_iter().chain(row.cells.clone()).collect::<Vec<String>>()
+        };
+        let header: Vec<String> =
+            titles.into_iter().chain(COLUMNS.map(|column| column.1)).map(str::to_owned).collect();
+        let lines: Vec<Vec<String>> = self.rows.iter().map(cells).collect();
+        let width = |column: usize| {
+            let all = std::iter::once(&header).chain(&lines);
+            all.map(|line| line[column].chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..header.len()).map(width).collect();
+        for line in std::iter::once(&header).chain(&lines) {
+            let mut text = String::new();
+            for (column, cell) in line.iter().enumerate() {
+                let width = widths[column];
+                let padded = if column < titles.len() {
+                    format!("{cell:<width$}  ")
+                } else {
+                    format!("{cell:>width$}  ")
+                };
+                text.push_str(&padded);
+            }
+            writeln!(f, "{}", text.trim_end())?;
+        }
+        writeln!(
+            f,
+            "\nMedians, and how many times native in the same lane. One payload per function."
+        )?;
+        if self.emulated {
+            writeln!(f, "Emulated: nothing here is a ranking.")?;
+        }
+        writeln!(
+            f,
+            "{}: {} estimates, {} skipped, {} failed",
+            self.run, self.estimates, self.skips, self.failures
+        )?;
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        self.paths.iter().try_for_each(|path| writeln!(f, "{}", path.display()))
+    }
+}

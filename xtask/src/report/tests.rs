@@ -1,0 +1,518 @@
+//! The whole command over a run that this file makes up: three fake runtimes, steady samples.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lumos_record::{
+    Artifact, ArtifactKind, ArtifactManifest, Case, CpuTime, Failure, Finished, Layout, Ledger,
+    Mode, Node, Phase, PhaseSpan, Record, Revision, RunManifest, RunWriter, Runtime, Skip, Suite,
+    Toolchain, WorkerUse,
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use super::*;
+
+const RUN: &str = "20260504-133700-fixture";
+
+/// A checkout in a temporary folder with one run in it.
+struct Fixture {
+    folder: TempDir,
+    layout: Layout,
+    writer: RunWriter,
+    cases: usize,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self::on(Node { emulated: false, ..node() })
+    }
+
+    fn on(node: Node) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        let layout = Layout { target: root.join("target"), root };
+        let artifacts = serde_json::to_vec(&artifacts()).unwrap();
+        fs::create_dir_all(layout.artifacts()).unwrap();
+        fs::write(layout.artifacts().join(ArtifactManifest::FILE), &artifacts).unwrap();
+        let sha256 = Sha256::digest(&artifacts).iter().map(|byte| format!("{byte:02x}")).collect();
+        let writer = RunWriter::create(&layout.runs(), manifest(node, sha256)).unwrap();
+        Self { folder, layout, writer, cases: 0 }
+    }
+
+    /// The run that the snapshots are of: every suite, an absence of every kind.
+    fn complete() -> Self {
+        let mut fixture = Self::new();
+        for (engine, factor) in [("alpha", 1.0), ("gamma", 1.25), ("beta", 20.0)] {
+            let served = format!("{engine}-process");
+            for function in ["noop", "sort"] {
+                fixture.measure_served(function, &served, factor);
+                fixture.measure_in_process(function, engine, factor);
+            }
+        }
+        let case = case(Suite::Warm, "sort", "beta-process", "1MiB");
+        fixture.write(Record::Skip(Skip { case, reason: "needs 3 GiB | has 2 GiB".into() }));
+        let case = self::case(Suite::Warm, "sort", "gamma-process", "1MiB");
+        fixture.write(Record::Started { case: case.clone() });
+        fixture.write(Record::Failure(Failure { case, cause: "wrong answer <0x00>".into() }));
+        let case = self::case(Suite::Call, "sort", "beta", "1MiB");
+        fixture.write(Record::Started { case });
+        fixture
+    }
+
+    fn measure_served(&mut self, function: &str, runtime: &str, factor: f64) {
+        let cold = case(Suite::ColdStart, function, runtime, "4KiB");
+        let start_ns = 600_000.0 + 150_000.0 * factor;
+        self.measure(&cold, &[1.0; 24], &steady(24, start_ns));
+        for sample in 0..8 {
+            self.write(Record::Phases(ledger(&cold, sample, factor)));
+            self.write(Record::Worker(used(&cold, 1, factor)));
+        }
+        let warm = case(Suite::Warm, function, runtime, "4KiB");
+        self.measure(&warm, &[1.0; 30], &steady(30, 20_000.0 * factor));
+        self.write(Record::Worker(used(&warm, 31, factor)));
+    }
+
+    fn measure_in_process(&mut self, function: &str, runtime: &str, factor: f64) {
+        let call = case(Suite::Call, function, runtime, "4KiB");
+        let iterations: Vec<f64> = (1..=20).map(|sample| f64::from(sample * 100)).collect();
+        let times: Vec<f64> = std::iter::zip(&iterations, steady(20, 300.0 * factor))
+            .map(|(iterations, time_ns)| iterations * time_ns)
+            .collect();
+        self.measure(&call, &iterations, &times);
+        let load = case(Suite::Load, function, runtime, Case::NO_PAYLOAD);
+        self.measure(&load, &[1.0; 12], &steady(12, 50_000.0 * factor));
+    }
+
+    fn write(&mut self, record: Record) {
+        self.writer.write(&record).unwrap();
+    }
+
+    /// Records a case with the files that Criterion leaves; gives their folder.
+    fn measure(&mut self, case: &Case, iterations: &[f64], times: &[f64]) -> PathBuf {
+        self.cases += 1;
+        let relative = PathBuf::from(format!("criterion/{:04}", self.cases));
+        let folder = self.run_folder().join(&relative);
+        fs::create_dir_all(&folder).unwrap();
+        let per_iteration: Vec<f64> =
+            std::iter::zip(iterations, times).map(|(n, time_ns)| time_ns / n).collect();
+        let median = lumos_model::median(&per_iteration).unwrap();
+        let files = [
+            ("benchmark.json", json!({"group_id": case.group(), "full_id": case.to_string()})),
+            ("sample.json", json!({"sampling_mode": "Flat", "iters": iterations, "times": times})),
+            ("estimates.json", json!({"median": {"point_estimate": median}, "slope": null})),
+        ];
+        for (name, value) in files {
+            fs::write(folder.join(name), value.to_string()).unwrap();
+        }
+        self.write(Record::Started { case: case.clone() });
+        let case = case.clone();
+        self.write(Record::Finished(Finished { case, criterion: relative, verified: 30 }));
+        folder
+    }
+
+    fn run_folder(&self) -> PathBuf {
+        self.layout.runs().join(RUN)
+    }
+
+    /// Makes the report and gives its JSON.
+    fn report(&self) -> Value {
+        generate(&self.layout, &self.run_folder(), &self.layout.report()).unwrap();
+        serde_json::from_str(&self.output("report.json")).unwrap()
+    }
+
+    fn output(&self, name: &str) -> String {
+        fs::read_to_string(self.layout.report().join(name)).unwrap()
+    }
+
+    /// Makes the report of a run whose only measured case had `file` replaced by `text`, and
+    /// gives the reason of the failure that this became.
+    fn failure_after(file: &str, text: &str) -> String {
+        let mut fixture = Self::new();
+        let case = case(Suite::Warm, "noop", "alpha-process", "4KiB");
+        let folder = fixture.measure(&case, &[1.0; 10], &steady(10, 1_000.0));
+        fs::write(folder.join(file), text).unwrap();
+        let report = fixture.report();
+        assert_eq!(report["estimates"], json!([]));
+        report["failures"][0]["reason"].as_str().unwrap().to_owned()
+    }
+}
+
+fn node() -> Node {
+    Node {
+        cpu_model: "Fixture CPU".into(),
+        cpus: 2,
+        arch: "x86_64".into(),
+        memory_bytes: 8 << 30,
+        kernel: "6.1".into(),
+        os: "Debian 12".into(),
+        governor: "none".into(),
+        cgroup: "v2".into(),
+        virtualization: "kvm".into(),
+        timer_precision_ns: 1,
+        timer_cost_ns: 20,
+        emulated: false,
+    }
+}
+
+fn manifest(node: Node, artifacts_sha256: String) -> RunManifest {
+    RunManifest {
+        schema_version: lumos_record::SCHEMA_VERSION,
+        run: RUN.into(),
+        started_unix_ms: 1_777_901_820_000,
+        session: "fixture".into(),
+        node,
+        revision: Revision { commit: "0123456789abcdef".into(), dirty: false },
+        toolchain: Toolchain {
+            provider: "rustup".into(),
+            rustc: "rustc 1.95.0".into(),
+            llvm: "22".into(),
+        },
+        engines: vec!["alpha 1".into(), "beta 2".into(), "gamma 3".into()],
+        artifacts_sha256,
+        seed: 7,
+        command_line: vec!["/somewhere/xtask".into(), "bench".into()],
+        ..RunManifest::default()
+    }
+}
+
+fn artifacts() -> ArtifactManifest {
+    let runtime = |name: &str, mode, loads, serves| Runtime {
+        name: name.into(),
+        package: format!("lumos-{name}"),
+        mode,
+        engine_version: "1".into(),
+        loads,
+        serves,
+        worker: (mode != Mode::Native).then(|| format!("lumos-{name}")),
+    };
+    let artifact = |kind, function: Option<&str>, engine: Option<&str>, bytes| Artifact {
+        kind,
+        function: function.map(str::to_owned),
+        engine: engine.map(str::to_owned),
+        engine_version: None,
+        path: "unused".into(),
+        bytes,
+        sha256: "00".into(),
+        source_hash: "11".into(),
+        target: "x86_64-unknown-linux-musl".into(),
+        toolchain: "rustc 1.95.0".into(),
+        flags: Vec::new(),
+        build_time_ns: 1,
+    };
+    use ArtifactKind::{NativeExe, NativeLib, Precompiled, Wasm, Worker};
+    let mut list = vec![artifact(Worker, None, Some("lumos-beta"), 3 << 20)];
+    for (function, scale) in [("noop", 1), ("sort", 2)] {
+        list.push(artifact(NativeExe, Some(function), None, (scale * 400) << 10));
+        list.push(artifact(Wasm, Some(function), None, (scale * 20) << 10));
+    }
+    list.push(artifact(Precompiled, Some("noop"), Some("gamma"), 60 << 10));
+    ArtifactManifest {
+        schema_version: lumos_record::SCHEMA_VERSION,
+        toolchain: Toolchain::default(),
+        runtimes: vec![
+            runtime("beta", Mode::Interpreted, Wasm, Wasm),
+            runtime("gamma", Mode::Aot, Precompiled, Precompiled),
+            runtime("alpha", Mode::Native, NativeLib, NativeExe),
+        ],
+        artifacts: list,
+        missing: [("precompiled sort".to_owned(), "gamma refused it".to_owned())].into(),
+    }
+}
+
+fn case(suite: Suite, function: &str, runtime: &str, payload: &str) -> Case {
+    Case { suite, function: function.into(), runtime: runtime.into(), payload: payload.into() }
+}
+
+/// Samples around a middle, a few per cent apart, in no order.
+fn steady(count: u32, middle_ns: f64) -> Vec<f64> {
+    (0..count)
+        .map(|n| middle_ns * (1.0 + f64::from(n * 7 % count) / f64::from(count) / 20.0))
+        .collect()
+}
+
+fn ledger(case: &Case, sample: u32, factor: f64) -> Ledger {
+    let load_ns = (150_000.0 * factor) as u64 + u64::from(sample) * 1_000;
+    let phases = [(Phase::Create, 400_000), (Phase::Load, load_ns), (Phase::FirstCall, 200_000)];
+    Ledger {
+        case: case.clone(),
+        sample,
+        outer_ns: phases.iter().map(|phase| phase.1).sum(),
+        phases: phases.map(|(phase, wall_ns)| PhaseSpan { phase, wall_ns }).into(),
+        teardown_ns: 100_000,
+    }
+}
+
+fn used(case: &Case, invocations: u64, factor: f64) -> WorkerUse {
+    WorkerUse {
+        case: case.clone(),
+        peak_rss_bytes: Some((1 << 20) + (factor * 65_536.0) as u64),
+        cpu: CpuTime { user_ns: (500_000.0 * factor) as u64, system_ns: 300_000 },
+        invocations,
+    }
+}
+
+#[test]
+fn a_complete_run_gives_the_report_of_the_snapshots() {
+    let fixture = Fixture::complete();
+    let report = fixture.report();
+    insta::assert_json_snapshot!("report.json", report);
+    insta::assert_snapshot!("report.md", fixture.output("report.md"));
+    insta::assert_snapshot!("report.csv", fixture.output("report.csv"));
+}
+
+#[test]
+fn a_report_is_the_same_every_time_and_whatever_the_order_of_the_run() {
+    let fixture = Fixture::complete();
+    let first = fixture.report();
+    let path = fixture.run_folder().join(Run::RECORDS);
+    let text = fs::read_to_string(&path).unwrap();
+    let (manifest, rest) = text.split_once('\n').unwrap();
+    let mut lines: Vec<&str> = rest.lines().collect();
+    // Stable, so that a case's records keep their order among themselves.
+    lines.sort_by_key(|line| std::cmp::Reverse(line.find("beta").is_some()));
+    fs::write(&path, format!("{manifest}\n{}\n", lines.join("\n"))).unwrap();
+    assert_eq!(fixture.report(), first);
+}
+
+#[test]
+fn every_cell_of_a_table_is_a_figure_or_a_reason() {
+    let fixture = Fixture::complete();
+    let report = fixture.report();
+    for suite in Suite::ALL {
+        let list = |name: &str| report[name].as_array().unwrap().iter();
+        let all = ["estimates", "skips", "failures", "unrecorded"].map(list);
+        let cells: Vec<_> =
+            all.into_iter().flatten().filter(|cell| cell["suite"] == suite.name()).collect();
+        let count = |keys: &[&str]| {
+            let key = |cell: &&Value| keys.iter().map(|key| cell[*key].to_string()).collect();
+            cells.iter().map(key).collect::<std::collections::BTreeSet<Vec<String>>>().len()
+        };
+        assert_eq!(count(&["function", "payload"]) * count(&["runtime"]), cells.len(), "{suite}");
+    }
+    let markdown = fixture.output("report.md");
+    assert!(markdown.contains("skipped: needs 3 GiB \\| has 2 GiB"), "{markdown}");
+    assert!(markdown.contains("not selected: this run holds no record of it"), "{markdown}");
+}
+
+#[test]
+fn a_page_of_html_stands_alone_and_escapes_what_it_shows() {
+    let fixture = Fixture::complete();
+    fixture.report();
+    let html = fixture.output("report.html");
+    assert!(html.contains("wrong answer &lt;0x00&gt;"), "reasons are escaped");
+    for outside in ["<script", "<link", "src=", "http:", "https:", "@import", "url("] {
+        assert!(!html.contains(outside), "the page refers to something outside: {outside}");
+    }
+    assert!(html.contains("<svg role='img'"), "charts are inline and not escaped");
+}
+
+#[test]
+fn an_absent_run_names_those_that_there_are_and_the_remedy() {
+    let fixture = Fixture::new();
+    let message = find_run(&fixture.layout, Some("other")).unwrap_err().to_string();
+    assert!(message.contains("no run `other`") && message.contains(RUN), "{message}");
+    assert!(message.contains("`cargo xtask bench`"), "{message}");
+    assert_eq!(find_run(&fixture.layout, None).unwrap(), fixture.run_folder());
+
+    let root = fixture.folder.path().join("empty");
+    let layout = Layout { target: root.join("target"), root };
+    for name in [None, Some("other")] {
+        let message = find_run(&layout, name).unwrap_err().to_string();
+        assert!(message.contains("`cargo xtask bench` makes one"), "{message}");
+    }
+}
+
+#[test]
+fn a_truncated_last_record_is_a_warning() {
+    let mut fixture = Fixture::new();
+    let case = case(Suite::Warm, "noop", "alpha-process", "4KiB");
+    fixture.measure(&case, &[1.0; 10], &steady(10, 1_000.0));
+    let path = fixture.run_folder().join(Run::RECORDS);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text + "{\"type\":\"skip\",\"ca").unwrap();
+    let report = fixture.report();
+    assert_eq!(report["estimates"].as_array().unwrap().len(), 1);
+    assert_eq!(report["run"]["truncated"], json!(true));
+    assert!(report["warnings"][0].as_str().unwrap().contains("cut short"));
+}
+
+#[test]
+fn bad_files_become_failures_that_name_them() {
+    let reason = Fixture::failure_after("sample.json", "{\"iters\":[1.0,");
+    assert!(reason.starts_with("criterion/0001/sample.json: EOF"), "{reason}");
+    let reason = Fixture::failure_after("sample.json", "{\"iters\":[1.0],\"times\":[]}");
+    assert_eq!(reason, "criterion/0001/sample.json: 1 iteration counts, but 0 times");
+    let reason = Fixture::failure_after("sample.json", "{\"iters\":[],\"times\":[]}");
+    assert_eq!(reason, "criterion/0001/sample.json: there are no samples");
+    let reason = Fixture::failure_after("sample.json", "{\"iters\":[0.0],\"times\":[1.0]}");
+    assert_eq!(reason, "criterion/0001/sample.json: sample 0 has no iteration");
+    let other = "{\"group_id\":\"warm/noop\",\"full_id\":\"warm/noop/other/4KiB\"}";
+    let reason = Fixture::failure_after("benchmark.json", other);
+    assert!(reason.contains("benchmark.json: is of `warm/noop/other/4KiB`"), "{reason}");
+    let stale = "{\"median\":{\"point_estimate\":5000.0}}";
+    let reason = Fixture::failure_after("estimates.json", stale);
+    assert!(reason.contains("estimates.json: has a median of 5000 ns"), "{reason}");
+}
+
+#[test]
+fn a_missing_file_becomes_a_failure_that_names_it() {
+    let mut fixture = Fixture::new();
+    let case = case(Suite::Warm, "noop", "alpha-process", "4KiB");
+    let folder = fixture.measure(&case, &[1.0; 10], &steady(10, 1_000.0));
+    fs::remove_file(folder.join("sample.json")).unwrap();
+    let reason = fixture.report()["failures"][0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.starts_with("criterion/0001/sample.json: "), "{reason}");
+}
+
+#[test]
+fn samples_of_several_iterations_have_no_percentiles() {
+    let mut fixture = Fixture::new();
+    let case = case(Suite::Call, "noop", "alpha", "4KiB");
+    fixture.measure(&case, &[10.0; 100], &steady(100, 1_000.0));
+    let report = fixture.report();
+    let estimate = &report["estimates"][0];
+    assert_eq!((estimate["raw"].as_bool(), estimate["p95"].as_f64()), (Some(false), None));
+    assert!(estimate["median"].as_f64().unwrap() < 110.0, "a time is per iteration");
+    let note = "each sample is the mean of several iterations";
+    assert!(fixture.output("report.md").contains(note));
+}
+
+#[test]
+fn a_case_without_an_outcome_was_interrupted() {
+    let mut fixture = Fixture::new();
+    let case = case(Suite::Warm, "noop", "alpha-process", "4KiB");
+    fixture.measure(&case, &[1.0; 10], &steady(10, 1_000.0));
+    assert_eq!(fixture.report()["failures"], json!([]));
+    fixture.write(Record::Started { case });
+    let report = fixture.report();
+    assert_eq!(report["estimates"], json!([]), "an earlier attempt does not count");
+    let reason = report["failures"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("interrupted"), "{reason}");
+}
+
+#[test]
+fn rebuilt_artifacts_are_a_warning() {
+    let fixture = Fixture::complete();
+    assert_eq!(fixture.report()["warnings"], json!([]));
+    let path = fixture.layout.artifacts().join(ArtifactManifest::FILE);
+    let original = fs::read_to_string(&path).unwrap();
+    fs::write(&path, original.clone() + "\n").unwrap();
+    let report = fixture.report();
+    assert!(report["warnings"][0].as_str().unwrap().contains("rebuilt since"));
+    assert_ne!(report["ratios"], json!([]), "modes are still known");
+
+    // The run's own copy, where there is one, is preferred.
+    fs::write(fixture.run_folder().join(ArtifactManifest::FILE), original).unwrap();
+    assert_eq!(fixture.report()["warnings"], json!([]));
+}
+
+#[test]
+fn without_an_artifact_manifest_there_are_figures_but_no_ratios() {
+    let fixture = Fixture::complete();
+    fs::remove_file(fixture.layout.artifacts().join(ArtifactManifest::FILE)).unwrap();
+    let report = fixture.report();
+    assert_eq!((&report["ratios"], &report["artifacts"]), (&json!([]), &json!([])));
+    assert_ne!(report["estimates"], json!([]));
+    assert!(report["warnings"][0].as_str().unwrap().contains("`cargo xtask build`"));
+    assert!(fixture.output("report.md").contains("no ratio: the artifact manifest has no such"));
+}
+
+#[test]
+fn an_emulated_run_is_labelled_and_not_ranked() {
+    let mut fixture = Fixture::on(Node { emulated: true, ..node() });
+    fixture.measure_served("noop", "alpha-process", 1.0);
+    fixture.measure_served("noop", "beta-process", 20.0);
+    let report = fixture.report();
+    let ratios = report["ratios"].as_array().unwrap();
+    assert!(!ratios.is_empty() && ratios.iter().all(|ratio| ratio.get("verdict").is_none()));
+    let claims = report["claims"].as_array().unwrap().iter();
+    assert!(
+        claims.clone().all(|claim| claim["id"] == "program-size" || claim["measured"] == json!([]))
+    );
+    assert!(fixture.output("report.html").contains("Emulated run"));
+    assert!(!fixture.output("report.html").contains("class=\"slower\" style=\"--s:7"));
+}
+
+#[test]
+fn phases_that_do_not_add_up_are_a_warning() {
+    let mut fixture = Fixture::new();
+    let case = case(Suite::ColdStart, "noop", "alpha-process", "4KiB");
+    fixture.measure(&case, &[1.0; 10], &steady(10, 750_000.0));
+    let wrong = Ledger { outer_ns: 5_000_000, ..ledger(&case, 0, 1.0) };
+    fixture.write(Record::Phases(wrong));
+    let warning = fixture.report()["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.contains("1 of 1 cold starts: the phases add up to"), "{warning}");
+}
+
+#[test]
+fn the_summary_shows_a_line_per_function_and_runtime() {
+    let fixture = Fixture::complete();
+    let mut summary =
+        generate(&fixture.layout, &fixture.run_folder(), &fixture.layout.report()).unwrap();
+    assert_eq!(summary.paths.len(), 4);
+    summary.paths.clear();
+    insta::assert_snapshot!("summary", summary.to_string());
+}
+
+#[test]
+fn the_check_of_the_readme_needs_no_run_and_finds_a_change() {
+    let fixture = Fixture::complete();
+    let layout = &fixture.layout;
+    let readme = layout.root.join("README.md");
+    let splice = Arguments { splice: true, ..Arguments::default() };
+    let check = Arguments { check: true, ..Arguments::default() };
+
+    fs::write(&readme, "# Title\n").unwrap();
+    let message = format!("{:#}", run(layout, &splice).unwrap_err());
+    assert!(message.contains("README.md: lacks the markers"), "{message}");
+    assert!(!layout.root.join("docs").exists(), "nothing was written");
+    let message = format!("{:#}", run(layout, &check).unwrap_err());
+    assert!(message.contains("--splice"), "{message}");
+
+    let markers = "<!-- lumos:results:begin -->\n<!-- lumos:results:end -->";
+    fs::write(&readme, format!("# Title\n{markers}\nmore\n")).unwrap();
+    run(layout, &splice).unwrap();
+    let spliced = fs::read_to_string(&readme).unwrap();
+    insta::assert_snapshot!("readme", spliced);
+    run(layout, &splice).unwrap();
+    assert_eq!(fs::read_to_string(&readme).unwrap(), spliced, "splicing again changes nothing");
+
+    fs::remove_dir_all(layout.runs()).unwrap();
+    run(layout, &check).unwrap();
+    fs::write(&readme, spliced.replacen("1.25×", "1.10×", 1)).unwrap();
+    let message = format!("{:#}", run(layout, &check).unwrap_err());
+    assert!(message.contains("README.md:") && message.contains("1.10×"), "{message}");
+    fs::write(&readme, spliced.replacen("more", "other prose", 1)).unwrap();
+    run(layout, &check).unwrap();
+}
+
+#[test]
+#[ignore = "a benchmark: run it in release with --ignored --nocapture"]
+fn ten_thousand_estimates() {
+    let mut fixture = Fixture::new();
+    for index in 0..1_700 {
+        let function = format!("function{index}");
+        for engine in ["alpha", "beta", "gamma"] {
+            let served = format!("{engine}-process");
+            let warm = case(Suite::Warm, &function, &served, "4KiB");
+            fixture.measure(&warm, &[1.0; 100], &steady(100, 20_000.0));
+            let cold = case(Suite::ColdStart, &function, &served, "4KiB");
+            fixture.measure(&cold, &[1.0; 100], &steady(100, 20_000.0));
+        }
+    }
+    let start = std::time::Instant::now();
+    let summary =
+        generate(&fixture.layout, &fixture.run_folder(), &fixture.layout.report()).unwrap();
+    println!("{} estimates in {:?}", summary.estimates, start.elapsed());
+}
+
+/// Makes the report of the fixture in the folder that `LUMOS_FIXTURE_REPORT` names, to look at.
+#[test]
+#[ignore = "writes a page to look at"]
+fn a_page_to_look_at() {
+    let Some(output) = std::env::var_os("LUMOS_FIXTURE_REPORT") else { return };
+    let fixture = Fixture::complete();
+    generate(&fixture.layout, &fixture.run_folder(), Path::new(&output)).unwrap();
+}

@@ -1,0 +1,162 @@
+//! The runtime crates, as their `Cargo.toml`s declare them under `[package.metadata.lumos]`.
+//!
+//! No other module knows which runtimes there are.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::{Metadata, MetadataCommand, Package};
+use lumos_record::{ArtifactKind, Layout, Mode, Runtime, Toolchain};
+use serde::Deserialize;
+
+/// What a runtime crate declares.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    /// The dependency whose version is the engine's; none for native code.
+    engine: Option<String>,
+    runtime: Vec<RuntimeWire>,
+    #[serde(default)]
+    worker: Vec<WorkerDeclaration>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuntimeWire {
+    name: String,
+    mode: Mode,
+    loads: ArtifactKind,
+    serves: ArtifactKind,
+    worker: Option<String>,
+    /// What precompiled code is for, where that is not the host.
+    target: Option<String>,
+}
+
+/// A worker program of a runtime crate.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerDeclaration {
+    /// The name of the binary.
+    pub name: String,
+    /// The crate's features that it is built with.
+    pub features: Vec<String>,
+    /// The engines that it compiles for ahead of time, by
+    /// `<worker> precompile <engine> <module> <output>`.
+    #[serde(default)]
+    pub precompiles: Vec<String>,
+}
+
+/// A crate below `runtimes/`.
+#[derive(Debug, Clone)]
+pub struct RuntimeCrate {
+    /// The package.
+    pub package: String,
+    /// The runtimes that it implements.
+    pub runtimes: Vec<Runtime>,
+    /// Its worker programs.
+    pub workers: Vec<WorkerDeclaration>,
+    /// The targets of precompiled code that is not for the host, by engine.
+    pub targets: BTreeMap<String, String>,
+}
+
+/// The workspace's packages, without their dependencies.
+///
+/// # Errors
+/// When cargo cannot read the workspace.
+pub fn metadata(layout: &Layout) -> Result<Metadata> {
+    MetadataCommand::new()
+        .manifest_path(layout.root.join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .context("cargo cannot read the workspace")
+}
+
+/// Every runtime crate; the order is that of the packages' names.
+///
+/// # Errors
+/// When a declaration is malformed, or names a dependency that is not locked.
+pub fn read(layout: &Layout, guests: &Toolchain) -> Result<Vec<RuntimeCrate>> {
+    let lock = std::fs::read_to_string(layout.root.join("Cargo.lock")).context("Cargo.lock")?;
+    let mut packages = metadata(layout)?.packages;
+    packages.sort_by(|a, b| a.name.cmp(&b.name));
+    packages
+        .iter()
+        .filter(|package| !package.metadata["lumos"].is_null())
+        .map(|package| {
+            parse(package, &lock, guests).with_context(|| package.manifest_path.to_string())
+        })
+        .collect()
+}
+
+fn parse(package: &Package, lock: &str, guests: &Toolchain) -> Result<RuntimeCrate> {
+    let wire: Wire = serde_json::from_value(package.metadata["lumos"].clone())
+        .context("[package.metadata.lumos]")?;
+    let engine_version = match &wire.engine {
+        Some(engine) => locked_version(lock, engine)?,
+        None => guests.rustc.clone(),
+    };
+    let mut targets = BTreeMap::new();
+    let runtimes = wire.runtime.into_iter().map(|runtime| {
+        let RuntimeWire { name, mode, loads, serves, worker, target } = runtime;
+        if let Some(target) = target {
+            targets.insert(name.clone(), target);
+        }
+        let package = package.name.to_string();
+        Runtime {
+            name,
+            package,
+            mode,
+            engine_version: engine_version.clone(),
+            loads,
+            serves,
+            worker,
+        }
+    });
+    let runtimes: Vec<Runtime> = runtimes.collect();
+    for runtime in &runtimes {
+        if let Some(worker) = &runtime.worker
+            && !wire.worker.iter().any(|declared| &declared.name == worker)
+        {
+            bail!("runtime {}: there is no worker {worker}", runtime.name);
+        }
+    }
+    Ok(RuntimeCrate { package: package.name.to_string(), runtimes, workers: wire.worker, targets })
+}
+
+/// The version of a package in a lock file.
+fn locked_version(lock: &str, name: &str) -> Result<String> {
+    #[derive(Deserialize)]
+    struct Lock {
+        package: Vec<Locked>,
+    }
+    #[derive(Deserialize)]
+    struct Locked {
+        name: String,
+        version: String,
+    }
+    let lock: Lock = toml::from_str(lock).context("Cargo.lock")?;
+    let found = lock.package.into_iter().find(|package| package.name == name);
+    Ok(found.with_context(|| format!("Cargo.lock has no package `{name}`"))?.version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn every_folder_of_runtimes_declares_some() {
+        let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let crates = read(&layout, &Toolchain::default()).unwrap();
+        let folders = std::fs::read_dir(layout.root.join("runtimes")).unwrap().count();
+        assert_eq!(crates.len(), folders);
+        assert!(crates.iter().all(|found| !found.runtimes.is_empty()));
+    }
+
+    #[test]
+    fn a_locked_version_is_found_and_an_absent_one_is_named() {
+        let lock = "[[package]]\nname = \"engine\"\nversion = \"1.2.3\"\n";
+        assert_eq!(locked_version(lock, "engine").unwrap(), "1.2.3");
+        assert!(locked_version(lock, "motor").unwrap_err().to_string().contains("motor"));
+    }
+}

@@ -1,0 +1,97 @@
+//! Hashes over sources: an artifact is stale when its hash has changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use lumos_record::Layout;
+use sha2::{Digest, Sha256};
+
+/// Everything that a function is built from.
+///
+/// # Errors
+/// When a source cannot be read.
+pub fn guest_hash(layout: &Layout, function: &str) -> Result<String> {
+    let guests = layout.guests();
+    let parts = ["abi", function, "Cargo.toml", "Cargo.lock"].map(|part| guests.join(part));
+    hash(&layout.root, &parts)
+}
+
+/// Everything that a runtime crate's workers are built from.
+///
+/// # Errors
+/// When a source cannot be read.
+pub fn worker_hash(layout: &Layout, package: &str) -> Result<String> {
+    let folder = package.strip_prefix("lumos-").unwrap_or(package);
+    let root = &layout.root;
+    let worker_sources = ["src/engine.rs", "src/guest.rs", "src/lib.rs", "src/worker.rs"];
+    let bench = root.join("harness/bench");
+    let mut parts: Vec<PathBuf> = worker_sources.iter().map(|file| bench.join(file)).collect();
+    parts.push(layout.guests().join("abi"));
+    parts.push(root.join("runtimes").join(folder).join("src"));
+    parts.push(root.join("runtimes").join(folder).join("Cargo.toml"));
+    parts.extend(["Cargo.toml", "Cargo.lock"].map(|file| root.join(file)));
+    hash(root, &parts)
+}
+
+/// SHA-256 over the names, relative to `root`, and contents of files and folders.
+fn hash(root: &Path, parts: &[PathBuf]) -> Result<String> {
+    let mut files = Vec::new();
+    for part in parts {
+        collect(part, &mut files)?;
+    }
+    files.sort();
+    let mut digest = Sha256::new();
+    for file in files {
+        let contents = fs::read(&file).with_context(|| file.display().to_string())?;
+        let name = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned();
+        // Lengths keep two files from passing for one.
+        for bytes in [name.as_bytes(), &contents] {
+            digest.update((bytes.len() as u64).to_le_bytes());
+            digest.update(bytes);
+        }
+    }
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    if !path.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).with_context(|| path.display().to_string())?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name != "target") {
+            collect(&path, files)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_contents_count_and_build_folders_do_not() {
+        let root = tempfile::tempdir().unwrap();
+        let file = |name: &str, contents: &str| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, contents).unwrap();
+        };
+        let hash = || hash(root.path(), &[root.path().join("crate")]).unwrap();
+        file("crate/src/lib.rs", "a");
+        let first = hash();
+        file("crate/target/debug/x", "ignored");
+        assert_eq!(hash(), first);
+        file("crate/src/lib.rs", "b");
+        assert_ne!(hash(), first);
+        file("crate/src/lib.rs", "a");
+        assert_eq!(hash(), first);
+        fs::rename(root.path().join("crate/src/lib.rs"), root.path().join("crate/src/l.rs"))
+            .unwrap();
+        assert_ne!(hash(), first);
+    }
+}
