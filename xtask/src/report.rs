@@ -28,6 +28,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 
+use grid::Grid;
 use page::Page;
 use schema::Report;
 pub use summary::Summary;
@@ -64,12 +65,11 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     }
     let folder = find_run(layout, arguments.run.as_deref())?;
     let output = arguments.output.clone().unwrap_or_else(|| layout.report());
-    let report = analysis::analyse(load::load(layout, &folder)?)?;
-    let mut paths = write(&report, &output)?;
+    let mut summary = generate(layout, &folder, &output)?;
     if arguments.splice {
-        paths.extend(splice::splice(layout, &report)?);
+        summary.paths.extend(splice::splice(layout, &read(layout, &folder)?)?);
     }
-    print!("{}", Summary::new(&report, &grid::grids(&report), paths));
+    print!("{summary}");
     Ok(())
 }
 
@@ -80,9 +80,15 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
 /// When the run's records cannot be read, or a file cannot be written. Whatever is wrong with a
 /// single case is in the report.
 pub fn generate(layout: &Layout, run_folder: &Path, output_folder: &Path) -> Result<Summary> {
-    let report = analysis::analyse(load::load(layout, run_folder)?)?;
-    let paths = write(&report, output_folder)?;
-    Ok(Summary::new(&report, &grid::grids(&report), paths))
+    let report = read(layout, run_folder)?;
+    let grids = grid::grids(&report);
+    let paths = write(&report, &grids, output_folder)?;
+    Ok(Summary::new(&report, &grids, paths))
+}
+
+/// Reads a run and works out its figures.
+fn read(layout: &Layout, run_folder: &Path) -> Result<Report> {
+    analysis::analyse(load::load(layout, run_folder)?)
 }
 
 /// Finds a run's folder by its name, or the newest.
@@ -115,9 +121,9 @@ fn find_run(layout: &Layout, name: Option<&str>) -> Result<PathBuf> {
 }
 
 /// Writes the report in every format and gives the paths.
-fn write(report: &Report, output: &Path) -> Result<Vec<PathBuf>> {
+fn write(report: &Report, grids: &[Grid], output: &Path) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(output).with_context(|| output.display().to_string())?;
-    let page = Page::new(report, &grid::grids(report));
+    let page = Page::new(report, grids);
     let files = [
         ("report.html", render("report.html.j2", &page)?),
         ("report.md", render("report.md.j2", &page)?),

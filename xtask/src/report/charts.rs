@@ -210,11 +210,12 @@ pub fn curves(label: &str, curves: &[Curve], format: fn(f64) -> String) -> Strin
     let height = |value: f64| 1.0 - (value / low).ln() / (high / low).ln();
     let mut svg = Svg::new(HEIGHT + 20);
     svg.grid(&across, HEIGHT, format);
-    for tick in nice_ratios(low, high) {
-        let y = (height(tick) * f64::from(HEIGHT)).round() as u32;
+    let pixel = |tick: f64| (height(tick) * f64::from(HEIGHT)).round() as u32;
+    let ticks = nice_ratios(low, high);
+    for &tick in &ticks {
+        let y = pixel(tick);
         let class = if tick == 1.0 { "unity" } else { "grid" };
         svg.push(format_args!("<line x1='2%' x2='98%' y1='{y}' y2='{y}' class='{class}'/>"));
-        svg.text(("2.5%", y.max(12) - 3), "tick start", &super::format::ratio(tick));
     }
     svg.push(format_args!(
         "<svg x='2%' width='96%' y='0' height='{HEIGHT}' viewBox='0 0 1000 1000' \
@@ -229,16 +230,29 @@ pub fn curves(label: &str, curves: &[Curve], format: fn(f64) -> String) -> Strin
         svg.push(format_args!("<polyline points='{path}' class='curve c{colour}'/>"));
     }
     svg.push(format_args!("</svg>"));
+    // Last, so that no curve hides a figure.
+    for tick in ticks {
+        let place = ("2.5%", pixel(tick).max(12) - 3);
+        svg.text(place, "tick start", &super::format::ratio(tick));
+    }
     svg.finish(label)
 }
 
-/// Ratios to mark on a scale: 1, 2 and 5 times the powers of ten, or tenths if that is too few.
+/// Ratios to mark on a scale: the first choice of those below that gives three marks or more.
 fn nice_ratios(low: f64, high: f64) -> Vec<f64> {
     let inside = |value: &f64| (low..=high).contains(value);
-    let decades = (-3..=6).flat_map(|decade| [1.0, 2.0, 5.0].map(|n| n * 10f64.powi(decade)));
-    let coarse: Vec<f64> = decades.filter(inside).collect();
-    if coarse.len() >= 3 {
-        return coarse;
+    let per_decade = |steps: &[f64]| -> Vec<f64> {
+        let decades = (-3..=6).map(|decade| 10f64.powi(decade));
+        decades
+            .flat_map(|power| steps.iter().map(move |step| step * power))
+            .filter(inside)
+            .collect()
+    };
+    for steps in [&[1.0][..], &[1.0, 2.0, 5.0], &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0]] {
+        let marks = per_decade(steps);
+        if marks.len() >= 3 {
+            return marks;
+        }
     }
     (1..=30).map(|tenth| f64::from(tenth) / 10.0).filter(inside).collect()
 }
@@ -252,6 +266,14 @@ mod tests {
         assert_eq!(dots("x", &[], super::super::format::duration), "");
         assert_eq!(bars("x", &[Bar { label: "a".into(), parts: Vec::new() }]), "");
         assert_eq!(curves("x", &[], super::super::format::duration), "");
+    }
+
+    #[test]
+    fn a_scale_of_ratios_has_few_marks_and_holds_one() {
+        assert_eq!(nice_ratios(0.9, 6.0), [1.0, 2.0, 5.0]);
+        assert_eq!(nice_ratios(0.8, 3.5), [1.0, 1.5, 2.0, 3.0]);
+        assert_eq!(nice_ratios(0.9, 1.2), [0.9, 1.0, 1.1, 1.2]);
+        assert_eq!(nice_ratios(0.9, 500.0), [1.0, 10.0, 100.0]);
     }
 
     #[test]

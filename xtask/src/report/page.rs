@@ -2,16 +2,17 @@
 //!
 //! One page feeds both templates, so that `report.md` and `report.html` say the same.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use lumos_record::{ArtifactKind, Case, Phase, Suite};
+use lumos_record::{ArtifactKind, Case, Lane, Phase, Suite};
 use serde::Serialize;
 
 use super::charts::{self, Bar, Curve, Dot, DotRow};
 use super::format;
 use super::grid::{Cell, Comparison, Grid};
 use super::schema::{
-    Absence, CaseEstimate, Claim, ClaimFigure, Figure, PlatformRatio, Report, Spread, Statistic,
+    Absence, CaseEstimate, Claim, ClaimFigure, Figure, PhaseEstimate, PlatformRatio, Report,
+    Spread, Statistic, WorkerEstimate,
 };
 
 /// What stands where there is nothing to show.
@@ -35,6 +36,8 @@ pub struct Page {
     workers: Vec<(String, String)>,
     missing: Vec<(String, String)>,
     memory: Vec<MemoryRow>,
+    /// Served cases that were measured, but of whose workers the run holds no record.
+    memory_unrecorded: Vec<String>,
     claims: Vec<ClaimRow>,
     skips: Vec<(String, String)>,
     failures: Vec<(String, String)>,
@@ -125,6 +128,8 @@ struct PhasesView {
     columns: Vec<String>,
     charts: Vec<(String, String)>,
     rows: Vec<PhaseRow>,
+    /// Cold starts that were measured, but of whose phases the run holds no record.
+    unrecorded: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -266,6 +271,7 @@ impl Page {
                 .map(|missing| (missing.artifact.clone(), missing.reason.clone()))
                 .collect(),
             memory: memory(report),
+            memory_unrecorded: memory_unrecorded(report),
             claims: report.claims.iter().map(claim).collect(),
             skips: absences(&report.skips),
             failures: absences(&report.failures),
@@ -465,7 +471,9 @@ fn suite_chart(grid: &Grid, palette: &Palette) -> String {
                 title: format!("{runtime}: {}", format::duration(estimate.median)),
             }),
         };
-        DotRow { label: label(row.0, row.1), dots: grid.runtimes.iter().filter_map(dot).collect() }
+        let dots: Vec<Dot> = grid.runtimes.iter().filter_map(dot).collect();
+        let absent = if dots.is_empty() { ": no figure" } else { "" };
+        DotRow { label: format!("{}{absent}", label(row.0, row.1)), dots }
     };
     let rows: Vec<DotRow> = grid.rows.iter().map(row).collect();
     charts::dots(&format!("{} by function and runtime", grid.suite), &rows, format::decade)
@@ -492,37 +500,11 @@ fn phases(report: &Report) -> PhasesView {
     let mut rows = Vec::new();
     let mut bars: Vec<(String, Vec<Bar>)> = Vec::new();
     for entries in report.phases.chunk_by(|a, b| a.case == b.case) {
-        let case = &entries[0].case;
-        let find = |phase: &Phase| entries.iter().find(|entry| entry.phase == *phase);
-        let cell = |phase: &Phase| match find(phase) {
-            // A phase that a runtime does not have is no hole: the table says so above.
-            None => (NOTHING.to_owned(), "this runtime has no such phase".to_owned()),
-            Some(entry) => {
-                let interval = spread(&entry.figure, format::duration);
-                (format::duration(entry.figure.median), interval)
-            }
-        };
-        rows.push(PhaseRow {
-            function: case.function.clone(),
-            payload: case.payload.clone(),
-            runtime: case.runtime.clone(),
-            cells: columns.iter().map(cell).collect(),
-            n: entries.iter().map(|entry| entry.figure.n).max().unwrap_or(0),
-        });
-        let title = label(&case.function, &case.payload);
-        if bars.last().is_none_or(|(last, _)| *last != title) {
-            bars.push((title, Vec::new()));
-        }
-        let inside = entries.iter().filter(|entry| entry.phase != Phase::Teardown);
-        let parts: Vec<(usize, f64, String)> = inside
-            .map(|entry| {
-                let (phase, median) = (entry.phase, entry.figure.median);
-                (phase as usize, median, format!("{phase}: {}", format::duration(median)))
-            })
-            .collect();
-        let total = format::duration(parts.iter().map(|(_, median, _)| median).sum());
-        if let Some((_, list)) = bars.last_mut() {
-            list.push(Bar { label: format!("{}: {total}", case.runtime), parts });
+        rows.push(phase_row(entries, &columns));
+        let title = label(&entries[0].case.function, &entries[0].case.payload);
+        match bars.last_mut() {
+            Some((last, list)) if *last == title => list.push(phase_bar(entries)),
+            _ => bars.push((title, vec![phase_bar(entries)])),
         }
     }
     let chart = |(title, list): (String, Vec<Bar>)| {
@@ -530,12 +512,51 @@ fn phases(report: &Report) -> PhasesView {
         (title, svg)
     };
     let key = |phase: &Phase| Key { name: phase.to_string(), colour: *phase as usize };
+    let recorded: HashSet<&Case> = report.phases.iter().map(|entry| &entry.case).collect();
+    let lacks = |case: &Case| case.suite == Suite::ColdStart && !recorded.contains(case);
     PhasesView {
         legend: columns.iter().filter(|phase| **phase != Phase::Teardown).map(key).collect(),
         columns: columns.iter().map(Phase::to_string).collect(),
         charts: bars.into_iter().map(chart).collect(),
         rows,
+        unrecorded: measured(report, lacks),
     }
+}
+
+fn phase_row(entries: &[PhaseEstimate], columns: &BTreeSet<Phase>) -> PhaseRow {
+    let case = &entries[0].case;
+    let cell = |phase: &Phase| match entries.iter().find(|entry| entry.phase == *phase) {
+        // A phase that a runtime does not have is no hole: the text above the table says so.
+        None => (NOTHING.to_owned(), "this runtime has no such phase".to_owned()),
+        Some(entry) => {
+            let interval = spread(&entry.figure, format::duration);
+            (format::duration(entry.figure.median), interval)
+        }
+    };
+    PhaseRow {
+        function: case.function.clone(),
+        payload: case.payload.clone(),
+        runtime: case.runtime.clone(),
+        cells: columns.iter().map(cell).collect(),
+        n: entries.iter().map(|entry| entry.figure.n).max().unwrap_or(0),
+    }
+}
+
+fn phase_bar(entries: &[PhaseEstimate]) -> Bar {
+    let inside = entries.iter().filter(|entry| entry.phase != Phase::Teardown);
+    let part = |entry: &PhaseEstimate| {
+        let (phase, median) = (entry.phase, entry.figure.median);
+        (phase as usize, median, format!("{phase}: {}", format::duration(median)))
+    };
+    let parts: Vec<(usize, f64, String)> = inside.map(part).collect();
+    let total = format::duration(parts.iter().map(|(_, median, _)| median).sum());
+    Bar { label: format!("{}: {total}", entries[0].case.runtime), parts }
+}
+
+/// The ids of the measured cases that `lacks` holds for.
+fn measured(report: &Report, lacks: impl Fn(&Case) -> bool) -> Vec<String> {
+    let cases = report.estimates.iter().map(|estimate| &estimate.case);
+    cases.filter(|case| lacks(case)).map(Case::to_string).collect()
 }
 
 /// Cold-start ratios against what a platform adds.
@@ -666,7 +687,7 @@ fn workers(report: &Report) -> Vec<(String, String)> {
 }
 
 fn memory(report: &Report) -> Vec<MemoryRow> {
-    let row = |entry: &super::schema::WorkerEstimate| {
+    let row = |entry: &WorkerEstimate| {
         let rss = entry.peak_rss_bytes;
         let cpu_ns = entry.cpu_ns.median;
         let share = entry.cpu_system_ns.median / cpu_ns;
@@ -691,6 +712,11 @@ fn memory(report: &Report) -> Vec<MemoryRow> {
         }
     };
     report.memory.iter().map(row).collect()
+}
+
+fn memory_unrecorded(report: &Report) -> Vec<String> {
+    let recorded: HashSet<&Case> = report.memory.iter().map(|entry| &entry.case).collect();
+    measured(report, |case| case.suite.lane() == Lane::Served && !recorded.contains(case))
 }
 
 fn claim(claim: &Claim) -> ClaimRow {
