@@ -5,21 +5,24 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// The progress of work that has a known number of steps.
+/// The progress of work.
 pub struct Progress {
     bar: ProgressBar,
     plain: bool,
 }
 
 impl Progress {
-    /// Begins work of `steps` steps.
+    /// Begins work of `steps` steps; 0 when their number is not known.
     pub fn begin(what: &'static str, steps: usize) -> Self {
         let plain = !std::io::stderr().is_terminal();
         let bar = ProgressBar::new(steps as u64);
         if plain {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         } else {
-            let template = "{prefix:>12} [{bar:24}] {pos}/{len} {elapsed}, {eta} left  {wide_msg}";
+            let template = match steps {
+                0 => "{prefix:>12} {spinner} {elapsed}  {wide_msg}",
+                _ => "{prefix:>12} [{bar:24}] {pos}/{len} {elapsed}, {eta} left  {wide_msg}",
+            };
             // The template is a constant: it parses, or the tests of this module fail.
             let style = ProgressStyle::with_template(template);
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -32,8 +35,10 @@ impl Progress {
     /// Says which step is under way.
     pub fn at(&self, step: &str) {
         if self.plain {
-            let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
-            eprintln!("{:>12} {done}/{all} {step}", self.bar.prefix());
+            match (self.bar.position(), self.bar.length()) {
+                (_, None | Some(0)) => eprintln!("{:>12} {step}", self.bar.prefix()),
+                (done, Some(all)) => eprintln!("{:>12} {done}/{all} {step}", self.bar.prefix()),
+            }
         }
         self.bar.set_message(step.to_owned());
     }

@@ -11,7 +11,7 @@ use crate::{Case, Phase, RunManifest};
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Record {
     /// The first line: what the run is.
-    Run(RunManifest),
+    Run(Box<RunManifest>),
     /// A measuring process joined the run.
     Process(Process),
     /// A case began; without a later outcome it was interrupted.

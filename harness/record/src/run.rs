@@ -64,7 +64,7 @@ impl RunWriter {
         std::fs::create_dir_all(runs)?;
         std::fs::create_dir(&directory)?;
         let mut writer = Self::append(&directory)?;
-        writer.write(&Record::Run(manifest))?;
+        writer.write(&Record::Run(Box::new(manifest)))?;
         Ok(writer)
     }
 
@@ -176,7 +176,7 @@ impl Run {
         if manifest.schema_version != crate::SCHEMA_VERSION {
             return Err(ReadRunError::Schema(path, manifest.schema_version));
         }
-        Ok(Self { directory: directory.to_owned(), manifest, records, truncated })
+        Ok(Self { directory: directory.to_owned(), manifest: *manifest, records, truncated })
     }
 
     /// The folders of all runs, the newest last.
@@ -196,7 +196,7 @@ impl Run {
                 found.push(path);
             }
         }
-        // A run's name begins with its time of day and date, so names sort by age.
+        // A run's name begins with its date and time, so names sort by age.
         found.sort();
         Ok(found)
     }

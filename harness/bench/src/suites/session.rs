@@ -45,6 +45,9 @@ impl Session {
         let manifest = manifest(layout, selection, artifacts, session)?;
         let writer = RunWriter::create(&runs, manifest)
             .with_context(|| format!("cannot begin a run in {}", runs.display()))?;
+        // A later build replaces the manifest, and with it the sizes that belong to this run.
+        let file = ArtifactManifest::FILE;
+        fs::copy(artifacts.directory.join(file), writer.directory().join(file))?;
         Ok(Self { writer })
     }
 
