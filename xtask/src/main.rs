@@ -1,18 +1,26 @@
 //! Lumos' command line: `cargo xtask <command>`; a command is a module.
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use lumos_record::Layout;
 
+mod bench;
+mod bless;
 mod build;
+mod ci;
+mod doctor;
+mod overhead;
 mod process;
 mod progress;
 mod report;
 mod runtimes;
 mod setup;
 mod source;
+mod test;
+mod tidy;
 mod toolchain;
 
 /// Measures how serverless functions really run.
@@ -26,16 +34,40 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Setup(setup::Arguments),
+    Doctor(doctor::Arguments),
     Build(build::Arguments),
+    Bench(bench::Arguments),
     Report(report::Arguments),
+    Overhead(overhead::Arguments),
+    Bless(bless::Arguments),
+    Tidy(tidy::Arguments),
+    Test(test::Arguments),
+    Ci(ci::Arguments),
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
-    match arguments.command {
-        Command::Setup(_) => setup::run(),
-        Command::Build(arguments) => build::run(&layout, &arguments),
-        Command::Report(arguments) => report::run(&layout, &arguments),
+fn main() -> ExitCode {
+    match run(&Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn run(command: &Command) -> Result<ExitCode> {
+    let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    match command {
+        Command::Setup(_) => setup::run(),
+        Command::Doctor(_) => doctor::run(&layout),
+        Command::Build(arguments) => build::run(&layout, arguments),
+        Command::Bench(arguments) => return bench::run(&layout, arguments),
+        Command::Report(arguments) => report::run(&layout, arguments),
+        Command::Overhead(arguments) => overhead::run(&layout, arguments),
+        Command::Bless(arguments) => bless::run(&layout, arguments),
+        Command::Tidy(_) => tidy::run(&layout),
+        Command::Test(arguments) => test::run(&layout, arguments),
+        Command::Ci(_) => ci::run(&layout),
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

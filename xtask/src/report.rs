@@ -52,6 +52,13 @@ pub struct Arguments {
     check: bool,
 }
 
+impl Arguments {
+    /// What `--check` asks for.
+    pub fn checking() -> Self {
+        Self { check: true, ..Self::default() }
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors

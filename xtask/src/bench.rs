@@ -1,0 +1,327 @@
+//! `cargo xtask bench`: sets up, builds, runs the suites of every runtime, and reports.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::{Message, TargetKind};
+use globset::Glob;
+use lumos_record::{ArtifactManifest, Case, Layout, Profile, Run, Suite};
+use lumos_workloads::Workloads;
+use serde::Serialize;
+
+use crate::progress::Progress;
+use crate::{build, process, report};
+
+/// Sets up what is missing, builds the guests, runs the suites and ends with a report.
+#[derive(Debug, Default, clap::Args)]
+pub struct Arguments {
+    /// How much to measure: quick (minutes), standard (a representative choice) or full
+    #[arg(long, default_value_t = Profile::Standard)]
+    profile: Profile,
+    /// Only these suites, such as `cold_start` [a glob; may be repeated]
+    #[arg(long, value_name = "GLOB")]
+    suite: Vec<String>,
+    /// Only these runtimes, such as `wasmtime-*`; a name without its sandbox counts in both lanes
+    /// [a glob; may be repeated]
+    #[arg(long, value_name = "GLOB")]
+    runtime: Vec<String>,
+    /// Only these functions [a glob; may be repeated]
+    #[arg(long, value_name = "GLOB")]
+    function: Vec<String>,
+    /// Only these payloads, such as `64KiB` [a glob; may be repeated]
+    #[arg(long, value_name = "GLOB")]
+    payload: Vec<String>,
+    /// The seed that the run records
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many seconds one invocation may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    limit: u64,
+    /// List the cases and run nothing
+    #[arg(long)]
+    list: bool,
+    /// Run every case once and check its answer, without timing it
+    #[arg(long)]
+    verify: bool,
+    /// Arguments for Criterion, such as `--save-baseline main`
+    #[arg(last = true, value_name = "CRITERION")]
+    criterion: Vec<String>,
+}
+
+impl Arguments {
+    /// A quick run of two functions, as the continuous integration makes it.
+    pub fn sample(functions: [&str; 2]) -> Self {
+        Self {
+            profile: Profile::Quick,
+            function: functions.map(str::to_owned).to_vec(),
+            limit: 60,
+            ..Self::default()
+        }
+    }
+}
+
+/// What a bench target is asked to run: the other side of `lumos-bench`'s `Selection`.
+#[derive(Debug, Clone, Default, Serialize)]
+struct Selection {
+    profile: Profile,
+    seed: u64,
+    suites: Vec<String>,
+    functions: Vec<String>,
+    runtimes: Vec<String>,
+    payloads: Vec<String>,
+    list: bool,
+    verify: bool,
+    invocation_limit_ms: u64,
+}
+
+/// Runs the command; the exit code is 1 when a case failed.
+///
+/// # Errors
+/// When the set-up or the build fails, or a name matches nothing.
+pub fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode> {
+    let manifest = build::build(layout, false)?;
+    let selection = select(layout, arguments, &manifest)?;
+    let benches = Benches::build(layout)?;
+    let cases = benches.list(&selection)?;
+    if arguments.list {
+        for (_, case) in &cases {
+            println!("{case}");
+        }
+        eprintln!("{} cases", cases.len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if cases.is_empty() {
+        bail!(
+            "no case matches all of what was asked for; `--profile {}` may leave it out: see \
+             `cargo xtask bench --profile full --list`",
+            arguments.profile
+        );
+    }
+    let run = benches.run(&selection, &cases, &arguments.criterion)?;
+    let summary = report::generate(layout, &run, &layout.report())?;
+    print!("{summary}");
+    Ok(ExitCode::from(u8::from(summary.failures > 0)))
+}
+
+/// Turns the arguments into a selection, and makes sure that every name matches something.
+fn select(
+    layout: &Layout,
+    arguments: &Arguments,
+    manifest: &ArtifactManifest,
+) -> Result<Selection> {
+    let workloads = Workloads::read(&layout.workloads())?;
+    let functions: Vec<&str> = workloads.benchmarked().map(|w| w.function.as_str()).collect();
+    let payloads: BTreeSet<&str> = workloads
+        .benchmarked()
+        .flat_map(|workload| workload.payloads.iter().map(|payload| payload.id.as_str()))
+        .collect();
+    let engines: Vec<&str> = manifest.runtimes.iter().map(|found| found.name.as_str()).collect();
+    let suites: Vec<&str> = Suite::ALL.iter().map(|suite| suite.name()).collect();
+    check_names("suite", &arguments.suite, suites)?;
+    check_names("function", &arguments.function, functions)?;
+    check_names("payload", &arguments.payload, payloads)?;
+    // A runtime of the served lane is an engine's name and a sandbox's.
+    let bare: Vec<String> = arguments.runtime.iter().map(|glob| engine_part(glob)).collect();
+    check_names("runtime", &bare, engines)?;
+    let runtimes = arguments.runtime.iter().flat_map(|glob| both_lanes(glob)).collect();
+    Ok(Selection {
+        profile: arguments.profile,
+        seed: arguments.seed,
+        suites: arguments.suite.clone(),
+        functions: arguments.function.clone(),
+        runtimes,
+        payloads: arguments.payload.clone(),
+        list: false,
+        verify: arguments.verify,
+        invocation_limit_ms: arguments.limit.saturating_mul(1000),
+    })
+}
+
+/// The sandbox of the served lane whose runtimes xtask names; others come with their crates.
+const SANDBOX_SUFFIX: &str = "-process";
+
+fn engine_part(glob: &str) -> String {
+    glob.strip_suffix(SANDBOX_SUFFIX).unwrap_or(glob).to_owned()
+}
+
+fn both_lanes(glob: &str) -> Vec<String> {
+    match glob.ends_with(SANDBOX_SUFFIX) || glob.ends_with('*') {
+        true => vec![glob.to_owned()],
+        false => vec![glob.to_owned(), format!("{glob}{SANDBOX_SUFFIX}")],
+    }
+}
+
+fn check_names<'k>(
+    what: &str,
+    globs: &[String],
+    known: impl IntoIterator<Item = &'k str>,
+) -> Result<()> {
+    let known: Vec<&str> = known.into_iter().collect();
+    for glob in globs {
+        let matcher = Glob::new(glob).with_context(|| format!("--{what} {glob}"))?;
+        let matcher = matcher.compile_matcher();
+        if !known.iter().any(|name| matcher.is_match(name)) {
+            bail!("unknown {what} `{glob}`: known are {}", known.join(", "));
+        }
+    }
+    Ok(())
+}
+
+/// The bench targets of the runtime crates, compiled.
+struct Benches<'b> {
+    layout: &'b Layout,
+    /// Package and program, in the order of the packages' names.
+    programs: Vec<(String, PathBuf)>,
+}
+
+impl<'b> Benches<'b> {
+    /// Compiles what a plain `cargo bench` would run, so that both share one build.
+    fn build(layout: &'b Layout) -> Result<Self> {
+        let mut command = process::cargo();
+        command.current_dir(&layout.root).args(["bench", "--no-run", "--locked"]);
+        let messages =
+            process::output(command.args(["--message-format", "json-render-diagnostics"]))?;
+        let mut programs: Vec<(String, PathBuf)> = Message::parse_stream(messages.as_bytes())
+            .filter_map(|message| match message {
+                Ok(Message::CompilerArtifact(built))
+                    if built.target.kind.contains(&TargetKind::Bench) =>
+                {
+                    let folder = built.manifest_path.parent()?.file_name()?;
+                    Some((format!("lumos-{folder}"), built.executable?.into()))
+                }
+                _ => None,
+            })
+            .collect();
+        programs.sort();
+        Ok(Self { layout, programs })
+    }
+
+    fn command(&self, program: &Path, selection: &Selection) -> Result<Command> {
+        let mut command = Command::new(program);
+        command.current_dir(&self.layout.root).arg("--bench");
+        command.env("LUMOS_SELECT", serde_json::to_string(selection)?);
+        command.env("LUMOS_ARTIFACTS_READY", "1");
+        Ok(command)
+    }
+
+    /// Every case of a selection with the index of its program: suite by suite and function by
+    /// function, so that all runtimes of one function are measured close to each other.
+    fn list(&self, selection: &Selection) -> Result<Vec<(usize, Case)>> {
+        let selection = Selection { list: true, ..selection.clone() };
+        let mut cases = Vec::new();
+        for (index, (_, program)) in self.programs.iter().enumerate() {
+            let lines = process::output(&mut self.command(program, &selection)?)?;
+            for line in lines.lines() {
+                let case: Case = serde_json::from_str(line)
+                    .with_context(|| format!("{} listed `{line}`", program.display()))?;
+                cases.push((index, case));
+            }
+        }
+        cases.sort_by(|(a, left), (b, right)| {
+            (left.suite, &left.function, a).cmp(&(right.suite, &right.function, b))
+        });
+        Ok(cases)
+    }
+
+    /// Runs the cases, and returns the folder of their run.
+    fn run(
+        &self,
+        selection: &Selection,
+        cases: &[(usize, Case)],
+        criterion: &[String],
+    ) -> Result<PathBuf> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let session = format!("xtask-{}-{}", std::process::id(), now.as_nanos());
+        let log_path = self.layout.lumos().join("bench.log");
+        let log = File::create(&log_path).with_context(|| log_path.display().to_string())?;
+        let log = Mutex::new(log);
+        let progress = Progress::begin("measuring", cases.len());
+        let same_group = |a: &(usize, Case), b: &(usize, Case)| {
+            (a.0, a.1.suite, &a.1.function) == (b.0, b.1.suite, &b.1.function)
+        };
+        for group in cases.chunk_by(same_group) {
+            let (index, case) = &group[0];
+            let (package, program) = &self.programs[*index];
+            progress.at(&format!("{} on {package}", case.group()));
+            let selection = Selection {
+                suites: vec![case.suite.name().to_owned()],
+                functions: vec![case.function.clone()],
+                ..selection.clone()
+            };
+            let mut command = self.command(program, &selection)?;
+            command.args(criterion).env("LUMOS_SESSION", &session);
+            run_logged(&mut command, &log, &progress).with_context(|| {
+                format!("{}; its output is in {}", case.group(), log_path.display())
+            })?;
+            progress.advance(group.len());
+        }
+        drop(progress);
+        self.find_run(&session)
+    }
+
+    fn find_run(&self, session: &str) -> Result<PathBuf> {
+        let runs = Run::all(&self.layout.runs())?;
+        let own =
+            |folder: &&PathBuf| Run::read(folder).is_ok_and(|run| run.manifest.session == session);
+        runs.iter().rev().find(own).cloned().context("the suites left no run")
+    }
+}
+
+/// Runs a bench target: its output goes to the log, and what is worth knowing to the terminal.
+fn run_logged(command: &mut Command, log: &Mutex<File>, progress: &Progress) -> Result<()> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let pipes = (child.stdout.take(), child.stderr.take());
+    let copy = |pipe: &mut dyn std::io::Read, tell: bool| {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            if tell && ["FAILED", "skipped", "error"].iter().any(|word| line.starts_with(word)) {
+                progress.say(&line);
+            }
+            if let Ok(mut log) = log.lock() {
+                // A log that cannot be written must not end the run.
+                let _ = writeln!(log, "{line}");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        if let Some(mut stdout) = pipes.0 {
+            scope.spawn(move || copy(&mut stdout, false));
+        }
+        if let Some(mut stderr) = pipes.1 {
+            scope.spawn(move || copy(&mut stderr, true));
+        }
+    });
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("the suite's process failed ({status})");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_matches_nothing_is_an_error_that_lists_the_known() {
+        let known = ["json", "noop"];
+        assert!(check_names("function", &["no*".to_owned()], known).is_ok());
+        let message = check_names("function", &["jsn".to_owned()], known).unwrap_err().to_string();
+        assert_eq!(message, "unknown function `jsn`: known are json, noop");
+        assert!(check_names("function", &["a[".to_owned()], known).is_err());
+    }
+
+    #[test]
+    fn a_runtime_is_meant_in_both_lanes_unless_its_sandbox_is_named() {
+        assert_eq!(both_lanes("native"), ["native", "native-process"]);
+        assert_eq!(both_lanes("native-process"), ["native-process"]);
+        assert_eq!(both_lanes("wasmi-*"), ["wasmi-*"]);
+        assert_eq!(engine_part("wasmi-lazy-process"), "wasmi-lazy");
+    }
+}

@@ -1,0 +1,240 @@
+//! `cargo xtask doctor`: what this node offers and lacks, each lack with its remedy.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use lumos_record::{ArtifactManifest, Layout, Node};
+use serde::Deserialize;
+
+use crate::toolchain::{Guests, WASM};
+use crate::{build, process};
+
+/// Shows what this node offers and lacks, each lack with its remedy.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {}
+
+/// What a check found.
+#[derive(Debug, PartialEq, Eq)]
+enum Finding {
+    /// It is there.
+    Good(String),
+    /// It could be better; figures are noisier, or something optional is absent.
+    Fair(String, String),
+    /// Something does not work without it.
+    Bad(String, String),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the program that measures the node cannot be built.
+pub fn run(layout: &Layout) -> Result<()> {
+    let (node, noise_ratio) = measure(layout)?;
+    let mut findings = vec![
+        ("host compiler", host_compiler()),
+        ("C linker", program("cc", "apt-get install gcc")),
+        ("guest compiler", guest_compiler()?),
+        ("artifacts", artifacts(layout)),
+        ("processor", Finding::Good(format!("{}, {} CPUs", node.cpu_model, node.cpus))),
+        (
+            "memory",
+            Finding::Good(format!("{:.1} GiB", node.memory_bytes as f64 / (1 << 30) as f64)),
+        ),
+        ("system", Finding::Good(format!("{}, Linux {}", node.os, node.kernel))),
+        ("hypervisor", hypervisor(&node)),
+        ("governor", governor(&node)),
+        ("cgroups", cgroups(&node)),
+        ("clock", clock(&node)),
+        ("noise", noise(noise_ratio)),
+    ];
+    findings.extend(container_engines());
+    let mut lacks = 0;
+    for (name, finding) in &findings {
+        let (mark, text, remedy) = match finding {
+            Finding::Good(text) => ("ok  ", text, None),
+            Finding::Fair(text, remedy) => ("note", text, Some(remedy)),
+            Finding::Bad(text, remedy) => ("LACK", text, Some(remedy)),
+        };
+        lacks += usize::from(matches!(finding, Finding::Bad(..)));
+        println!("{mark}  {name:<15} {text}");
+        if let Some(remedy) = remedy {
+            println!("      {:<15} -> {remedy}", "");
+        }
+    }
+    match lacks {
+        0 => println!("\nThis node is ready to measure."),
+        _ => println!("\n{lacks} things are lacking; `cargo xtask bench` needs them."),
+    }
+    Ok(())
+}
+
+/// Runs the program of `lumos-bench` that reads and times the node.
+fn measure(layout: &Layout) -> Result<(Node, f64)> {
+    #[derive(Deserialize)]
+    struct Measured {
+        node: Node,
+        noise_ratio: f64,
+    }
+    let mut command = process::cargo();
+    command.current_dir(&layout.root).args(["run", "--quiet", "--release", "--locked"]);
+    command.args(["--package", "lumos-bench", "--no-default-features", "--features", "node"]);
+    let text = process::output(command.args(["--bin", "lumos-node"]))?;
+    let measured: Measured = serde_json::from_str(&text).context("lumos-node")?;
+    Ok((measured.node, measured.noise_ratio))
+}
+
+fn host_compiler() -> Finding {
+    match process::try_output(process::rustc().arg("--version")) {
+        Some(version) => Finding::Good(version),
+        None => Finding::Bad("no rustc".to_owned(), "install Rust 1.95 or later".to_owned()),
+    }
+}
+
+fn program(name: &str, remedy: &str) -> Finding {
+    match process::find(name) {
+        Some(path) => Finding::Good(path.display().to_string()),
+        None => Finding::Bad(format!("no {name}"), remedy.to_owned()),
+    }
+}
+
+fn guest_compiler() -> Result<Finding> {
+    Ok(match Guests::find()? {
+        Some(guests) => Finding::Good(format!(
+            "{}, for {WASM} and {}",
+            build::describe_toolchain(&guests.record),
+            guests.host
+        )),
+        None => Finding::Bad(format!("no compiler for {WASM}"), "cargo xtask setup".to_owned()),
+    })
+}
+
+fn artifacts(layout: &Layout) -> Finding {
+    match ArtifactManifest::read(&layout.artifacts()) {
+        Ok(manifest) => {
+            let count = |(kind, count)| format!("{count} {kind}");
+            let kinds: Vec<String> = build::inventory(&manifest).into_iter().map(count).collect();
+            Finding::Good(kinds.join(", "))
+        }
+        Err(_) => Finding::Fair("none yet".to_owned(), "cargo xtask build".to_owned()),
+    }
+}
+
+fn hypervisor(node: &Node) -> Finding {
+    match node.virtualization.as_str() {
+        "none" => Finding::Good("none".to_owned()),
+        name => Finding::Fair(
+            name.to_owned(),
+            "a neighbour's load shows in the figures: repeat runs, and compare within one".into(),
+        ),
+    }
+}
+
+fn governor(node: &Node) -> Finding {
+    match node.governor.as_str() {
+        "performance" => Finding::Good("performance".to_owned()),
+        "none" => Finding::Good("the kernel controls no frequency here".to_owned()),
+        name => Finding::Fair(
+            name.to_owned(),
+            "for steadier figures, as root: cpupower frequency-set --governor performance".into(),
+        ),
+    }
+}
+
+fn cgroups(node: &Node) -> Finding {
+    match node.cgroup.as_str() {
+        "none" => Finding::Fair(
+            "none mounted".to_owned(),
+            "mount -t cgroup2 none /sys/fs/cgroup, as root; containers need it".into(),
+        ),
+        version => Finding::Good(version.to_owned()),
+    }
+}
+
+fn clock(node: &Node) -> Finding {
+    let text =
+        format!("a step of {} ns, {} ns a reading", node.timer_precision_ns, node.timer_cost_ns);
+    match node.timer_precision_ns.max(node.timer_cost_ns) {
+        0..=200 => Finding::Good(text),
+        _ => Finding::Fair(
+            text,
+            "calls of less than a microsecond are coarse; is the clock source `tsc`? see \
+             /sys/devices/system/clocksource/clocksource0/current_clocksource"
+                .into(),
+        ),
+    }
+}
+
+fn noise(ratio: f64) -> Finding {
+    let text = format!("the slowest twentieth of equal work takes {ratio:.2}x the median");
+    match ratio {
+        ..=1.05 => Finding::Good(text),
+        _ => Finding::Fair(text, "end other programs, and trust the intervals".to_owned()),
+    }
+}
+
+fn container_engines() -> Vec<(&'static str, Finding)> {
+    let engines = [("docker", "/var/run/docker.sock"), ("podman", "/run/podman/podman.sock")];
+    engines
+        .into_iter()
+        .map(|(name, socket)| {
+            let finding = match (process::find(name), Path::new(socket).exists()) {
+                (Some(_), _) if answers(name) => Finding::Good("reachable".to_owned()),
+                (None, false) => Finding::Fair(
+                    "not installed".to_owned(),
+                    format!(
+                        "optional: apt-get install {name}{}",
+                        if name == "docker" { ".io" } else { "" }
+                    ),
+                ),
+                _ => Finding::Fair(
+                    "installed, and not reachable".to_owned(),
+                    format!("optional: start its service, and see whether `{name} info` answers"),
+                ),
+            };
+            (name, finding)
+        })
+        .collect()
+}
+
+fn answers(engine: &str) -> bool {
+    process::try_output(Command::new(engine).args(["info", "--format", "{{.ID}}"])).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lack_has_a_remedy() {
+        let bad = Node {
+            governor: "powersave".into(),
+            cgroup: "none".into(),
+            virtualization: "Some Vendor".into(),
+            timer_precision_ns: 4_000_000,
+            ..Node::default()
+        };
+        for finding in [governor(&bad), cgroups(&bad), hypervisor(&bad), clock(&bad), noise(1.8)] {
+            let Finding::Fair(_, remedy) = finding else { panic!("{finding:?}") };
+            assert!(!remedy.is_empty());
+        }
+        assert!(matches!(program("no-such-program", "install it"), Finding::Bad(..)));
+    }
+
+    #[test]
+    fn a_good_node_is_called_so() {
+        let good = Node {
+            governor: "performance".into(),
+            cgroup: "v2".into(),
+            virtualization: "none".into(),
+            timer_precision_ns: 20,
+            timer_cost_ns: 25,
+            ..Node::default()
+        };
+        for finding in
+            [governor(&good), cgroups(&good), hypervisor(&good), clock(&good), noise(1.01)]
+        {
+            assert!(matches!(finding, Finding::Good(_)), "{finding:?}");
+        }
+    }
+}

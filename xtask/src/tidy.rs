@@ -1,0 +1,167 @@
+//! `cargo xtask tidy`: the rules of the architecture that a compiler does not check.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use cargo_metadata::Package;
+use lumos_record::Layout;
+
+use crate::runtimes;
+
+/// Checks who depends on whom, and that folders, files and declarations agree.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {}
+
+/// Which of the project's crates a crate may depend on; a runtime stands for every crate below
+/// `runtimes/`. The first crate of `lumos-overhead` measures runtimes and is a leaf.
+const MAY_DEPEND: [(&str, &[&str]); 7] = [
+    ("lumos-record", &[]),
+    ("lumos-model", &["lumos-record"]),
+    ("lumos-workloads", &["lumos-record"]),
+    ("lumos-bench", &["lumos-record", "lumos-workloads", "lumos-abi"]),
+    ("runtime", &["lumos-bench", "lumos-abi"]),
+    (
+        "lumos-overhead",
+        &["lumos-record", "lumos-model", "lumos-bench", "lumos-abi", "lumos-workloads", "runtime"],
+    ),
+    ("xtask", &["lumos-record", "lumos-model", "lumos-workloads"]),
+];
+
+/// Runs the command.
+///
+/// # Errors
+/// When a rule is broken; the message lists every breach.
+pub fn run(layout: &Layout) -> Result<()> {
+    let metadata = runtimes::metadata(layout)?;
+    let mut breaches = Vec::new();
+    for package in &metadata.packages {
+        check_dependencies(package, &mut breaches);
+        check_manifest(package, &mut breaches);
+    }
+    check_guests(layout, &mut breaches)?;
+    check_texts(layout, &mut breaches)?;
+    if breaches.is_empty() {
+        println!("tidy: {} packages keep the rules", metadata.packages.len());
+        return Ok(());
+    }
+    bail!("{} rules are broken:\n  {}", breaches.len(), breaches.join("\n  "))
+}
+
+/// The name under which a package stands in [`MAY_DEPEND`].
+fn role(package: &str, is_runtime: bool) -> &str {
+    if is_runtime { "runtime" } else { package }
+}
+
+fn is_runtime(path: &str) -> bool {
+    path.contains("/runtimes/")
+}
+
+fn check_dependencies(package: &Package, breaches: &mut Vec<String>) {
+    let rules: BTreeMap<&str, &[&str]> = MAY_DEPEND.into_iter().collect();
+    let own = role(&package.name, is_runtime(package.manifest_path.as_str()));
+    let Some(allowed) = rules.get(own) else {
+        breaches.push(format!("{}: tidy knows no rule for this crate", package.name));
+        return;
+    };
+    // Only the project's own crates are dependencies by path.
+    for dependency in &package.dependencies {
+        let Some(path) = &dependency.path else { continue };
+        // A test may read what its crate wrote: `lumos-record` is plain data.
+        let own_test = dependency.kind == cargo_metadata::DependencyKind::Development
+            && dependency.name == "lumos-record";
+        let role = role(&dependency.name, is_runtime(path.as_str()));
+        if !allowed.contains(&role) && !own_test {
+            breaches.push(format!(
+                "{} depends on {}; it may depend on {}",
+                package.name,
+                dependency.name,
+                if allowed.is_empty() {
+                    "none of the project's crates".into()
+                } else {
+                    allowed.join(", ")
+                }
+            ));
+        }
+    }
+}
+
+fn check_manifest(package: &Package, breaches: &mut Vec<String>) {
+    let name = &package.name;
+    if package.license.as_deref() != Some("MIT OR Apache-2.0") {
+        breaches.push(format!("{name}: the licence is not the workspace's"));
+    }
+    if package.publish.as_deref() != Some(&[]) {
+        breaches.push(format!("{name}: `publish` is not the workspace's"));
+    }
+    if is_runtime(package.manifest_path.as_str()) && package.metadata["lumos"].is_null() {
+        breaches.push(format!("{name}: no [package.metadata.lumos]"));
+    }
+    let text = fs::read_to_string(&package.manifest_path).unwrap_or_default();
+    if !text.contains("[lints]\nworkspace = true") {
+        breaches.push(format!("{name}: the workspace's lints are not inherited"));
+    }
+    // A library that cargo benchmarks by itself refuses Criterion's arguments.
+    for section in ["[lib]", "[[bin]]"] {
+        for body in text.split(section).skip(1) {
+            let body = body.split("\n[").next().unwrap_or_default();
+            if !body.contains("bench = false") {
+                breaches.push(format!("{name}: {section} without `bench = false`"));
+            }
+        }
+    }
+}
+
+/// Guests import no crate of the harness, and each has its payloads.
+fn check_guests(layout: &Layout, breaches: &mut Vec<String>) -> Result<()> {
+    for entry in fs::read_dir(layout.guests())?.flatten() {
+        let manifest = entry.path().join("Cargo.toml");
+        let Ok(text) = fs::read_to_string(&manifest) else { continue };
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let harness = ["lumos-record", "lumos-bench", "lumos-model", "lumos-workloads"];
+        for import in harness.into_iter().filter(|import| text.contains(import)) {
+            breaches.push(format!("guest-functions/{name} imports {import}"));
+        }
+        let file = layout.workloads().join(format!("{name}.toml"));
+        if name != "abi" && !file.exists() {
+            breaches.push(format!("guest-functions/{name} has no workloads/{name}.toml"));
+        }
+    }
+    Ok(())
+}
+
+/// The clock is read around a measurement in `lumos-bench` alone; xtask names no runtime.
+fn check_texts(layout: &Layout, breaches: &mut Vec<String>) -> Result<()> {
+    let engines: Vec<String> = runtimes::read(layout, &Default::default())?
+        .into_iter()
+        .flat_map(|found| found.runtimes)
+        .map(|runtime| runtime.name)
+        // "native" is a mode and a word of the language as well.
+        .filter(|name| name.contains('-'))
+        .collect();
+    visit(&layout.root.join("xtask/src"), &mut |path, text| {
+        // Claims are data, and tests may name whatever they like.
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for engine in engines.iter().filter(|engine| code.contains(engine.as_str())) {
+            breaches.push(format!("{}: names the runtime {engine}", path.display()));
+        }
+    })?;
+    visit(&layout.root.join("runtimes"), &mut |path, text| {
+        if text.contains("Instant::now") || text.contains("SystemTime::now") {
+            breaches.push(format!("{}: reads a clock", path.display()));
+        }
+    })
+}
+
+fn visit(folder: &Path, check: &mut dyn FnMut(&Path, &str)) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            visit(&path, check)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            check(&path, &fs::read_to_string(&path)?);
+        }
+    }
+    Ok(())
+}
