@@ -1,5 +1,7 @@
 //! The files of this folder: that they read, and that they hold what they say.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

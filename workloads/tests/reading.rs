@@ -1,5 +1,7 @@
 //! What is wrong with a file is said with the file, the place and the field.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 
 use lumos_record::Profile;

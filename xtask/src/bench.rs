@@ -238,6 +238,7 @@ impl<'b> Benches<'b> {
     ) -> Result<PathBuf> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let session = format!("xtask-{}-{}", std::process::id(), now.as_nanos());
+        let command_line = serde_json::to_string(&command_line())?;
         let log_path = self.layout.lumos().join("bench.log");
         let log = File::create(&log_path).with_context(|| log_path.display().to_string())?;
         let log = Mutex::new(log);
@@ -256,6 +257,7 @@ impl<'b> Benches<'b> {
             };
             let mut command = self.command(program, &selection)?;
             command.args(criterion).env("LUMOS_SESSION", &session);
+            command.env("LUMOS_COMMAND_LINE", &command_line);
             run_logged(&mut command, &log, &progress).with_context(|| {
                 format!("{}; its output is in {}", case.group(), log_path.display())
             })?;
@@ -271,6 +273,12 @@ impl<'b> Benches<'b> {
             |folder: &&PathBuf| Run::read(folder).is_ok_and(|run| run.manifest.session == session);
         runs.iter().rev().find(own).cloned().context("the suites left no run")
     }
+}
+
+/// What the user typed.
+fn command_line() -> Vec<String> {
+    let words = ["cargo", "xtask"].map(str::to_owned).into_iter();
+    words.chain(std::env::args().skip(1)).collect()
 }
 
 /// Runs a bench target: its output goes to the log, and what is worth knowing to the terminal.

@@ -285,6 +285,7 @@ impl<'b> Builder<'b> {
 
     /// Takes an artifact over from the last build, or makes it; one that cannot be made is in
     /// the manifest with the reason.
+    #[expect(clippy::disallowed_methods, reason = "how long a build took is no measurement")]
     fn make(
         &mut self,
         wanted: Wanted,

@@ -33,10 +33,11 @@ pub fn ensure() -> Result<Guests> {
         return Ok(guests);
     }
     let chosen = Provider::chosen()?;
-    if chosen != Some(Provider::Debian) && add_target() {
-        if let Some(guests) = Guests::find()? {
-            return Ok(guests);
-        }
+    if chosen != Some(Provider::Debian)
+        && add_target()
+        && let Some(guests) = Guests::find()?
+    {
+        return Ok(guests);
     }
     if chosen == Some(Provider::Rustup) {
         bail!("`rustup target add {WASM}` does not work here, and nothing else was asked for");
@@ -48,6 +49,7 @@ pub fn ensure() -> Result<Guests> {
 }
 
 /// Asks rustup for the Wasm target, and returns whether it delivered.
+#[expect(clippy::disallowed_methods, reason = "patience with a server is no measurement")]
 fn add_target() -> bool {
     const PATIENCE: Duration = Duration::from_secs(180);
     if process::find("rustup").is_none() {

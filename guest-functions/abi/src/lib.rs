@@ -1,7 +1,7 @@
 //! Turns one handler into every artifact of a function, and speaks the worker protocol.
 //!
-//! A function implements [`Function`] and calls [`export!`] in its library and
-//! [`main`] in its binary. From these two come a static executable that serves
+//! A function implements [`Function`] and calls [`export!`], with the full path of its type
+//! (`export!(crate::Echo)`), in its library and [`main`] in its binary. From these two come a static executable that serves
 //! requests over a socket, a shared library, a WASI reactor with the same exports,
 //! and a WASI command.
 

@@ -1,5 +1,7 @@
 //! Properties that hold for any samples, not only for the examples.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use lumos_model::{
     Bootstrap, Estimate, MINIMAL_EFFECT, Samples, Verdict, geometric_mean, median, platform_ratio,
     quantile,

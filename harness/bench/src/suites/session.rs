@@ -227,8 +227,15 @@ fn manifest(
         artifacts_sha256: sha256_hex(&artifact_manifest),
         seed: selection.seed,
         profile: selection.profile,
-        command_line: std::env::args().collect(),
+        command_line: command_line(),
     })
+}
+
+/// What the user typed, if `cargo xtask bench` passed it on.
+fn command_line() -> Vec<String> {
+    let given = std::env::var("LUMOS_COMMAND_LINE").ok();
+    let given = given.and_then(|json| serde_json::from_str(&json).ok());
+    given.unwrap_or_else(|| std::env::args().collect())
 }
 
 /// The commit of the checkout at `root`; empty where git or its data is absent.
