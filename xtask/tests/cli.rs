@@ -1,0 +1,56 @@
+//! The command line, as a user meets it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::{Command, Output};
+
+fn xtask(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap()
+}
+
+/// The message of a call that must fail, and must not panic.
+fn complaint(arguments: &[&str]) -> String {
+    let output = xtask(arguments);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "`{arguments:?}` succeeded");
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+#[test]
+fn without_a_command_help_is_printed() {
+    let output = xtask(&[]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    for command in
+        ["setup", "doctor", "build", "bench", "report", "overhead", "tidy", "test", "ci", "bless"]
+    {
+        assert!(text.contains(&format!("\n  {command} ")), "no {command} in {text}");
+    }
+}
+
+#[test]
+fn unknown_names_are_answered_with_the_known_ones() {
+    for (arguments, parts) in [
+        (["--profile", "slow"], ["unknown profile `slow`", "quick, standard, full"]),
+        (["--suite", "tepid"], ["unknown suite `tepid`", "cold_start, warm"]),
+        (["--function", "jsn"], ["unknown function `jsn`", "json, noop"]),
+        (["--payload", "3KiB"], ["unknown payload `3KiB`", "64KiB"]),
+        (["--runtime", "turbo-*"], ["unknown runtime `turbo-*`", "native"]),
+        (["--runtime", "a["], ["--runtime a[", "a["]),
+    ] {
+        let text = complaint(&["bench", arguments[0], arguments[1]]);
+        assert!(parts.iter().all(|part| text.contains(part)), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn an_absent_run_is_named_with_the_remedy() {
+    let text = complaint(&["report", "--run", "20010101T000000Z-1"]);
+    assert!(text.contains("20010101T000000Z-1") && text.contains("cargo xtask bench"), "{text}");
+}
+
+#[test]
+fn the_rules_of_the_architecture_hold() {
+    let output = xtask(&["tidy"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
