@@ -1,6 +1,6 @@
 //! From evidence to the figures of a report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet, BTreeSet};
 
 use lumos_model::{Bootstrap, MINIMAL_EFFECT, Samples, Verdict, negligible_from};
 use lumos_record::{Case, Ledger, Phase, Suite, WorkerUse};
@@ -54,7 +54,13 @@ fn frame(evidence: &Evidence) -> Report {
     if manifest.revision.dirty {
         warnings.push("The checkout held changes that are not in the commit.".into());
     }
-    let artifacts = evidence.artifacts.clone().unwrap_or_default();
+    let mut artifacts = evidence.artifacts.clone().unwrap_or_default();
+    // What the run did not concern, such as functions that serve tests alone, is left out.
+    let measured: HashSet<&str> =
+        evidence.cases.keys().map(|case| case.function.as_str()).collect();
+    artifacts.artifacts.retain(|artifact| {
+        artifact.function.as_deref().is_none_or(|function| measured.contains(function))
+    });
     let missing = artifacts.missing.into_iter();
     Report {
         schema_version: SCHEMA_VERSION,

@@ -166,21 +166,20 @@ pub fn dots(label: &str, rows: &[DotRow], format: fn(f64) -> String) -> String {
     svg.finish(label)
 }
 
-/// Bars made of parts, on one linear scale from 0. Empty without length.
+/// Bars made of parts, as shares of each bar. Empty without parts.
 pub fn bars(label: &str, bars: &[Bar]) -> String {
     const ROW: u32 = 38;
-    let total = |bar: &Bar| bar.parts.iter().map(|(_, length, _)| length).sum::<f64>();
-    let longest = bars.iter().map(total).fold(0.0, f64::max);
-    if longest <= 0.0 {
+    if bars.iter().all(|bar| bar.parts.is_empty()) {
         return String::new();
     }
     let mut svg = Svg::new(ROW * bars.len() as u32);
     for (index, bar) in bars.iter().enumerate() {
         let top = ROW * index as u32;
         svg.text(("0", top + 13), "label", &bar.label);
+        let whole: f64 = bar.parts.iter().map(|(_, length, _)| length).sum();
         let mut from = 0.0;
         for (colour, length, title) in &bar.parts {
-            let (x, width) = (100.0 * from / longest, 100.0 * length / longest);
+            let (x, width) = (100.0 * from / whole, 100.0 * length / whole);
             let (y, title) = (top + 18, escape(title));
             svg.push(format_args!(
                 "<rect x='{x:.3}%' width='{width:.3}%' y='{y}' height='14' class='p{colour}'>\
