@@ -267,7 +267,11 @@ impl<'b> Builder<'b> {
             source_hash: String::new(),
             target: target.to_owned(),
             toolchain: format!("{} {}", runtime.package, runtime.engine_version),
-            flags: vec!["target-cpu=native".to_owned()],
+            // Machine code uses what the host's processor offers; bytecode is the same anywhere.
+            flags: match target == self.guests.host {
+                true => vec!["target-cpu=native".to_owned()],
+                false => Vec::new(),
+            },
         };
         let (Some(module), Some(program)) = (module, program) else {
             let reason = "its module or its compiler could not be built".to_owned();
@@ -279,7 +283,8 @@ impl<'b> Builder<'b> {
         self.make(wanted, |builder, _, output| {
             let mut command = Command::new(builder.folder.join(&program.path));
             command.args(["precompile", &runtime.name]);
-            process::run(command.arg(builder.folder.join(&module.path)).arg(output))
+            command.arg(builder.folder.join(&module.path)).arg(output);
+            process::quiet_output(&mut command).map(drop)
         })
     }
 
@@ -357,8 +362,10 @@ fn describe(wanted: Wanted, file: &Path, build_time_ns: u64) -> Result<Artifact>
 fn flags(kind: ArtifactKind) -> Vec<String> {
     let flags: &[&str] = match kind {
         // A worker starts fastest when nothing is left to be linked or relocated.
-        ArtifactKind::NativeExe | ArtifactKind::Worker => {
-            &["-Ctarget-feature=+crt-static", "-Crelocation-model=static"]
+        ArtifactKind::NativeExe => &["-Ctarget-feature=+crt-static", "-Crelocation-model=static"],
+        // The guests' profile strips; the workspace's keeps symbols for profilers.
+        ArtifactKind::Worker => {
+            &["-Ctarget-feature=+crt-static", "-Crelocation-model=static", "-Cstrip=symbols"]
         }
         _ => &[],
     };
@@ -397,7 +404,8 @@ fn cargo_output(
     if !extra.is_empty() {
         command.arg("--").args(extra);
     }
-    let messages = process::output(command)?;
+    // cargo warns of every static program that its package's shared library is left out.
+    let messages = process::quiet_output(command)?;
     let mut file = None;
     for message in Message::parse_stream(messages.as_bytes()) {
         let Ok(Message::CompilerArtifact(artifact)) = message else { continue };

@@ -49,6 +49,19 @@ pub fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{}`", show(command)))
 }
 
+/// Runs a command and returns its standard output; its standard error is shown when it fails.
+///
+/// # Errors
+/// As [`run`], with what the command wrote to standard error.
+pub fn quiet_output(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("cannot run `{}`", show(command)))?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!("`{}` failed ({})\n{}", show(command), output.status, complaint.trim_end());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{}`", show(command)))
+}
+
 /// What a command prints, if it succeeds; both of its streams are kept from the terminal.
 pub fn try_output(command: &mut Command) -> Option<String> {
     let output = command.stderr(Stdio::null()).output().ok()?;

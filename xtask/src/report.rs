@@ -23,7 +23,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use lumos_record::{Layout, Run};
+use lumos_record::{Layout, Record, Run};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
@@ -98,7 +98,13 @@ fn read(layout: &Layout, run_folder: &Path) -> Result<Report> {
     analysis::analyse(load::load(layout, run_folder)?)
 }
 
-/// Finds a run's folder by its name, or the newest.
+/// Whether a case of the run was measured.
+fn has_figures(folder: &Path) -> bool {
+    Run::read(folder)
+        .is_ok_and(|run| run.records.iter().any(|record| matches!(record, Record::Finished(_))))
+}
+
+/// Finds a run's folder by its name, or the newest that has figures.
 fn find_run(layout: &Layout, name: Option<&str>) -> Result<PathBuf> {
     let runs = layout.runs();
     let mut folders = Run::all(&runs).with_context(|| runs.display().to_string())?;
@@ -106,9 +112,11 @@ fn find_run(layout: &Layout, name: Option<&str>) -> Result<PathBuf> {
         folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     };
     let Some(name) = name else {
-        return folders.pop().with_context(|| {
-            format!("there is no run in {}: `cargo xtask bench` makes one", runs.display())
-        });
+        // A newer run that only verified, or was ended at once, would give an empty report.
+        let with_figures = folders.iter().rposition(|folder| has_figures(folder));
+        return with_figures.map(|at| folders.swap_remove(at)).or(folders.pop()).with_context(
+            || format!("there is no run in {}: `cargo xtask bench` makes one", runs.display()),
+        );
     };
     if let Some(folder) = folders.iter().find(|folder| name_of(folder) == name) {
         return Ok(folder.clone());

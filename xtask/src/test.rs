@@ -36,7 +36,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
                 "lumos-workloads",
             ],
         ),
-        (".", &["--release"]),
+        (".", &["--release", "--workspace", "--exclude", "xtask"]),
     ];
     for (folder, selection) in suites {
         let mut command = process::cargo();

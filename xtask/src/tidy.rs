@@ -85,8 +85,15 @@ fn check_manifest(package: &Package, breaches: &mut Vec<String>) {
     if package.publish.as_deref() != Some(&[]) {
         breaches.push(format!("{name}: `publish` is not the workspace's"));
     }
-    if is_runtime(package.manifest_path.as_str()) && package.metadata["lumos"].is_null() {
-        breaches.push(format!("{name}: no [package.metadata.lumos]"));
+    if is_runtime(package.manifest_path.as_str()) {
+        if package.metadata["lumos"].is_null() {
+            breaches.push(format!("{name}: no [package.metadata.lumos]"));
+        }
+        // The build and the bench command find a runtime's folder by its package's name.
+        let folder = package.manifest_path.parent().and_then(|folder| folder.file_name());
+        if folder.is_none_or(|folder| name.as_str() != format!("lumos-{folder}")) {
+            breaches.push(format!("{name}: a runtime's package is called `lumos-<folder>`"));
+        }
     }
     let text = fs::read_to_string(&package.manifest_path).unwrap_or_default();
     if !text.contains("[lints]\nworkspace = true") {

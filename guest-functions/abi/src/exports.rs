@@ -43,6 +43,7 @@ impl Exchange {
     pub const SIZE: usize = 32;
 
     /// Reads the layout from memory; Wasm and every supported host are little-endian.
+    #[inline]
     pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Self {
         let field = |index: usize| {
             let mut word = [0; 8];

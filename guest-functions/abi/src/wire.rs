@@ -13,6 +13,8 @@ use std::os::unix::net::UnixStream;
 pub const HEADER_BYTES: usize = 12;
 /// No body is longer: a larger length is garbage.
 pub const MAX_BODY_BYTES: usize = 1 << 30;
+/// A body up to this length is copied next to its header.
+const SHORT_BODY_BYTES: usize = 244;
 const MAGIC: [u8; 4] = *b"LUM1";
 
 /// What a frame says.
@@ -74,6 +76,13 @@ fn parse(header: &[u8; HEADER_BYTES]) -> io::Result<(Kind, usize)> {
 /// Sends a frame whose body lies elsewhere.
 pub fn send(stream: &mut UnixStream, kind: Kind, body: &[u8]) -> io::Result<()> {
     let header = header(kind, body.len())?;
+    // The kernel takes one short part faster than two.
+    let mut frame = [0; HEADER_BYTES + SHORT_BODY_BYTES];
+    if let Some(room) = frame[HEADER_BYTES..].get_mut(..body.len()) {
+        room.copy_from_slice(body);
+        frame[..HEADER_BYTES].copy_from_slice(&header);
+        return stream.write_all(&frame[..HEADER_BYTES + body.len()]);
+    }
     let sent = stream.write_vectored(&[IoSlice::new(&header), IoSlice::new(body)])?;
     if sent < HEADER_BYTES {
         stream.write_all(&header[sent..])?;

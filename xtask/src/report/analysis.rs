@@ -1,6 +1,6 @@
 //! From evidence to the figures of a report.
 
-use std::collections::{BTreeMap, HashSet, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use lumos_model::{Bootstrap, MINIMAL_EFFECT, Samples, Verdict, negligible_from};
 use lumos_record::{Case, Ledger, Phase, Suite, WorkerUse};
