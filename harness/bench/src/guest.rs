@@ -18,10 +18,16 @@ impl Mailbox {
     /// # Errors
     /// When the address is not inside `memory`.
     pub fn open(memory: &[u8], context: u32) -> Result<Self> {
-        Ok(Self { context, exchange: exchange(memory, context)? })
+        let exchange = read_exchange(memory, context)
+            .context("the function's context lies outside its memory")?;
+        Ok(Self { context, exchange })
     }
 
+    // The methods of the hot path are inlined into an engine's crate: calling them would cost
+    // more than what they do for a small request.
+
     /// Whether a request of that length needs `lumos_reserve` before it can be placed.
+    #[inline]
     pub fn is_too_small(&self, request_bytes: usize) -> bool {
         self.exchange.request_capacity < request_bytes as u64
     }
@@ -30,6 +36,7 @@ impl Mailbox {
     ///
     /// # Errors
     /// When the buffer is too small, or the function says that it lies outside of `memory`.
+    #[inline]
     pub fn place(&self, memory: &mut [u8], request: &[u8]) -> Result<u32, InvokeError> {
         let length = u32::try_from(request.len())
             .map_err(|_| fault("the request is longer than linear memory"))?;
@@ -47,37 +54,42 @@ impl Mailbox {
     ///
     /// # Errors
     /// The function's own message, when it refused the request.
+    #[inline]
     pub fn collect(
         &self,
         memory: &[u8],
         status: u32,
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
-        let exchange = exchange(memory, self.context).map_err(|error| fault(&error.to_string()))?;
+        let exchange = read_exchange(memory, self.context)
+            .ok_or_else(|| fault("the function's context lies outside its memory"))?;
         let bytes = usize::try_from(exchange.response_address)
             .ok()
             .zip(usize::try_from(exchange.response_length).ok())
             .and_then(|(start, length)| memory.get(start..start.checked_add(length)?))
             .ok_or_else(|| fault("the function's response lies outside its memory"))?;
         if status != STATUS_OK {
-            return Err(InvokeError::Refused(String::from_utf8_lossy(bytes).into_owned()));
+            return Err(refusal(bytes));
         }
         response.extend_from_slice(bytes);
         Ok(())
     }
 }
 
+#[cold]
 fn fault(message: &str) -> InvokeError {
     InvokeError::Fault(message.to_owned())
 }
 
-fn exchange(memory: &[u8], context: u32) -> Result<Exchange> {
-    let start = context as usize;
-    let bytes = memory
-        .get(start..)
-        .and_then(|rest| rest.first_chunk::<{ Exchange::SIZE }>())
-        .context("the function's context lies outside its memory")?;
-    Ok(Exchange::from_bytes(bytes))
+#[cold]
+fn refusal(message: &[u8]) -> InvokeError {
+    InvokeError::Refused(String::from_utf8_lossy(message).into_owned())
+}
+
+#[inline]
+fn read_exchange(memory: &[u8], context: u32) -> Option<Exchange> {
+    let bytes = memory.get(context as usize..)?.first_chunk::<{ Exchange::SIZE }>()?;
+    Some(Exchange::from_bytes(bytes))
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub mod worker;
 
 #[cfg(feature = "suites")]
 pub mod artifact;
+#[cfg(feature = "suites")]
+pub mod conformance;
 
 pub use engine::{Checked, Engine, Limits};
 pub use lumos_abi::worker::InvokeError;

@@ -17,6 +17,7 @@ pub mod watch;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use criterion::Criterion;
@@ -35,14 +36,37 @@ use session::Session;
 use watch::Watch;
 
 /// Tells the bench targets that `cargo xtask bench` has built the artifacts.
-const ARTIFACTS_READY: &str = "LUMOS_ARTIFACTS_READY";
+pub(crate) const ARTIFACTS_READY: &str = "LUMOS_ARTIFACTS_READY";
+
+/// Names the checkout whose workloads and artifacts are measured, where that is another than
+/// the one that the bench target was built from: a test has one of its own.
+pub(crate) const ROOT: &str = "LUMOS_ROOT";
 
 /// The `main` of a runtime crate's bench target.
 ///
-/// `package` is the crate; `new` makes one of its engines by name. The crate's runtimes are
-/// those that it declares in its `Cargo.toml`.
-pub fn main<E: Engine>(package: &str, new: fn(&str, &Limits) -> Result<E>) -> ExitCode {
-    match try_main(package, new) {
+/// `package` is the crate; `new_engine` makes one of its engines by name. The crate's runtimes
+/// are those that it declares in its `Cargo.toml`, and its workers are processes.
+pub fn main<E: Engine>(package: &str, new_engine: fn(&str, &Limits) -> Result<E>) -> ExitCode {
+    main_in(package, new_engine, |sockets, limit| {
+        Process::new(sockets, limit).with_context(|| {
+            format!(
+                "cannot make a socket in {}: a shorter path in TMPDIR may help",
+                sockets.display()
+            )
+        })
+    })
+}
+
+/// The [`main`] of a crate whose workers live in a sandbox of its own.
+///
+/// `new_sandbox` is given a folder, which is removed after the run, for the sandbox's sockets,
+/// and the time that a worker may be silent.
+pub fn main_in<E: Engine, S: Sandbox>(
+    package: &str,
+    new_engine: fn(&str, &Limits) -> Result<E>,
+    new_sandbox: fn(&Path, Duration) -> Result<S>,
+) -> ExitCode {
+    match try_main(package, new_engine, new_sandbox) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -51,18 +75,23 @@ pub fn main<E: Engine>(package: &str, new: fn(&str, &Limits) -> Result<E>) -> Ex
     }
 }
 
-fn try_main<E: Engine>(package: &str, new: fn(&str, &Limits) -> Result<E>) -> Result<ExitCode> {
+fn try_main<E: Engine, S: Sandbox>(
+    package: &str,
+    new_engine: fn(&str, &Limits) -> Result<E>,
+    new_sandbox: fn(&Path, Duration) -> Result<S>,
+) -> Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let arguments = CriterionArguments::parse(&words)?;
+    let CriterionArguments { filter, save_baseline, purpose } = CriterionArguments::parse(&words)?;
     let selection = Selection::from_environment()?;
-    let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    let filter = Filter::new(&selection, filter)?;
+    let layout = layout()?;
     let run = std::env::var_os(Session::RUN);
     if run.is_none() && std::env::var_os(ARTIFACTS_READY).is_none() {
         build_artifacts(&layout)?;
     }
     let artifacts = Artifacts::read(&layout.artifacts())?;
     let workloads = Workloads::read(&layout.workloads())?;
-    let keeps = arguments.purpose == Purpose::Measure && !selection.list;
+    let keeps = purpose == Purpose::Measure && !selection.list;
     if keeps && run.is_none() {
         let mut session = Session::begin(&layout, &selection, &artifacts)?;
         return supervise::run(&mut session, selection.invocation_limit());
@@ -75,8 +104,25 @@ fn try_main<E: Engine>(package: &str, new: fn(&str, &Limits) -> Result<E>) -> Re
         }
         None => None,
     };
-    let process = Measuring { package, new, layout, artifacts, workloads, selection, arguments };
+    let process = Measuring {
+        package,
+        new_engine,
+        new_sandbox,
+        layout,
+        artifacts,
+        workloads,
+        selection,
+        filter,
+        purpose,
+        save_baseline,
+    };
     process.run(session, Chosen::find(&words))
+}
+
+/// The checkout that is measured.
+pub(crate) fn layout() -> Result<Layout> {
+    let start = std::env::var_os(ROOT).map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    Ok(Layout::find(&start)?)
 }
 
 /// Builds what is missing or stale, by the code that `cargo xtask build` runs.
@@ -107,38 +153,40 @@ impl Chosen {
 }
 
 /// The process that measures one crate's runtimes.
-struct Measuring<'m, E> {
+struct Measuring<'m, E, S> {
     package: &'m str,
-    new: fn(&str, &Limits) -> Result<E>,
+    new_engine: fn(&str, &Limits) -> Result<E>,
+    new_sandbox: fn(&Path, Duration) -> Result<S>,
     layout: Layout,
     artifacts: Artifacts,
     workloads: Workloads,
     selection: Selection,
-    arguments: CriterionArguments,
+    filter: Filter,
+    purpose: Purpose,
+    save_baseline: Option<String>,
 }
 
-impl<E: Engine> Measuring<'_, E> {
+impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
     fn run(self, session: Option<Session>, chosen: Chosen) -> Result<ExitCode> {
-        confine();
+        let limits = self.selection.limits();
+        confine(&limits);
         let manifest = self.artifacts.manifest.clone();
         let plan = Plan::new(&self.workloads, &manifest, self.selection.profile);
         let ended = session.as_ref().map_or(Ok(HashSet::new()), Session::ended)?;
         let (sockets, _own) = sockets()?;
         let limit = self.selection.invocation_limit();
-        let sandbox = Process::new(&sockets, limit)?;
+        let sandbox = (self.new_sandbox)(&sockets, limit)?;
         let watch = match std::env::var_os(Watch::VARIABLE) {
             Some(path) => Watch::shared(Path::new(&path), limit)?,
             None => Watch::alone(limit),
         };
-        let filter = Filter::new(&self.selection, self.arguments.filter)?;
-        let purpose = self.arguments.purpose;
         // A tenth of Criterion's own number of resamples: its intervals are not what the
         // report shows, and a case should not take longer to analyse than to measure.
         let criterion = Criterion::default().without_plots().nresamples(10_000);
         let mut harness = Harness {
             layout: self.layout,
             artifacts: self.artifacts,
-            limits: Limits::default(),
+            limits,
             watch,
             unwatched: Watch::alone(limit),
             verify_only: self.selection.verify,
@@ -148,21 +196,21 @@ impl<E: Engine> Measuring<'_, E> {
             profile: self.selection.profile,
             time_per_case: plan.time_per_case,
             session,
-            save_baseline: self.arguments.save_baseline,
+            save_baseline: self.save_baseline,
             failures: 0,
         };
         let mut engines: HashMap<&str, Result<E, String>> = HashMap::new();
         for (index, planned) in plan.cases.iter().enumerate() {
             let case = planned.case(sandbox.name());
             let own = planned.runtime.package == self.package;
-            if !own || !filter.accepts(&case) || ended.contains(&case) {
+            if !own || !self.filter.accepts(&case) || ended.contains(&case) {
                 continue;
             }
             if self.selection.list {
                 println!("{}", serde_json::to_string(&case)?);
                 continue;
             }
-            if purpose == Purpose::Look {
+            if self.purpose == Purpose::Look {
                 harness.register(&case);
                 continue;
             }
@@ -175,7 +223,8 @@ impl<E: Engine> Measuring<'_, E> {
                 Lane::Served => served::run(harness, &sandbox, planned, &case),
                 Lane::InProcess => {
                     let engine = engines.entry(name).or_insert_with(|| {
-                        (self.new)(name, &harness.limits).map_err(|error| format!("{error:#}"))
+                        (self.new_engine)(name, &harness.limits)
+                            .map_err(|error| format!("{error:#}"))
                     });
                     match engine {
                         Ok(engine) => in_process::run(harness, engine, planned, &case),
@@ -203,9 +252,10 @@ fn sockets() -> Result<(PathBuf, Option<SocketDirectory>)> {
 
 /// A measuring process does not outlive its supervisor, and a function that eats memory inside
 /// it ends that process instead of the node.
-fn confine() {
-    const MOST_BYTES: u64 = 4 << 30;
-    let limit = libc::rlimit { rlim_cur: MOST_BYTES, rlim_max: MOST_BYTES };
+fn confine(limits: &Limits) {
+    // An engine that moves a memory to grow it holds it twice; the rest is the harness's own.
+    let most_bytes = limits.memory_bytes.saturating_mul(4);
+    let limit = libc::rlimit { rlim_cur: most_bytes, rlim_max: most_bytes };
     // SAFETY: an integer, and a pointer to a live value. A limit that is lower already stays.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);

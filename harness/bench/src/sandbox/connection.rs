@@ -24,8 +24,10 @@ impl Listener {
     /// Binds a socket; a worker that is silent for `time_limit` is given up.
     ///
     /// # Errors
-    /// When the path is taken, too long, or cannot be written.
+    /// When the path is too long, or cannot be written.
     pub fn bind(path: &Path, time_limit: Duration) -> io::Result<Self> {
+        // A measuring process that was ended has left its socket to the one that takes over.
+        let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path)?;
         Ok(Self { listener, path: path.to_owned(), time_limit })
     }
@@ -56,7 +58,7 @@ impl Listener {
         let mut body = Vec::with_capacity(256);
         match wire::receive(&mut connection.stream, &mut body) {
             Ok(Kind::Hello) => Ok((connection, parse_hello(&body)?)),
-            Ok(Kind::Fault) => Err(String::from_utf8_lossy(&body).into_owned()),
+            Ok(Kind::Fault) => Err(text(&body)),
             Ok(kind) => Err(format!("the worker began with a {kind:?} instead of a Hello")),
             Err(error) => Err(connection.explain(&error)),
         }
@@ -135,7 +137,7 @@ impl Connection {
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    String::from_utf8_lossy(bytes).trim().to_owned()
 }
 
 /// Reads the marks of a hello.

@@ -69,8 +69,13 @@ impl Process {
         // A complaint that cannot be read is no reason to fail once more.
         let _ =
             file.seek(SeekFrom::Start(0)).and_then(|_| file.take(2000).read_to_string(&mut text));
-        let _ = self.complaints.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
+        self.forget_complaints();
         text.trim().replace('\n', "; ")
+    }
+
+    fn forget_complaints(&self) {
+        let mut file = &self.complaints;
+        let _ = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
     }
 
     fn describe(&self, what: &str, end: &ExitStatus) -> String {
@@ -153,6 +158,8 @@ impl Sandbox for Process {
         drop(worker.connection);
         let (end, cpu) = worker.child.end(FAREWELL);
         let trouble = (!end.success()).then(|| self.describe("the worker ended badly", &end));
+        // What a worker says that served well must not be laid to the next one that fails.
+        self.forget_complaints();
         Teardown { cpu, trouble }
     }
 

@@ -1,6 +1,7 @@
 //! What the cases of a process share: Criterion, the artifacts, and the way in which a case's
 //! outcome becomes records.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
@@ -122,6 +123,10 @@ pub struct Chosen {
 /// The payload of the unwinding that ends a case inside Criterion.
 struct Stopped(Stop);
 
+/// A panic of Criterion itself, such as at the name of a baseline that does not exist: it
+/// concerns the whole process.
+struct Misuse(Box<dyn Any + Send>);
+
 impl Harness {
     /// Runs one case and records its outcome.
     ///
@@ -134,7 +139,7 @@ impl Harness {
     ) -> Result<()> {
         self.record(&Record::Started { case: case.clone() })?;
         self.worker_uses.clear();
-        let outcome = run(self).and_then(|measured| self.keep(case, measured));
+        let outcome = self.attempt(run).and_then(|measured| self.keep(case, measured));
         match outcome {
             Ok(records) => records.iter().try_for_each(|record| self.record(record)),
             Err(Trouble::Skip(reason)) => self.skip(case, reason),
@@ -145,6 +150,20 @@ impl Harness {
                 self.record(&Record::Failure(Failure { case: case.clone(), cause }))
             }
         }
+    }
+
+    /// Runs a case. An engine or a sandbox that panics has failed this case, not the run.
+    fn attempt(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<Measured, Trouble>,
+    ) -> Result<Measured, Trouble> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(self)));
+        // A case that stopped in the middle of an invocation has left its deadline behind.
+        self.watch.disarm();
+        outcome.unwrap_or_else(|panic| match panic.downcast::<Misuse>() {
+            Ok(misuse) => resume_unwind(misuse.0),
+            Err(panic) => Err(Trouble::Failure(describe_panic(&*panic))),
+        })
     }
 
     /// Records that a case is not run.
@@ -217,9 +236,10 @@ impl Harness {
     ) -> Result<(), Trouble> {
         self.check_affordable(cost)?;
         let affordable = self.time_per_case.as_nanos() / cost.as_nanos().max(1);
-        let least = Duration::from_millis(1);
         let samples = affordable.clamp(10, 100) as usize;
-        let sampling = Sampling { samples, measurement: least, warm_up: least };
+        // However short a cold start is, a second one does not fit into a sample.
+        let measurement = Duration::from_nanos(1);
+        let sampling = Sampling { samples, measurement, warm_up: Duration::from_millis(1) };
         let chosen = Chosen { sample_size: self.chosen.sample_size, ..Chosen::default() };
         let chosen = std::mem::replace(&mut self.chosen, chosen);
         let outcome = self.measure(case, sampling, SamplingMode::Flat, None, routine);
@@ -277,10 +297,12 @@ impl Harness {
         // instead would be taken for a sample.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             group.bench_function(id, |bencher| {
-                bencher.iter_custom(|iterations| match routine(iterations) {
+                bencher.iter_custom(|iterations| {
+                    let time = catch_unwind(AssertUnwindSafe(|| routine(iterations)))
+                        .unwrap_or_else(|panic| Err(describe_panic(&*panic)))
+                        .unwrap_or_else(|stop| resume_unwind(Box::new(Stopped(stop))));
                     // Criterion does not write samples of no time at all.
-                    Ok(time) => time.max(Duration::from_nanos(1)),
-                    Err(stop) => resume_unwind(Box::new(Stopped(stop))),
+                    time.max(Duration::from_nanos(1))
                 });
             });
         }));
@@ -291,7 +313,7 @@ impl Harness {
             }
             Err(payload) => match payload.downcast::<Stopped>() {
                 Ok(stopped) => Err(Trouble::Failure(stopped.0)),
-                Err(panic) => resume_unwind(panic),
+                Err(panic) => resume_unwind(Box::new(Misuse(panic))),
             },
         }
     }
@@ -302,6 +324,14 @@ impl Harness {
         group.bench_function(BenchmarkId::new(&case.runtime, &case.payload), |_| {});
         group.finish();
     }
+}
+
+fn describe_panic(panic: &(dyn Any + Send)) -> Stop {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the runtime's code panicked: {}", message.unwrap_or("without a message"))
 }
 
 /// The records of the cold starts that Criterion kept: the last ones, after its warm-up.

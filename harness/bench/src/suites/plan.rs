@@ -107,11 +107,7 @@ impl<'p> Plan<'p> {
 }
 
 /// The payloads of a function that a suite measures in a profile.
-fn payloads<'w>(
-    workload: &'w Workload,
-    suite: Suite,
-    profile: Profile,
-) -> impl Iterator<Item = &'w Payload> {
+fn payloads(workload: &Workload, suite: Suite, profile: Profile) -> impl Iterator<Item = &Payload> {
     let count = if suite.takes_payload() { usize::MAX } else { 1 };
     workload.payloads.iter().filter(move |payload| payload.profile <= profile).take(count)
 }

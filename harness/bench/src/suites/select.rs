@@ -5,6 +5,8 @@ use lumos_record::{Case, Profile};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use crate::Limits;
+
 /// The choice of `cargo xtask bench`, passed to the measuring processes as JSON in
 /// [`Selection::VARIABLE`]. Without it everything in the standard profile runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,8 @@ pub struct Selection {
     pub verify: bool,
     /// How long one invocation may take, in milliseconds; 0 means the default.
     pub invocation_limit_ms: u64,
+    /// The most memory that a function may use, in bytes; 0 means the default.
+    pub memory_limit_bytes: u64,
 }
 
 impl Selection {
@@ -55,6 +59,14 @@ impl Selection {
             0 => Self::DEFAULT_LIMIT_MS,
             limit => limit,
         })
+    }
+
+    /// What a function may use.
+    pub fn limits(&self) -> Limits {
+        match self.memory_limit_bytes {
+            0 => Limits::default(),
+            memory_bytes => Limits { memory_bytes },
+        }
     }
 }
 

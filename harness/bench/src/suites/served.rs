@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use lumos_abi::monotonic_ns;
 use lumos_record::{Case, Ledger, Phase, PhaseSpan, Suite, WorkerUse};
 
-use super::harness::{Cold, Harness, Measured, Trouble, verify_digest};
+pub use super::harness::Cold;
+use super::harness::{Harness, Measured, Trouble, verify_digest};
 use super::plan::Planned;
 use super::timing::{Invocations, Stop, check};
 use crate::artifact::{Artifacts, Refusal};
@@ -46,12 +47,18 @@ pub(super) fn run<S: Sandbox>(
     }
 }
 
-struct Served<'s, S> {
-    sandbox: &'s S,
-    servant: Servant,
-    limits: Limits,
-    case: &'s Case,
-    request: Vec<u8>,
+/// A case with all that its workers are launched from.
+pub struct Served<'s, S> {
+    /// Where the workers live.
+    pub sandbox: &'s S,
+    /// What they run.
+    pub servant: Servant,
+    /// What they may use.
+    pub limits: Limits,
+    /// What the records are filed under.
+    pub case: &'s Case,
+    /// What they are asked.
+    pub request: Vec<u8>,
 }
 
 impl<S: Sandbox> Served<'_, S> {
@@ -131,7 +138,10 @@ impl<S: Sandbox> Served<'_, S> {
     }
 
     /// Launches a worker, invokes it once and ends it; the time is that up to the response.
-    fn cold_start(&self, response: &mut Vec<u8>) -> Result<(Cold, Duration), Stop> {
+    ///
+    /// # Errors
+    /// What the worker did instead.
+    pub fn cold_start(&self, response: &mut Vec<u8>) -> Result<(Cold, Duration), Stop> {
         let sandbox = self.sandbox;
         let outer = Instant::now();
         let start_ns = monotonic_ns();

@@ -94,7 +94,7 @@ impl Session {
     /// When the records cannot be read.
     pub fn ended(&self) -> Result<HashSet<Case>> {
         let run = Run::read(self.directory())?;
-        Ok(run.records.into_iter().filter_map(outcome).collect())
+        Ok(run.records.iter().filter_map(outcome).cloned().collect())
     }
 
     /// The case that process `pid` was at when it ended.
@@ -108,10 +108,8 @@ impl Session {
             match record {
                 Record::Process(process) => own = process.pid == pid,
                 Record::Started { case } if own => current = Some(case),
-                record if own => {
-                    if outcome(record).is_some_and(|case| Some(&case) == current.as_ref()) {
-                        current = None;
-                    }
+                record if own && outcome(&record).is_some_and(|c| Some(c) == current.as_ref()) => {
+                    current = None;
                 }
                 _ => {}
             }
@@ -131,7 +129,8 @@ impl Session {
         verified: u64,
     ) -> Result<(Finished, Vec<f64>)> {
         let source = criterion_directory(layout, case).join("new");
-        let relative = PathBuf::from("criterion").join(file_name(&case.to_string()));
+        // Criterion's own names are cut; two cases must not share a folder here.
+        let relative = PathBuf::from("criterion").join(case.to_string().replace('/', "__"));
         let copy = self.directory().join(&relative);
         fs::create_dir_all(&copy)?;
         for name in ["benchmark.json", "sample.json", "estimates.json"] {
@@ -149,11 +148,11 @@ impl Session {
 }
 
 /// The case that a record decides.
-fn outcome(record: Record) -> Option<Case> {
+fn outcome(record: &Record) -> Option<&Case> {
     match record {
         Record::Finished(Finished { case, .. }) | Record::Verified { case } => Some(case),
-        Record::Skip(skip) => Some(skip.case),
-        Record::Failure(failure) => Some(failure.case),
+        Record::Skip(skip) => Some(&skip.case),
+        Record::Failure(failure) => Some(&failure.case),
         Record::Run(_)
         | Record::Process(_)
         | Record::Started { .. }

@@ -93,12 +93,16 @@ fn start(run: &Path, sockets: &Path, watch: &Path) -> Result<Child> {
 
 fn wait(child: &mut Child, watch: Watch, limit: Duration) -> Result<End> {
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(end_of(&status));
-        }
+        let ended = child.try_wait()?;
         if INTERRUPTED.load(Ordering::Relaxed) {
-            end(child)?;
+            // From a terminal the signal reaches both processes: no function is to blame then.
+            if ended.is_none() {
+                end(child)?;
+            }
             return Ok(End::Interrupted);
+        }
+        if let Some(status) = ended {
+            return Ok(end_of(&status));
         }
         if watch.has_expired() {
             end(child)?;
@@ -120,7 +124,7 @@ fn end(child: &mut Child) -> Result<()> {
 fn end_of(status: &ExitStatus) -> End {
     match (status.code(), status.signal()) {
         (Some(code), _) => End::Exit(u8::try_from(code).unwrap_or(1)),
-        (None, Some(libc::SIGINT | libc::SIGTERM)) => End::Interrupted,
+        (None, Some(libc::SIGINT | libc::SIGTERM | libc::SIGHUP)) => End::Interrupted,
         _ => End::Died(format!(
             "the measuring process broke while the function ran in it ({})",
             describe_end(status)

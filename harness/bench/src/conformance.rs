@@ -1,0 +1,130 @@
+//! What every runtime crate has to show: that its engines answer rightly, that they are measured
+//! in every suite, and that they survive whatever a function does.
+//!
+//! A runtime crate's test target, declared with `harness = false`, is one call of [`main`].
+
+pub mod checkout;
+mod digests;
+mod faults;
+mod measuring;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use libtest_mimic::{Arguments, Trial};
+use lumos_record::Runtime;
+use lumos_workloads::Workloads;
+
+use crate::artifact::Artifacts;
+use crate::{Engine, Limits, suites};
+
+/// The `main` of a runtime crate's conformance test; the arguments are those of
+/// [`suites::main`].
+///
+/// The tests run the suites as a user does, in a process that a supervisor watches. That
+/// process is this same program: started as a bench target is, it is one.
+pub fn main<E: Engine + 'static>(
+    package: &'static str,
+    new_engine: fn(&str, &Limits) -> Result<E>,
+) -> ExitCode {
+    if is_bench_target() {
+        return suites::main(package, new_engine);
+    }
+    run(trials(package, new_engine))
+}
+
+/// Whether cargo, or a supervisor, has started this program as a bench target.
+pub fn is_bench_target() -> bool {
+    std::env::args().any(|argument| argument == "--bench")
+}
+
+/// Runs tests as the arguments of `cargo test` say.
+pub fn run(trials: Vec<Trial>) -> ExitCode {
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn trials<E: Engine + 'static>(
+    package: &'static str,
+    new_engine: fn(&str, &Limits) -> Result<E>,
+) -> Vec<Trial> {
+    let built = match Built::read(package) {
+        Ok(built) => Arc::new(built),
+        Err(error) => {
+            return vec![Trial::test("artifacts", move || Err(format!("{error:#}").into()))];
+        }
+    };
+    let mut trials = Vec::new();
+    for runtime in built.runtimes.iter().cloned() {
+        for workload in built.workloads.benchmarked().cloned() {
+            let (built, runtime) = (Arc::clone(&built), runtime.clone());
+            let name = format!("answers::{}::{}", runtime.name, workload.function);
+            trials.push(trial(name, move || {
+                digests::check(&built.artifacts, &runtime, &workload, new_engine)
+            }));
+        }
+        let (first, second) = (Arc::clone(&built), Arc::clone(&built));
+        let (one, other) = (runtime.clone(), runtime.clone());
+        let name = &runtime.name;
+        trials.push(trial(format!("suites::{name}"), move || measuring::check(&first, &one)));
+        trials.push(trial(format!("faults::{name}"), move || faults::check(&second, &other)));
+    }
+    trials
+}
+
+/// Makes a test of a check.
+pub fn trial(
+    name: impl Into<String>,
+    check: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Trial {
+    Trial::test(name, move || check().map_err(|error| format!("{error:#}").into()))
+}
+
+/// What `cargo xtask build` left for a crate.
+#[derive(Debug)]
+pub struct Built {
+    /// Every artifact.
+    pub artifacts: Artifacts,
+    /// What functions are asked, and what they are to answer.
+    pub workloads: Workloads,
+    /// The crate's own runtimes, one at least.
+    pub runtimes: Vec<Runtime>,
+}
+
+impl Built {
+    /// Reads it, from the checkout that the crate lies in.
+    ///
+    /// # Errors
+    /// When nothing was built, or nothing for this crate; the message holds the remedy.
+    pub fn read(package: &str) -> Result<Self> {
+        let layout = suites::layout()?;
+        let artifacts = Artifacts::read(&layout.artifacts())?;
+        let workloads = Workloads::read(&layout.workloads())?;
+        let all = &artifacts.manifest.runtimes;
+        let runtimes: Vec<Runtime> =
+            all.iter().filter(|runtime| runtime.package == package).cloned().collect();
+        if runtimes.is_empty() {
+            anyhow::bail!(
+                "the build knows no runtime of {package}; `cargo xtask build` reads them from \
+                 [package.metadata.lumos] in its Cargo.toml"
+            );
+        }
+        Ok(Self { artifacts, workloads, runtimes })
+    }
+
+    /// A checkout with one runtime, and the artifacts of one function.
+    fn checkout(&self, runtime: &Runtime, function: &str) -> Result<checkout::Checkout> {
+        let mut checkout = checkout::Checkout::new()?;
+        let wanted = |name: Option<&str>| name.is_none_or(|name| name == function);
+        checkout.manifest.runtimes = vec![runtime.clone()];
+        for artifact in &self.artifacts.manifest.artifacts {
+            if wanted(artifact.function.as_deref()) {
+                let mut artifact = artifact.clone();
+                artifact.path = std::path::absolute(self.artifacts.directory.join(artifact.path))
+                    .context("the artifacts' folder has no absolute path")?;
+                checkout.manifest.artifacts.push(artifact);
+            }
+        }
+        Ok(checkout)
+    }
+}

@@ -1,0 +1,47 @@
+//! Every engine runs every function, and answers as the workload says.
+
+use anyhow::{Context, Result, anyhow};
+use lumos_record::{Profile, Runtime};
+use lumos_workloads::{Payload, Workload};
+
+use crate::artifact::Artifacts;
+use crate::suites::verify_digest;
+use crate::{Checked, Engine, Limits};
+
+/// Runs the function in the engine, by itself.
+pub(super) fn check<E: Engine>(
+    artifacts: &Artifacts,
+    runtime: &Runtime,
+    workload: &Workload,
+    new_engine: fn(&str, &Limits) -> Result<E>,
+) -> Result<()> {
+    let artifact = artifacts.function(runtime, runtime.loads, &workload.function)?;
+    let engine = new_engine(&runtime.name, &Limits::default())?;
+    for payload in payloads(workload) {
+        answer(&engine, &artifact, payload).with_context(|| format!("payload {}", payload.id))?;
+    }
+    Ok(())
+}
+
+/// The smallest payload, and what the quick profile measures.
+fn payloads(workload: &Workload) -> impl Iterator<Item = &Payload> {
+    let smallest = workload.payloads.iter().min_by_key(|payload| payload.generate().len());
+    workload.payloads.iter().filter(move |payload| {
+        payload.profile == Profile::Quick || smallest.is_some_and(|smallest| smallest == *payload)
+    })
+}
+
+/// Two instances of one module, called in turn: what one does must not show in the other.
+fn answer<E: Engine>(engine: &E, artifact: &Checked, payload: &Payload) -> Result<()> {
+    let module = engine.load(artifact)?;
+    let linked = engine.link(&module)?;
+    let mut instances = [engine.instantiate(&linked)?, engine.instantiate(&linked)?];
+    let request = payload.generate();
+    let mut response = Vec::new();
+    for index in [0, 1, 0] {
+        response.clear();
+        engine.invoke(&mut instances[index], &request, &mut response)?;
+        verify_digest(&response, payload).map_err(|stop| anyhow!(stop))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! Every runtime is measured in every suite.
+
+use anyhow::{Context, Result, ensure};
+use lumos_record::{Record, Runtime, Suite};
+
+use super::Built;
+use super::checkout::{FEWEST_SAMPLES, Outcome, outcomes};
+use crate::suites::select::Selection;
+
+/// Measures the function that does nothing, with the fewest samples that Criterion takes.
+pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
+    const FUNCTION: &str = "noop";
+    let checkout = built.checkout(runtime, FUNCTION)?;
+    let workload = built.workloads.function(FUNCTION).context("there is no workloads/noop.toml")?;
+    std::fs::copy(&workload.file, checkout.layout().workloads().join("noop.toml"))?;
+    let ended = checkout.run(&Selection::default(), &FEWEST_SAMPLES)?;
+    let run = ended.run()?;
+    let outcomes = outcomes(&run)?;
+    for suite in Suite::ALL {
+        let outcome = outcomes.iter().find(|(case, _)| case.suite == *suite);
+        let is_finished = matches!(outcome, Some((_, Outcome::Finished(_))));
+        ensure!(is_finished, "{suite} is not measured: {outcome:?}");
+    }
+    let cold = run.records.iter().filter(|record| matches!(record, Record::Phases(_))).count();
+    ensure!(cold == 10, "{cold} ledgers instead of one for each of ten cold starts");
+    checkout.nothing_is_left()
+}

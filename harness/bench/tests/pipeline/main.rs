@@ -1,0 +1,82 @@
+//! The whole pipeline on a fake engine and a fake sandbox: what the suites call, in which order,
+//! and what they leave on record.
+
+mod bad_input;
+mod fake;
+mod order;
+mod outcomes;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use lumos_bench::conformance::checkout::{Answer, Checkout};
+use lumos_bench::conformance::{is_bench_target, run, trial};
+use lumos_bench::suites;
+use lumos_bench::suites::select::Selection;
+use lumos_record::{ArtifactKind, Mode, Runtime};
+
+fn main() -> ExitCode {
+    if is_bench_target() {
+        return suites::main_in(fake::PACKAGE, fake::engine, fake::boxes);
+    }
+    let mut trials = vec![
+        trial("every_case_has_one_outcome", outcomes::every_case_has_one_outcome),
+        trial("engines_that_fail_or_dawdle", outcomes::engines_that_fail_or_dawdle),
+        trial("processes_of_a_session_share_a_run", outcomes::processes_of_a_session_share_a_run),
+        trial("what_is_not_measured_is_not_kept", outcomes::what_is_not_measured_is_not_kept),
+        trial("a_name_that_matches_nothing_runs_nothing", outcomes::nothing_matches),
+    ];
+    trials.extend(order::trials());
+    trials.extend(bad_input::trials());
+    run(trials)
+}
+
+/// The version of the fake engines.
+const VERSION: &str = "1.0";
+
+fn runtime(name: &str, package: &str) -> Runtime {
+    Runtime {
+        name: name.to_owned(),
+        package: package.to_owned(),
+        mode: Mode::Aot,
+        engine_version: VERSION.to_owned(),
+        loads: ArtifactKind::Precompiled,
+        serves: ArtifactKind::Precompiled,
+        worker: Some("fake-worker".to_owned()),
+    }
+}
+
+/// A checkout with these engines, in which each function does what its name says.
+fn checkout(engines: &[&str], functions: &[&str]) -> Result<Checkout> {
+    let mut checkout = Checkout::new()?;
+    let artifacts = checkout.layout().artifacts();
+    std::fs::write(artifacts.join("worker"), "a program")?;
+    let worker = Some(("fake-worker", VERSION));
+    checkout.add_artifact(ArtifactKind::Worker, None, worker, "worker".as_ref())?;
+    for engine in engines {
+        checkout.manifest.runtimes.push(runtime(engine, fake::PACKAGE));
+        for function in functions {
+            let file = format!("{engine}-{function}.bin");
+            std::fs::write(artifacts.join(&file), function)?;
+            checkout.add_artifact(
+                ArtifactKind::Precompiled,
+                Some(function),
+                Some((engine, VERSION)),
+                file.as_ref(),
+            )?;
+        }
+    }
+    for function in functions {
+        checkout.add_workload(function, &[echo("small")])?;
+    }
+    Ok(checkout)
+}
+
+/// A payload whose right answer is the request.
+fn echo(payload: &str) -> Answer<'_> {
+    Answer { payload, request: payload, response: payload }
+}
+
+fn selection() -> Selection {
+    Selection { invocation_limit_ms: fake::LIMIT.as_millis() as u64, ..Selection::default() }
+}

@@ -1,0 +1,131 @@
+//! The order of calls, from the log of the fake engine and the fake sandbox.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use lumos_bench::conformance::checkout::{Checkout, FEWEST_SAMPLES, Outcome, outcomes};
+use lumos_bench::conformance::trial;
+use lumos_bench::suites::select::Selection;
+use lumos_record::Suite;
+use regex::Regex;
+
+use crate::{checkout, fake, selection};
+
+/// The calls of a suite, as a pattern over words in which `N` stands for how often it measures:
+/// twice when it only verifies, or once where that is all there is to verify.
+fn expected(suite: Suite) -> (&'static str, &'static str) {
+    match suite {
+        // Each worker is gone before the next is launched, and its peak is read while it lives.
+        Suite::ColdStart => ("(launch invoke peak teardown gone )N", "{1}"),
+        Suite::Warm => ("launch invoke (invoke )Npeak teardown gone ", "{1}"),
+        // Never two modules at once: the dynamic linker would hand out the first again.
+        Suite::Load => (
+            "load link instantiate invoke drop-instance drop-linked drop-module \
+             (load drop-module )N",
+            "{2}",
+        ),
+        Suite::Instantiate => (
+            "load link instantiate invoke (instantiate drop-instance )N\
+             drop-instance drop-linked drop-module ",
+            "{2}",
+        ),
+        Suite::Fresh => (
+            "load link instantiate invoke (instantiate invoke drop-instance )N\
+             drop-instance drop-linked drop-module ",
+            "{2}",
+        ),
+        Suite::Call => {
+            ("load link instantiate invoke (invoke )Ndrop-instance drop-linked drop-module ", "{2}")
+        }
+    }
+}
+
+/// A test per suite.
+pub fn trials() -> impl Iterator<Item = Trial> {
+    Suite::ALL.iter().flat_map(|&suite| {
+        [
+            trial(format!("order::measuring::{suite}"), move || measuring(suite)),
+            trial(format!("order::verifying::{suite}"), move || verifying(suite)),
+        ]
+    })
+}
+
+fn measuring(suite: Suite) -> Result<()> {
+    let checkout = checkout(&[fake::ENGINE], &["steady"])?;
+    let selection = Selection { suites: vec![suite.to_string()], ..selection() };
+    let run = checkout.run(&selection, &FEWEST_SAMPLES)?.run()?;
+    let log = Log::read(&checkout)?;
+    // Ten samples at least, and the warm-up.
+    log.matches(expected(suite).0, "{11,}")?;
+    log.check_lives()?;
+    let outcomes = outcomes(&run)?;
+    let Some(Outcome::Finished(finished)) = outcomes.values().next() else {
+        anyhow::bail!("{outcomes:?}");
+    };
+    // The one call that checks an instance before it is measured is counted, and all others.
+    let invocations = log.count("invoke");
+    ensure!(finished.verified == invocations, "{} of {invocations}", finished.verified);
+    Ok(())
+}
+
+fn verifying(suite: Suite) -> Result<()> {
+    let checkout = checkout(&[fake::ENGINE], &["steady"])?;
+    let suites = vec![suite.to_string()];
+    let run = checkout.run(&Selection { suites, verify: true, ..selection() }, &[])?.run()?;
+    ensure!(outcomes(&run)?.into_values().eq([Outcome::Verified]), "{:?}", run.records);
+    let log = Log::read(&checkout)?;
+    let (pattern, count) = expected(suite);
+    log.matches(pattern, count)?;
+    log.check_lives()
+}
+
+/// The calls, as `(call, what, of what)`.
+struct Log(Vec<(String, u64, u64)>);
+
+impl Log {
+    fn read(checkout: &Checkout) -> Result<Self> {
+        let text = std::fs::read_to_string(checkout.layout().root.join("log"))?;
+        let call = |line: &str| {
+            let mut words = line.split(' ');
+            let call = words.next()?.to_owned();
+            Some((call, words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+        };
+        let calls = text.lines().map(|line| call(line).context(line.to_owned()));
+        Ok(Self(calls.collect::<Result<_>>()?))
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.0.iter().filter(|(call, ..)| call == name).count() as u64
+    }
+
+    fn matches(&self, pattern: &str, count: &str) -> Result<()> {
+        let pattern = Regex::new(&format!("^{}$", pattern.replace('N', count)))?;
+        let words: String = self.0.iter().map(|(call, ..)| format!("{call} ")).collect();
+        let beginning: String = words.chars().take(1000).collect();
+        ensure!(pattern.is_match(&words), "{pattern} is not the order of: {beginning}");
+        Ok(())
+    }
+
+    /// Checks that nothing is used after its end or ends before what was made from it, and that
+    /// in the end nothing lives.
+    fn check_lives(&self) -> Result<()> {
+        // What lives, and what it was made from.
+        let mut lives: HashMap<u64, u64> = HashMap::new();
+        for (call, what, of) in &self.0 {
+            match call.as_str() {
+                "load" | "link" | "instantiate" | "launch" => {
+                    ensure!(*of == 0 || lives.contains_key(of), "{call} {what} of the dead {of}");
+                    lives.insert(*what, *of);
+                }
+                "drop-module" | "drop-linked" | "drop-instance" | "gone" => {
+                    ensure!(lives.remove(what).is_some(), "{call} {what} a second time");
+                    ensure!(lives.values().all(|of| of != what), "{call} {what} too early");
+                }
+                _ => ensure!(lives.contains_key(what), "{call} of the dead {what}"),
+            }
+        }
+        ensure!(lives.is_empty(), "left alive: {lives:?}");
+        Ok(())
+    }
+}

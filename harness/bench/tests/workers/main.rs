@@ -1,0 +1,85 @@
+//! The `process` sandbox with workers that misbehave, and runs that are interrupted: what is on
+//! record afterwards, and that nothing is left behind.
+
+mod interruption;
+mod misbehaviour;
+mod rogue;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use lumos_bench::conformance::checkout::{Answer, Checkout};
+use lumos_bench::conformance::{is_bench_target, run};
+use lumos_bench::suites::select::Selection;
+use lumos_bench::{Checked, Engine, InvokeError, suites};
+use lumos_record::{ArtifactKind, Mode, Runtime, Suite};
+
+const PACKAGE: &str = "lumos-rogue";
+
+fn main() -> ExitCode {
+    if rogue::is_worker() {
+        return rogue::main();
+    }
+    if is_bench_target() {
+        return suites::main(PACKAGE, |_, _| Ok(Stuck));
+    }
+    run(misbehaviour::trials().chain(interruption::trials()).collect())
+}
+
+/// An engine whose functions never return.
+struct Stuck;
+
+impl Engine for Stuck {
+    type Module = ();
+    type Linked = ();
+    type Instance = ();
+
+    fn load(&self, _: &Checked) -> Result<()> {
+        Ok(())
+    }
+
+    fn link(&self, (): &()) -> Result<()> {
+        Ok(())
+    }
+
+    fn instantiate(&self, (): &()) -> Result<()> {
+        Ok(())
+    }
+
+    fn invoke(&self, (): &mut (), _: &[u8], _: &mut Vec<u8>) -> Result<(), InvokeError> {
+        loop {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// A checkout with a runtime for each way to misbehave; this program is the worker of all.
+fn checkout(ways: &[&str]) -> Result<Checkout> {
+    let mut checkout = Checkout::new()?;
+    let program = std::env::current_exe()?;
+    let worker = Some(("rogue", "1.0"));
+    checkout.add_artifact(ArtifactKind::Worker, None, worker, &program)?;
+    std::fs::write(checkout.layout().artifacts().join("echo.wasm"), "a module")?;
+    checkout.add_artifact(ArtifactKind::Wasm, Some("echo"), None, "echo.wasm".as_ref())?;
+    checkout.add_workload("echo", &[Answer { payload: "1", request: "one", response: "one" }])?;
+    checkout.manifest.runtimes = ways.iter().map(|way| runtime(way)).collect();
+    Ok(checkout)
+}
+
+fn runtime(name: &str) -> Runtime {
+    Runtime {
+        name: name.to_owned(),
+        package: PACKAGE.to_owned(),
+        mode: Mode::Interpreted,
+        engine_version: "1.0".to_owned(),
+        loads: ArtifactKind::Wasm,
+        serves: ArtifactKind::Wasm,
+        worker: Some("rogue".to_owned()),
+    }
+}
+
+/// Each case once, with that many milliseconds for an invocation.
+fn selection(suites: &[Suite], invocation_limit_ms: u64) -> Selection {
+    let suites = suites.iter().map(|suite| suite.to_string()).collect();
+    Selection { suites, verify: true, invocation_limit_ms, ..Selection::default() }
+}

@@ -1,0 +1,76 @@
+//! What `cargo xtask build` left, and which cases can be made of it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use lumos_bench::Checked;
+use lumos_bench::artifact::Artifacts;
+use lumos_bench::sandbox::Servant;
+use lumos_bench::suites::plan::Planned;
+use lumos_bench::suites::served::servant;
+use lumos_record::{Layout, Suite};
+use lumos_workloads::Workloads;
+
+/// How long a worker may be silent; nothing here takes a thousandth of it.
+pub const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// The artifacts and the workloads of a checkout.
+pub struct Checkout {
+    artifacts: Artifacts,
+    workloads: Workloads,
+}
+
+impl Checkout {
+    /// Reads those of the checkout that this program was built from.
+    ///
+    /// # Errors
+    /// When something has not been built; the message names the remedy.
+    pub fn read() -> Result<Self> {
+        let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+        Ok(Self {
+            artifacts: Artifacts::read(&layout.artifacts())?,
+            workloads: Workloads::read(&layout.workloads())?,
+        })
+    }
+
+    /// One function with one payload on one engine.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn planned(
+        &self,
+        suite: Suite,
+        engine: &str,
+        function: &str,
+        payload: &str,
+    ) -> Result<Planned<'_>> {
+        let runtime = self.artifacts.manifest.runtime(engine);
+        let workload = self.workloads.function(function);
+        Ok(Planned {
+            suite,
+            runtime: runtime.with_context(|| format!("no runtime `{engine}` was built"))?,
+            workload: workload.with_context(|| format!("there is no function `{function}`"))?,
+            payload: workload
+                .and_then(|workload| workload.payload(payload))
+                .with_context(|| format!("{function} has no payload `{payload}`"))?,
+        })
+    }
+
+    /// What the engine of a case loads.
+    ///
+    /// # Errors
+    /// When it is missing or not what was built.
+    pub fn artifact(&self, planned: &Planned<'_>) -> Result<Checked> {
+        let (runtime, function) = (planned.runtime, &planned.workload.function);
+        Ok(self.artifacts.function(runtime, runtime.loads, function)?)
+    }
+
+    /// What a sandbox runs for a case.
+    ///
+    /// # Errors
+    /// As [`Checkout::artifact`].
+    pub fn servant(&self, planned: &Planned<'_>) -> Result<Servant> {
+        Ok(servant(&self.artifacts, planned)?)
+    }
+}
