@@ -121,5 +121,6 @@ fn show(error: wasmi::Error) -> anyhow::Error {
 }
 
 fn fault(error: &impl std::fmt::Display) -> InvokeError {
-    InvokeError::Fault(error.to_string())
+    // The message of an exit ends its line.
+    InvokeError::Fault(error.to_string().trim_end().to_owned())
 }
