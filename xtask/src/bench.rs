@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: sets up, builds, runs the suites of every runtime, and reports.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -12,9 +12,12 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, TargetKind};
 use globset::Glob;
 use lumos_model::SplitMix64;
-use lumos_record::{ArtifactManifest, Case, Layout, Profile, Record, Run, Suite};
+use lumos_record::{
+    ArtifactManifest, Case, Lane, Layout, Profile, Record, Run, Runtime, Setting, Suite,
+    parse_bytes, parse_cpus,
+};
 use lumos_workloads::Workloads;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::progress::Progress;
 use crate::{build, process, report};
@@ -29,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_name = "GLOB")]
     suite: Vec<String>,
     /// Only these runtimes, such as `wasmtime-*`; a name without its sandbox counts in both lanes
-    /// [a glob; may be repeated]
+    /// and in every sandbox [a glob; may be repeated]
     #[arg(long, value_name = "GLOB")]
     runtime: Vec<String>,
     /// Only these functions [a glob; may be repeated]
@@ -38,6 +41,19 @@ pub struct Arguments {
     /// Only these payloads, such as `64KiB` [a glob; may be repeated]
     #[arg(long, value_name = "GLOB")]
     payload: Vec<String>,
+    /// How many processors a worker may use, such as 0.5
+    #[arg(long, value_name = "NUMBER", value_parser = parse_cpus)]
+    cpus: Option<u32>,
+    /// How much memory a worker may use, such as 128MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    memory: Option<u64>,
+    /// Give workers what such a node has: cloud, edge or constrained; `--cpus` and `--memory`
+    /// prevail [may be repeated, for a series each]
+    #[arg(long, value_name = "NAME")]
+    node: Vec<String>,
+    /// A second series of cold starts, each after dropping the page cache (as root)
+    #[arg(long)]
+    drop_caches: bool,
     /// Draws the order of the runtime crates for each function
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -76,6 +92,7 @@ struct Selection {
     functions: Vec<String>,
     runtimes: Vec<String>,
     payloads: Vec<String>,
+    settings: Vec<Setting>,
     list: bool,
     verify: bool,
     invocation_limit_ms: u64,
@@ -140,15 +157,11 @@ fn select(
         .benchmarked()
         .flat_map(|workload| workload.payloads.iter().map(|payload| payload.id.as_str()))
         .collect();
-    let engines: Vec<&str> = manifest.runtimes.iter().map(|found| found.name.as_str()).collect();
     let suites: Vec<&str> = Suite::ALL.iter().map(|suite| suite.name()).collect();
     check_names("suite", &arguments.suite, suites)?;
     check_names("function", &arguments.function, functions)?;
     check_names("payload", &arguments.payload, payloads)?;
-    // A runtime of the served lane is an engine's name and a sandbox's.
-    let bare: Vec<String> = arguments.runtime.iter().map(|glob| engine_part(glob)).collect();
-    check_names("runtime", &bare, engines)?;
-    let runtimes = arguments.runtime.iter().flat_map(|glob| both_lanes(glob)).collect();
+    let runtimes = runtime_names(&arguments.runtime, &manifest.runtimes)?;
     Ok(Selection {
         profile: arguments.profile,
         seed: arguments.seed,
@@ -156,24 +169,74 @@ fn select(
         functions: arguments.function.clone(),
         runtimes,
         payloads: arguments.payload.clone(),
+        settings: settings(arguments)?,
         list: false,
         verify: arguments.verify,
         invocation_limit_ms: arguments.limit.saturating_mul(1000),
     })
 }
 
-/// The sandbox of the served lane whose runtimes xtask names; others come with their crates.
-const SANDBOX_SUFFIX: &str = "-process";
-
-fn engine_part(glob: &str) -> String {
-    glob.strip_suffix(SANDBOX_SUFFIX).unwrap_or(glob).to_owned()
+/// The names that the globs mean: an engine's stands for it in both lanes and in every sandbox.
+fn runtime_names(globs: &[String], runtimes: &[Runtime]) -> Result<Vec<String>> {
+    let mut known = BTreeMap::<String, BTreeSet<String>>::new();
+    for runtime in runtimes {
+        let served = runtime.name_in(Lane::Served);
+        let both = [runtime.name_in(Lane::InProcess), served.clone()];
+        known.entry(runtime.name.clone()).or_default().extend(both);
+        known.entry(served.clone()).or_default().insert(served);
+    }
+    check_names("runtime", globs, known.keys().map(String::as_str))?;
+    let mut names = BTreeSet::new();
+    for glob in globs {
+        let matcher = Glob::new(glob)?.compile_matcher();
+        let matching = known.iter().filter(|(name, _)| matcher.is_match(name));
+        names.extend(matching.flat_map(|(_, meant)| meant.clone()));
+    }
+    Ok(names.into_iter().collect())
 }
 
-fn both_lanes(glob: &str) -> Vec<String> {
-    match glob.ends_with(SANDBOX_SUFFIX) || glob.ends_with('*') {
-        true => vec![glob.to_owned()],
-        false => vec![glob.to_owned(), format!("{glob}{SANDBOX_SUFFIX}")],
+/// What nodes of a kind give to a worker.
+const NODES: &str = include_str!("bench/nodes.toml");
+
+/// A kind of node.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NodeProfile {
+    cpus: f64,
+    memory: String,
+}
+
+/// The settings that the arguments ask for; none means the default.
+fn settings(arguments: &Arguments) -> Result<Vec<Setting>> {
+    let nodes: BTreeMap<String, NodeProfile> = toml::from_str(NODES).context("nodes.toml")?;
+    let mut limits = Vec::new();
+    for name in &arguments.node {
+        let node = nodes.get(name).with_context(|| {
+            let known: Vec<&str> = nodes.keys().map(String::as_str).collect();
+            format!("unknown node `{name}`: known are {}", known.join(", "))
+        })?;
+        let read = || -> Result<Setting, String> {
+            Ok(Setting {
+                cpus_milli: Some(parse_cpus(&node.cpus.to_string())?),
+                memory_bytes: Some(parse_bytes(&node.memory)?),
+                drops_caches: false,
+            })
+        };
+        limits.push(read().map_err(anyhow::Error::msg)?);
     }
+    if limits.is_empty() {
+        limits.push(Setting::default());
+    }
+    let mut settings = Vec::new();
+    for mut setting in limits {
+        setting.cpus_milli = arguments.cpus.or(setting.cpus_milli);
+        setting.memory_bytes = arguments.memory.or(setting.memory_bytes);
+        settings.push(setting);
+        if arguments.drop_caches {
+            settings.push(Setting { drops_caches: true, ..setting });
+        }
+    }
+    Ok(settings)
 }
 
 fn check_names<'k>(
@@ -341,6 +404,8 @@ fn run_logged(command: &mut Command, log: &Mutex<File>, progress: &Progress) -> 
 
 #[cfg(test)]
 mod tests {
+    use lumos_record::{ArtifactKind, Mode};
+
     use super::*;
 
     #[test]
@@ -365,9 +430,39 @@ mod tests {
 
     #[test]
     fn a_runtime_is_meant_in_both_lanes_unless_its_sandbox_is_named() {
-        assert_eq!(both_lanes("native"), ["native", "native-process"]);
-        assert_eq!(both_lanes("native-process"), ["native-process"]);
-        assert_eq!(both_lanes("wasmi-*"), ["wasmi-*"]);
-        assert_eq!(engine_part("wasmi-lazy-process"), "wasmi-lazy");
+        let plain = |name| Runtime::plain(name, "fake", Mode::Native, "1", ArtifactKind::NativeExe);
+        let boxed = Runtime { sandbox: "box".into(), loads: None, ..plain("metal") };
+        let runtimes = [plain("metal"), boxed, plain("fast")];
+        let names = |glob: &str| runtime_names(&[glob.to_owned()], &runtimes).unwrap();
+        assert_eq!(names("metal"), ["metal", "metal-box", "metal-process"]);
+        assert_eq!(names("metal-box"), ["metal-box"]);
+        assert_eq!(names("*-process"), ["fast-process", "metal-process"]);
+        let error = runtime_names(&["slow".into()], &runtimes).unwrap_err().to_string();
+        assert!(error.contains("`slow`") && error.contains("metal-box"), "{error}");
+    }
+
+    #[test]
+    fn nodes_limits_and_the_page_cache_become_settings() {
+        let settings = |arguments: Arguments| {
+            let settings = settings(&arguments)?;
+            anyhow::Ok(settings.iter().map(Setting::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(settings(Arguments::default()).unwrap(), [""]);
+        let arguments = Arguments {
+            node: vec!["edge".into(), "cloud".into()],
+            memory: Some(64 << 20),
+            drop_caches: true,
+            ..Arguments::default()
+        };
+        let expected = [
+            "cpus=0.5,memory=64MiB",
+            "cpus=0.5,memory=64MiB,drop-caches",
+            "cpus=1,memory=64MiB",
+            "cpus=1,memory=64MiB,drop-caches",
+        ];
+        assert_eq!(settings(arguments).unwrap(), expected);
+        let arguments = Arguments { node: vec!["moon".into()], ..Arguments::default() };
+        let error = settings(arguments).unwrap_err().to_string();
+        assert!(error.contains("`moon`") && error.contains("constrained"), "{error}");
     }
 }

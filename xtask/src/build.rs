@@ -14,6 +14,7 @@ use lumos_record::{
 };
 use lumos_workloads::sha256_hex;
 
+use crate::images::{self, Images};
 use crate::progress::Progress;
 use crate::runtimes::{self, RuntimeCrate, WorkerDeclaration};
 use crate::setup;
@@ -35,12 +36,18 @@ pub struct Arguments {
 /// compile is an error too, after everything else was built.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let manifest = build(layout, arguments.force)?;
-    let bytes: u64 = manifest.artifacts.iter().map(|artifact| artifact.bytes).sum();
+    let folder = layout.artifacts();
+    let (images, files): (Vec<&Artifact>, Vec<&Artifact>) =
+        manifest.artifacts.iter().partition(|artifact| artifact.kind == ArtifactKind::Image);
+    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     println!(
-        "{} artifacts, {:.1} MiB, in {}",
-        manifest.artifacts.len(),
-        bytes as f64 / f64::from(1 << 20),
-        layout.artifacts().display()
+        "{} artifacts, {:.1} MiB, and {} images, {:.1} MiB, in {}",
+        files.len(),
+        mebibytes(files.iter().map(|artifact| artifact.bytes).sum()),
+        images.len(),
+        // Images share layers: what they take is not the sum of their sizes.
+        mebibytes(images::blob_bytes(&folder.join(images::FOLDER))?),
+        folder.display()
     );
     Ok(())
 }
@@ -62,7 +69,7 @@ pub fn build(layout: &Layout, force: bool) -> Result<ArtifactManifest> {
         // A manifest that cannot be read is no reason to fail, but to build.
         false => ArtifactManifest::read(&folder).unwrap_or_default(),
     };
-    Builder::new(layout, guests, before)?.build(&crates)
+    Builder::new(layout, guests, before)?.build(&crates, force)
 }
 
 struct Builder<'b> {
@@ -111,7 +118,7 @@ impl<'b> Builder<'b> {
         Ok(Self { layout, folder, guests, before, functions, manifest, failures, progress })
     }
 
-    fn build(mut self, crates: &[RuntimeCrate]) -> Result<ArtifactManifest> {
+    fn build(mut self, crates: &[RuntimeCrate], force: bool) -> Result<ArtifactManifest> {
         self.manifest.runtimes = crates.iter().flat_map(|found| found.runtimes.clone()).collect();
         for function in self.functions.clone() {
             self.function(&function)?;
@@ -122,15 +129,10 @@ impl<'b> Builder<'b> {
             }
             self.precompile(found)?;
         }
-        drop(self.progress.take());
+        self.images(force)?;
         let text = serde_json::to_vec_pretty(&self.manifest)?;
-        let path = self.folder.join(ArtifactManifest::FILE);
         // Untouched when nothing has changed: runs name the manifest by its hash.
-        if fs::read(&path).ok().as_ref() != Some(&text) {
-            let draft = path.with_extension("draft");
-            fs::write(&draft, text).with_context(|| draft.display().to_string())?;
-            fs::rename(&draft, &path).with_context(|| path.display().to_string())?;
-        }
+        place(&self.folder.join(ArtifactManifest::FILE), &text)?;
         if self.failures.is_empty() {
             return Ok(self.manifest);
         }
@@ -140,11 +142,12 @@ impl<'b> Builder<'b> {
         )
     }
 
-    /// The four forms of a function.
+    /// The forms of a function that its source is compiled to.
     fn function(&mut self, function: &str) -> Result<()> {
         let sources = source::guest_hash(self.layout, function)?;
         let forms = [
             (ArtifactKind::NativeExe, "native-exe"),
+            (ArtifactKind::NativeExeDynamic, "native-exe-dynamic"),
             (ArtifactKind::NativeLib, "native-lib.so"),
             (ArtifactKind::Wasm, "reactor.wasm"),
             (ArtifactKind::WasmCommand, "command.wasm"),
@@ -183,6 +186,7 @@ impl<'b> Builder<'b> {
         // One folder per set of flags, or cargo would build each dependency time and again.
         let folder = self.layout.lumos().join("build").join(match wanted.kind {
             ArtifactKind::NativeExe => "native-exe",
+            ArtifactKind::NativeExeDynamic => "native-exe-dynamic",
             ArtifactKind::NativeLib => "native-lib",
             _ => WASM,
         });
@@ -288,6 +292,27 @@ impl<'b> Builder<'b> {
         })
     }
 
+    /// The container images of what was built.
+    fn images(&mut self, force: bool) -> Result<()> {
+        let mut at = |step: &str| at(&mut self.progress, step);
+        let bases = images::ready(&self.layout.lumos().join("images"), force, &mut at)?;
+        let images = Images {
+            folder: &self.folder,
+            host: &self.guests.host,
+            functions: &self.functions,
+            bases: &bases,
+            before: &self.before,
+        };
+        images.build(&mut self.manifest, &mut at)?;
+        drop(self.progress.take());
+        for base in bases {
+            if let Err(reason) = base.layer {
+                eprintln!("note: no images on {}: {reason}", base.name);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes an artifact over from the last build, or makes it; one that cannot be made is in
     /// the manifest with the reason.
     #[expect(clippy::disallowed_methods, reason = "how long a build took is no measurement")]
@@ -301,10 +326,7 @@ impl<'b> Builder<'b> {
             return Ok(());
         }
         let name = wanted.name();
-        // Most builds have nothing to do, and then say nothing.
-        let progress = self.progress.take().unwrap_or_else(|| Progress::begin("building", 0));
-        progress.at(&name);
-        self.progress = Some(progress);
+        at(&mut self.progress, &name);
         let output = self.folder.join(&wanted.path);
         if let Some(parent) = output.parent() {
             fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
@@ -338,6 +360,11 @@ impl<'b> Builder<'b> {
     }
 }
 
+/// Says what is being built. Most builds have nothing to do, and then say nothing.
+fn at(progress: &mut Option<Progress>, step: &str) {
+    progress.get_or_insert_with(|| Progress::begin("building", 0)).at(step);
+}
+
 fn describe(wanted: Wanted, file: &Path, build_time_ns: u64) -> Result<Artifact> {
     let bytes = fs::read(file).with_context(|| file.display().to_string())?;
     let Wanted { kind, function, engine, engine_version, path, source_hash, .. } = wanted;
@@ -355,6 +382,7 @@ fn describe(wanted: Wanted, file: &Path, build_time_ns: u64) -> Result<Artifact>
         toolchain,
         flags,
         build_time_ns,
+        image: None,
     })
 }
 
@@ -426,6 +454,19 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     let _ = fs::remove_file(to);
     fs::copy(from, to).with_context(|| format!("{} to {}", from.display(), to.display()))?;
     Ok(())
+}
+
+/// Writes a file as a whole or not at all, and leaves one alone that is the same.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn place(path: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(());
+    }
+    let draft = path.with_extension("draft");
+    fs::write(&draft, bytes).with_context(|| draft.display().to_string())?;
+    fs::rename(&draft, path).with_context(|| path.display().to_string())
 }
 
 /// The kinds of artifact and how many there are of each, for the doctor.

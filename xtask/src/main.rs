@@ -11,7 +11,9 @@ mod bench;
 mod bless;
 mod build;
 mod ci;
+mod clean;
 mod doctor;
+mod images;
 mod overhead;
 mod process;
 mod progress;
@@ -40,6 +42,7 @@ enum Command {
     Report(report::Arguments),
     Overhead(overhead::Arguments),
     Bless(bless::Arguments),
+    Clean(clean::Arguments),
     Tidy(tidy::Arguments),
     Test(test::Arguments),
     Ci(ci::Arguments),
@@ -58,13 +61,14 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<ExitCode> {
     let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
     match command {
-        Command::Setup(_) => setup::run(),
+        Command::Setup(arguments) => setup::run(arguments),
         Command::Doctor(_) => doctor::run(&layout),
         Command::Build(arguments) => build::run(&layout, arguments),
         Command::Bench(arguments) => return bench::run(&layout, arguments),
         Command::Report(arguments) => report::run(&layout, arguments),
         Command::Overhead(arguments) => overhead::run(&layout, arguments),
         Command::Bless(arguments) => bless::run(&layout, arguments),
+        Command::Clean(arguments) => clean::run(&layout, arguments),
         Command::Tidy(_) => tidy::run(&layout),
         Command::Test(arguments) => test::run(&layout, arguments),
         Command::Ci(_) => ci::run(&layout),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
-use lumos_record::{ArtifactKind, Layout, Mode, Runtime, Toolchain};
+use lumos_record::{ArtifactKind, Layout, Mode, Profile, Runtime, Suite, Toolchain};
 use serde::Deserialize;
 
 /// What a runtime crate declares.
@@ -18,16 +18,23 @@ struct Wire {
     runtime: Vec<RuntimeWire>,
     #[serde(default)]
     worker: Vec<WorkerDeclaration>,
+    /// A program that removes what the crate's sandbox may have left on the node.
+    clean: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuntimeWire {
     name: String,
+    sandbox: Option<String>,
     mode: Mode,
-    loads: ArtifactKind,
+    loads: Option<ArtifactKind>,
     serves: ArtifactKind,
     worker: Option<String>,
+    base: Option<String>,
+    #[serde(default)]
+    suites: Vec<Suite>,
+    profile: Option<Profile>,
     /// What precompiled code is for, where that is not the host.
     target: Option<String>,
 }
@@ -55,6 +62,8 @@ pub struct RuntimeCrate {
     pub runtimes: Vec<Runtime>,
     /// Its worker programs.
     pub workers: Vec<WorkerDeclaration>,
+    /// The program that removes what its sandbox may have left on the node.
+    pub clean: Option<String>,
     /// The targets of precompiled code that is not for the host, by engine.
     pub targets: BTreeMap<String, String>,
 }
@@ -97,19 +106,23 @@ fn parse(package: &Package, lock: &str, guests: &Toolchain) -> Result<RuntimeCra
     };
     let mut targets = BTreeMap::new();
     let runtimes = wire.runtime.into_iter().map(|runtime| {
-        let RuntimeWire { name, mode, loads, serves, worker, target } = runtime;
+        let RuntimeWire { name, sandbox, mode, loads, serves, worker, .. } = runtime;
+        let RuntimeWire { base, suites, profile, target, .. } = runtime;
         if let Some(target) = target {
             targets.insert(name.clone(), target);
         }
-        let package = package.name.to_string();
         Runtime {
             name,
-            package,
+            sandbox: sandbox.unwrap_or_else(|| Runtime::PROCESS.to_owned()),
+            package: package.name.to_string(),
             mode,
             engine_version: engine_version.clone(),
             loads,
             serves,
             worker,
+            base,
+            suites,
+            profile: profile.unwrap_or(Profile::Quick),
         }
     });
     let runtimes: Vec<Runtime> = runtimes.collect();
@@ -120,7 +133,8 @@ fn parse(package: &Package, lock: &str, guests: &Toolchain) -> Result<RuntimeCra
             bail!("runtime {}: there is no worker {worker}", runtime.name);
         }
     }
-    Ok(RuntimeCrate { package: package.name.to_string(), runtimes, workers: wire.worker, targets })
+    let (package, workers, clean) = (package.name.to_string(), wire.worker, wire.clean);
+    Ok(RuntimeCrate { package, runtimes, workers, clean, targets })
 }
 
 /// The version of a package in a lock file.

@@ -12,14 +12,25 @@ use crate::{build, process};
 /// Installs what is missing, from rustup where that works and from Debian's packages where it
 /// does not.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// Install Docker's engine too, which is Debian's package docker.io
+    #[arg(long)]
+    with_docker: bool,
+}
 
 /// Runs the command.
 ///
 /// # Errors
 /// When something is missing that cannot be installed; the message holds the remedy.
-pub fn run() -> Result<()> {
+pub fn run(arguments: &Arguments) -> Result<()> {
     let guests = ensure()?;
+    // Everything but one base of images works without it.
+    if let Err(reason) = debootstrap() {
+        eprintln!("note: {reason:#}");
+    }
+    if arguments.with_docker {
+        docker()?;
+    }
     println!("Ready: {}", build::describe_toolchain(&guests.record));
     Ok(())
 }
@@ -76,7 +87,83 @@ fn add_target() -> bool {
     false
 }
 
-/// Installs Debian's packages, as root; without root, prints what root would do.
+/// The program that installs Debian into a folder.
+pub const DEBOOTSTRAP: &str = "debootstrap";
+
+/// Makes sure that Debian can be installed into a folder: only images upon it take that.
+///
+/// # Errors
+/// When debootstrap is missing and cannot be installed.
+pub fn debootstrap() -> Result<()> {
+    if is_installed(DEBOOTSTRAP) {
+        return Ok(());
+    }
+    let command = install_command(&[DEBOOTSTRAP]);
+    if process::find("apt-get").is_none() {
+        bail!("images upon Debian need debootstrap: install it by this node's own means");
+    }
+    if !process::is_root() {
+        bail!("images upon Debian need debootstrap, which root installs with `{command}`");
+    }
+    install(&[DEBOOTSTRAP])
+        .with_context(|| format!("images upon Debian need debootstrap: see `{command}`"))
+}
+
+/// Makes sure that Docker's engine is installed, and says how to start it where none answers:
+/// what runs on this node is not for a set-up to decide.
+fn docker() -> Result<()> {
+    const PACKAGE: &str = "docker.io";
+    let answers = || {
+        let mut command = Command::new("docker");
+        process::try_output(command.args(["info", "--format", "{{.ID}}"])).is_some()
+    };
+    if !answers() && !is_installed("dockerd") {
+        let command = install_command(&[PACKAGE]);
+        if process::find("apt-get").is_none() {
+            bail!("this node has no apt-get: install Docker's engine by its own means");
+        }
+        if !process::is_root() {
+            bail!("Docker's engine is a package, which root installs with\n  {command}");
+        }
+        install(&[PACKAGE])?;
+    }
+    if answers() {
+        println!("Docker's engine answers");
+        return Ok(());
+    }
+    let start = match Path::new("/run/systemd/system").exists() {
+        true => "sudo systemctl start docker",
+        false => "sudo setsid --fork dockerd",
+    };
+    println!("Docker's engine is installed, and does not answer. Start it with\n  {start}");
+    Ok(())
+}
+
+/// Whether a program is on the PATH or where programs of the system are: those are not on
+/// everybody's.
+fn is_installed(program: &str) -> bool {
+    process::find(program).is_some()
+        || ["/usr/sbin", "/sbin"].iter().any(|folder| Path::new(folder).join(program).is_file())
+}
+
+/// Installs Debian's packages, as root.
+fn install(packages: &[&str]) -> Result<()> {
+    eprintln!("setup: installing Debian's packages {}", packages.join(", "));
+    process::run(Command::new("apt-get").args(["update", "-q"]))?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "--yes", "-q", "--no-install-recommends"]).args(packages);
+    process::run(install.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// What [`install`] does, for a shell.
+fn install_command(packages: &[&str]) -> String {
+    format!(
+        "sudo sh -c 'apt-get update && apt-get install --yes --no-install-recommends {}'",
+        packages.join(" ")
+    )
+}
+
+/// Installs what guests are compiled with, as root; without root, prints what root would do.
 fn install_packages() -> Result<()> {
     let sysroot = Path::new("/usr");
     let target = sysroot.join("lib/rustlib").join(WASM).join("lib");
@@ -100,11 +187,7 @@ fn install_packages() -> Result<()> {
         })
         .collect();
     if !missing.is_empty() {
-        eprintln!("setup: installing Debian's packages {}", missing.join(", "));
-        process::run(Command::new("apt-get").args(["update", "-q"]))?;
-        let mut install = Command::new("apt-get");
-        install.args(["install", "--yes", "-q", "--no-install-recommends"]).args(missing);
-        process::run(install.env("DEBIAN_FRONTEND", "noninteractive"))?;
+        install(&missing)?;
     }
     for (wanted, installed) in debian_start_files(&target) {
         if wanted.exists() {

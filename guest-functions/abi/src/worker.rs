@@ -24,6 +24,8 @@ pub struct Options {
     pub artifact: PathBuf,
     /// `--memory`: the most memory that the function may use; none when 0.
     pub memory_bytes: u64,
+    /// `--cgroup`, once for each hierarchy: the `cgroup.procs` of a group to join.
+    pub cgroups: Vec<PathBuf>,
 }
 
 impl Options {
@@ -40,6 +42,7 @@ impl Options {
                 Some("--connect") => options.connect = value.into(),
                 Some("--engine") => options.engine = value.to_string_lossy().into_owned(),
                 Some("--artifact") => options.artifact = value.into(),
+                Some("--cgroup") => options.cgroups.push(value.into()),
                 Some("--memory") => {
                     let number = value.to_str().and_then(|text| text.parse().ok());
                     options.memory_bytes = number
@@ -145,13 +148,17 @@ pub fn run<S: Service>(
     }
 }
 
-/// Ends the worker with its harness, and limits its memory.
+/// Ends the worker with its harness, joins its cgroups, and limits its memory.
 ///
 /// The worker does this itself: a harness that did it between fork and exec could not use
 /// the kernel's fast path for spawning, and would time its own size instead.
 fn confine(options: &Options) -> Result<(), String> {
     // SAFETY: no memory is passed.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    for cgroup in &options.cgroups {
+        // 0 is whoever writes it.
+        std::fs::write(cgroup, "0").map_err(|error| format!("{}: {error}", cgroup.display()))?;
+    }
     if options.memory_bytes == 0 {
         return Ok(());
     }

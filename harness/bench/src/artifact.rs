@@ -72,8 +72,9 @@ impl Artifacts {
         function: &str,
     ) -> Result<Checked, Refusal> {
         let artifact = self.manifest.for_runtime(runtime, kind, function);
-        let what = match kind {
-            ArtifactKind::Precompiled => format!("{kind} {function} {}", runtime.name),
+        let what = match (kind, &runtime.base) {
+            (ArtifactKind::Precompiled, _) => format!("{kind} {function} {}", runtime.name),
+            (ArtifactKind::Image, Some(base)) => format!("{kind} {function} {base}"),
             _ => format!("{kind} {function}"),
         };
         self.check(artifact, &what, Some(&runtime.engine_version))
@@ -103,7 +104,8 @@ impl Artifacts {
         check_provenance(artifact, &path, engine_version)?;
         let bytes = std::fs::read(&path)
             .map_err(|error| Refusal::Unreadable(path.clone(), error.to_string()))?;
-        if bytes.len() as u64 != artifact.bytes {
+        // An image's bytes are those of its layers, and the file is its manifest.
+        if artifact.image.is_none() && bytes.len() as u64 != artifact.bytes {
             let difference = format!("{} bytes instead of {}", bytes.len(), artifact.bytes);
             return Err(Refusal::Altered(path, difference));
         }
@@ -150,15 +152,7 @@ mod tests {
     use lumos_record::Mode;
 
     fn runtime() -> Runtime {
-        Runtime {
-            name: "fake-aot".into(),
-            package: "lumos-fake".into(),
-            mode: Mode::Aot,
-            engine_version: "2.0".into(),
-            loads: ArtifactKind::Precompiled,
-            serves: ArtifactKind::Precompiled,
-            worker: None,
-        }
+        Runtime::plain("fake-aot", "lumos-fake", Mode::Aot, "2.0", ArtifactKind::Precompiled)
     }
 
     fn built(directory: &Path) -> Artifacts {
@@ -177,6 +171,7 @@ mod tests {
             toolchain: String::new(),
             flags: Vec::new(),
             build_time_ns: 0,
+            image: None,
         };
         let manifest = ArtifactManifest {
             runtimes: vec![runtime()],

@@ -6,18 +6,22 @@
 pub mod checkout;
 mod digests;
 mod faults;
+#[cfg(feature = "images")]
+pub mod images;
 mod measuring;
+mod skips;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Trial};
-use lumos_record::Runtime;
+use lumos_record::{Lane, Runtime};
 use lumos_workloads::Workloads;
 
 use crate::artifact::Artifacts;
-use crate::{Engine, Limits, suites};
+use crate::sandbox::Site;
+use crate::{Engine, Limits, Sandbox, suites};
 
 /// The `main` of a runtime crate's conformance test; the arguments are those of
 /// [`suites::main`].
@@ -32,6 +36,47 @@ pub fn main<E: Engine + 'static>(
         return suites::main(package, new_engine);
     }
     run(trials(package, new_engine))
+}
+
+/// The `main` of the test of a crate that brings a sandbox and no engine; `more` are its own tests.
+///
+/// `available` says whether this node can make such sandboxes. Where it cannot, the tests make
+/// sure that every case is skipped with a reason.
+pub fn main_of_sandbox<S: Sandbox>(
+    package: &'static str,
+    new_sandbox: fn(&Site<'_>) -> Result<S>,
+    available: fn() -> bool,
+    more: fn(&Arc<Built>) -> Vec<Trial>,
+) -> ExitCode {
+    if is_bench_target() {
+        return suites::main_of_sandbox(package, new_sandbox);
+    }
+    let built = match Built::read(package) {
+        Ok(built) => Arc::new(built),
+        Err(error) => {
+            let message = format!("{error:#}");
+            return run(vec![Trial::test("artifacts", move || Err(message.into()))]);
+        }
+    };
+    let mut trials = Vec::new();
+    for runtime in built.runtimes.iter().cloned() {
+        let name = runtime.name_in(Lane::Served);
+        let is_built =
+            |function: &str| built.artifacts.function(&runtime, runtime.serves, function).is_ok();
+        let runs = available() && is_built("noop") && is_built("faulty");
+        let (first, second) = (Arc::clone(&built), Arc::clone(&built));
+        let (one, other) = (runtime.clone(), runtime.clone());
+        if runs {
+            trials.push(trial(format!("suites::{name}"), move || measuring::check(&first, &one)));
+            trials.push(trial(format!("faults::{name}"), move || faults::check(&second, &other)));
+        } else {
+            trials.push(trial(format!("skips::{name}"), move || skips::check(&first, &one)));
+        }
+    }
+    trials.extend(more(&built));
+    // One after the other: what one leaves behind on the node is another's to find.
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// Whether cargo, or a supervisor, has started this program as a bench target.
@@ -113,7 +158,10 @@ impl Built {
     }
 
     /// A checkout with one runtime, and the artifacts of one function.
-    fn checkout(&self, runtime: &Runtime, function: &str) -> Result<checkout::Checkout> {
+    ///
+    /// # Errors
+    /// When its folder cannot be written.
+    pub fn checkout(&self, runtime: &Runtime, function: &str) -> Result<checkout::Checkout> {
         let mut checkout = checkout::Checkout::new()?;
         let wanted = |name: Option<&str>| name.is_none_or(|name| name == function);
         checkout.manifest.runtimes = vec![runtime.clone()];

@@ -34,14 +34,29 @@ impl Checked {
 /// What a function may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most memory in bytes: of the Wasm instance, and of the worker's private memory.
+    /// The most memory in bytes: of the Wasm instance, of the worker's private memory, and of a
+    /// cgroup where there is one.
     pub memory_bytes: u64,
+    /// Thousandths of a processor, which a cgroup holds the worker to; none means all.
+    pub cpus_milli: Option<u32>,
+    /// Whether a worker that is a plain process has a cgroup too; a container always has one.
+    pub cgroup: bool,
 }
 
 impl Default for Limits {
     /// 1 GiB, more than any function here needs.
     fn default() -> Self {
-        Self { memory_bytes: 1 << 30 }
+        Self { memory_bytes: 1 << 30, cpus_milli: None, cgroup: false }
+    }
+}
+
+impl Limits {
+    /// The default, with another limit of memory unless that is 0.
+    pub fn of_memory(memory_bytes: u64) -> Self {
+        match memory_bytes {
+            0 => Self::default(),
+            memory_bytes => Self { memory_bytes, ..Self::default() },
+        }
     }
 }
 
@@ -84,4 +99,30 @@ pub trait Engine {
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError>;
+}
+
+/// The engine of a crate that has none, since its runtimes are measured in the served lane alone.
+#[derive(Debug)]
+pub enum NoEngine {}
+
+impl Engine for NoEngine {
+    type Module = ();
+    type Linked = ();
+    type Instance = ();
+
+    fn load(&self, _artifact: &Checked) -> Result<()> {
+        match *self {}
+    }
+
+    fn link(&self, _module: &()) -> Result<()> {
+        match *self {}
+    }
+
+    fn instantiate(&self, _linked: &()) -> Result<()> {
+        match *self {}
+    }
+
+    fn invoke(&self, _: &mut (), _: &[u8], _: &mut Vec<u8>) -> Result<(), InvokeError> {
+        match *self {}
+    }
 }

@@ -20,8 +20,10 @@ pub mod worker;
 pub mod artifact;
 #[cfg(feature = "suites")]
 pub mod conformance;
+#[cfg(feature = "images")]
+pub mod image;
 
-pub use engine::{Checked, Engine, Limits};
+pub use engine::{Checked, Engine, Limits, NoEngine};
 pub use lumos_abi::worker::InvokeError;
 #[cfg(feature = "suites")]
 pub use sandbox::Sandbox;

@@ -1,18 +1,34 @@
 //! Where a worker lives, as seen by the harness.
 
+pub mod cgroup;
+pub mod complaints;
 pub mod connection;
 pub mod process;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use lumos_record::{CpuTime, Phase};
+pub use lumos_record::{CpuTime, Layout, Phase};
 
 use crate::{Checked, InvokeError, Limits};
+
+/// What a sandbox is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'s> {
+    /// A folder for the sandbox's sockets, removed after the run.
+    pub sockets: &'s Path,
+    /// How long a worker may be silent.
+    pub time_limit: Duration,
+    /// Where things are in the checkout.
+    pub layout: &'s Layout,
+}
 
 /// What a sandbox is to run: a program, and the arguments that tell it what to load.
 #[derive(Debug, Clone)]
 pub struct Servant {
-    /// The worker's program: an engine's worker, or the function itself.
+    /// The worker's program: an engine's worker, the function itself, or the manifest of an
+    /// image that holds it.
     pub program: Checked,
     /// The engine that the worker is to use, if it is an engine's.
     pub engine: Option<String>,
@@ -27,6 +43,20 @@ pub struct Mark {
     pub phase: Phase,
     /// When, in nanoseconds of the monotonic clock.
     pub end_ns: u64,
+}
+
+/// The marks of a launch: those that the harness made, and then those that the worker announced.
+///
+/// The harness may be given the processor late, and learn that the program runs when that has
+/// long begun its work. The program's first statement is then the better witness.
+pub fn sequence(mut own: Vec<Mark>, announced: &[Mark]) -> Vec<Mark> {
+    if let Some(first) = announced.first() {
+        for mark in &mut own {
+            mark.end_ns = mark.end_ns.min(first.end_ns);
+        }
+    }
+    own.extend_from_slice(announced);
+    own
 }
 
 /// How a worker ended.
@@ -50,6 +80,15 @@ impl std::fmt::Display for LaunchError {
 
 impl std::error::Error for LaunchError {}
 
+/// Why a sandbox cannot launch a servant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unready {
+    /// This node cannot; with the reason, and what would change it.
+    Skip(String),
+    /// It should have been able to.
+    Failure(String),
+}
+
 /// Keeps workers apart from the harness and from each other.
 ///
 /// No implementation reads a clock around its work; it hands on the marks of the phases.
@@ -57,8 +96,23 @@ pub trait Sandbox {
     /// A running worker.
     type Worker;
 
-    /// The sandbox's part of a runtime's name, such as `process`.
-    fn name(&self) -> &str;
+    /// Gets ready to launch a servant, which is no part of any time that is measured.
+    ///
+    /// # Errors
+    /// When the node lacks what it takes, or it does not work.
+    fn prepare(&self, servant: &Servant) -> Result<(), Unready> {
+        let _ = servant;
+        Ok(())
+    }
+
+    /// Makes sure that workers can be held to limits.
+    ///
+    /// # Errors
+    /// When the node or this process's rights do not allow it.
+    fn check_limits(&self, limits: &Limits) -> Result<(), Unready> {
+        let _ = limits;
+        Ok(())
+    }
 
     /// Starts a worker, until it can accept a request.
     ///
@@ -88,28 +142,35 @@ pub trait Sandbox {
 
     /// Ends a worker that has a fault, and says what became of it.
     fn autopsy(&self, worker: Self::Worker) -> String;
+
+    /// Removes what processes that are no more have left behind, and says what that was.
+    fn remove_leftovers(layout: &Layout) -> Vec<String>
+    where
+        Self: Sized,
+    {
+        let _ = layout;
+        let sockets = SocketDirectory::remove_leftovers();
+        let paths = sockets.into_iter().chain(cgroup::remove_leftovers());
+        paths.map(|path| path.display().to_string()).collect()
+    }
 }
 
 /// The folder of this process's sockets, removed with it.
-///
-/// Its name holds the process id, so that a later process can tell whose leftovers it finds.
 #[derive(Debug)]
 pub struct SocketDirectory(tempfile::TempDir);
 
 impl SocketDirectory {
-    const PREFIX: &str = "lumos-";
-
     /// Makes the folder, in the system's directory for temporary files.
     ///
     /// # Errors
     /// When that cannot be written.
     pub fn create() -> std::io::Result<Self> {
-        let prefix = format!("{}{}-", Self::PREFIX, std::process::id());
+        let prefix = format!("{}{}-", Name::PREFIX, std::process::id());
         tempfile::Builder::new().prefix(&prefix).tempdir().map(Self)
     }
 
     /// Where it is.
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
@@ -118,28 +179,66 @@ impl SocketDirectory {
         let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return Vec::new() };
         let mut removed = Vec::new();
         for path in entries.flatten().map(|entry| entry.path()) {
-            if Self::owner(&path).is_some_and(|pid| !is_alive(pid))
-                && std::fs::remove_dir_all(&path).is_ok()
-            {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if Name::is_leftover(name) && std::fs::remove_dir_all(&path).is_ok() {
                 removed.push(path);
             }
         }
         removed
     }
+}
 
-    fn owner(path: &std::path::Path) -> Option<u32> {
-        let name = path.file_name()?.to_str()?.strip_prefix(Self::PREFIX)?;
-        name.split('-').next()?.parse().ok()
+/// Names of what outlives a process that is killed: sockets, cgroups, containers.
+///
+/// Such a name begins with `lumos-` and the process's id, so that a later process can tell whose
+/// leftovers it finds.
+#[derive(Debug)]
+pub struct Name;
+
+impl Name {
+    /// What every name begins with.
+    pub const PREFIX: &str = "lumos-";
+
+    /// A name that this process has not given before.
+    pub fn next() -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        format!("{}{}-{count}", Self::PREFIX, std::process::id())
+    }
+
+    /// The id of the process that gave a name; none if it is no such name.
+    pub fn owner(name: &str) -> Option<u32> {
+        name.strip_prefix(Self::PREFIX)?.split('-').next()?.parse().ok()
+    }
+
+    /// Whether a name was given by a process that is no more.
+    pub fn is_leftover(name: &str) -> bool {
+        Self::owner(name).is_some_and(|pid| !is_alive(pid))
     }
 }
 
+/// A process that has ended, and that nobody waits for, still has an id.
 fn is_alive(pid: u32) -> bool {
-    std::path::Path::new("/proc").join(pid.to_string()).exists()
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    state.is_some_and(|state| !['Z', 'X'].contains(&state))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn mark(phase: Phase, end_ns: u64) -> Mark {
+        Mark { phase, end_ns }
+    }
+
+    #[test]
+    fn a_late_harness_does_not_hide_the_workers_phases() {
+        let own = vec![mark(Phase::Create, 120), mark(Phase::Start, 170)];
+        let announced = [mark(Phase::Ready, 130), mark(Phase::Load, 190)];
+        let ends: Vec<u64> = sequence(own, &announced).iter().map(|mark| mark.end_ns).collect();
+        assert_eq!(ends, [120, 130, 130, 190]);
+    }
 
     #[test]
     fn folders_of_dead_processes_are_removed_and_others_stay() {

@@ -6,6 +6,7 @@
 
 mod harness;
 mod in_process;
+mod page_cache;
 pub mod plan;
 pub mod select;
 pub mod served;
@@ -17,17 +18,16 @@ pub mod watch;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use criterion::Criterion;
-use lumos_record::{Lane, Layout};
+use lumos_record::{Lane, Layout, Setting};
 use lumos_workloads::Workloads;
 
 use crate::artifact::Artifacts;
-use crate::sandbox::SocketDirectory;
 use crate::sandbox::process::Process;
-use crate::{Engine, Limits, Sandbox};
+use crate::sandbox::{Site, SocketDirectory};
+use crate::{Engine, Limits, NoEngine, Sandbox};
 pub use harness::verify_digest;
 use harness::{Chosen, Harness};
 use plan::Plan;
@@ -47,24 +47,24 @@ pub(crate) const ROOT: &str = "LUMOS_ROOT";
 /// `package` is the crate; `new_engine` makes one of its engines by name. The crate's runtimes
 /// are those that it declares in its `Cargo.toml`, and its workers are processes.
 pub fn main<E: Engine>(package: &str, new_engine: fn(&str, &Limits) -> Result<E>) -> ExitCode {
-    main_in(package, new_engine, |sockets, limit| {
-        Process::new(sockets, limit).with_context(|| {
-            format!(
-                "cannot make a socket in {}: a shorter path in TMPDIR may help",
-                sockets.display()
-            )
-        })
-    })
+    main_in(package, new_engine, Process::new)
+}
+
+/// The [`main`] of a crate that brings a sandbox and no engine.
+pub fn main_of_sandbox<S: Sandbox>(
+    package: &str,
+    new_sandbox: fn(&Site<'_>) -> Result<S>,
+) -> ExitCode {
+    let no_engine =
+        |name: &str, _: &Limits| -> Result<NoEngine> { bail!("this crate has no engine `{name}`") };
+    main_in(package, no_engine, new_sandbox)
 }
 
 /// The [`main`] of a crate whose workers live in a sandbox of its own.
-///
-/// `new_sandbox` is given a folder, which is removed after the run, for the sandbox's sockets,
-/// and the time that a worker may be silent.
 pub fn main_in<E: Engine, S: Sandbox>(
     package: &str,
     new_engine: fn(&str, &Limits) -> Result<E>,
-    new_sandbox: fn(&Path, Duration) -> Result<S>,
+    new_sandbox: fn(&Site<'_>) -> Result<S>,
 ) -> ExitCode {
     match try_main(package, new_engine, new_sandbox) {
         Ok(code) => code,
@@ -78,7 +78,7 @@ pub fn main_in<E: Engine, S: Sandbox>(
 fn try_main<E: Engine, S: Sandbox>(
     package: &str,
     new_engine: fn(&str, &Limits) -> Result<E>,
-    new_sandbox: fn(&Path, Duration) -> Result<S>,
+    new_sandbox: fn(&Site<'_>) -> Result<S>,
 ) -> Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let CriterionArguments { filter, save_baseline, purpose } = CriterionArguments::parse(&words)?;
@@ -94,7 +94,8 @@ fn try_main<E: Engine, S: Sandbox>(
     let keeps = purpose == Purpose::Measure && !selection.list;
     if keeps && run.is_none() {
         let mut session = Session::begin(&layout, &selection, &artifacts)?;
-        return supervise::run(&mut session, selection.invocation_limit());
+        let limit = selection.invocation_limit();
+        return supervise::run(&mut session, limit, || S::remove_leftovers(&layout));
     }
     let session = match run {
         Some(run) => {
@@ -156,7 +157,7 @@ impl Chosen {
 struct Measuring<'m, E, S> {
     package: &'m str,
     new_engine: fn(&str, &Limits) -> Result<E>,
-    new_sandbox: fn(&Path, Duration) -> Result<S>,
+    new_sandbox: fn(&Site<'_>) -> Result<S>,
     layout: Layout,
     artifacts: Artifacts,
     workloads: Workloads,
@@ -168,14 +169,16 @@ struct Measuring<'m, E, S> {
 
 impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
     fn run(self, session: Option<Session>, chosen: Chosen) -> Result<ExitCode> {
-        let limits = self.selection.limits();
+        let limits = self.selection.limits(&Setting::default());
         confine(&limits);
         let manifest = self.artifacts.manifest.clone();
-        let plan = Plan::new(&self.workloads, &manifest, self.selection.profile);
+        let settings = self.selection.settings();
+        let plan = Plan::new(&self.workloads, &manifest, self.selection.profile, &settings);
         let ended = session.as_ref().map_or(Ok(HashSet::new()), Session::ended)?;
         let (sockets, _own) = sockets()?;
         let limit = self.selection.invocation_limit();
-        let sandbox = (self.new_sandbox)(&sockets, limit)?;
+        let site = Site { sockets: &sockets, time_limit: limit, layout: &self.layout };
+        let sandbox = (self.new_sandbox)(&site)?;
         let watch = match std::env::var_os(Watch::VARIABLE) {
             Some(path) => Watch::shared(Path::new(&path), limit)?,
             None => Watch::alone(limit),
@@ -186,27 +189,25 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
         let mut harness = Harness {
             layout: self.layout,
             artifacts: self.artifacts,
-            limits,
             watch,
             unwatched: Watch::alone(limit),
-            verify_only: self.selection.verify,
             worker_uses: Vec::new(),
             criterion: criterion.configure_from_args(),
             chosen,
-            profile: self.selection.profile,
+            selection: self.selection,
             time_per_case: plan.time_per_case,
             session,
             save_baseline: self.save_baseline,
             failures: 0,
         };
         let mut engines: HashMap<&str, Result<E, String>> = HashMap::new();
-        for (index, planned) in plan.cases.iter().enumerate() {
-            let case = planned.case(sandbox.name());
+        for planned in &plan.cases {
+            let case = planned.case();
             let own = planned.runtime.package == self.package;
             if !own || !self.filter.accepts(&case) || ended.contains(&case) {
                 continue;
             }
-            if self.selection.list {
+            if harness.selection.list {
                 println!("{}", serde_json::to_string(&case)?);
                 continue;
             }
@@ -214,7 +215,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
                 harness.register(&case);
                 continue;
             }
-            if let Some(reason) = plan.omission(index, manifest.runtimes.len()) {
+            if let Some(reason) = plan.omission(planned) {
                 harness.skip(&case, reason)?;
                 continue;
             }
@@ -223,8 +224,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
                 Lane::Served => served::run(harness, &sandbox, planned, &case),
                 Lane::InProcess => {
                     let engine = engines.entry(name).or_insert_with(|| {
-                        (self.new_engine)(name, &harness.limits)
-                            .map_err(|error| format!("{error:#}"))
+                        (self.new_engine)(name, &limits).map_err(|error| format!("{error:#}"))
                     });
                     match engine {
                         Ok(engine) => in_process::run(harness, engine, planned, &case),

@@ -30,10 +30,7 @@ impl<E: Engine> Hosted<E> {
         marks: &mut Marks,
         new: impl FnOnce(&str, &Limits) -> Result<E>,
     ) -> Result<Self> {
-        let limits = match options.memory_bytes {
-            0 => Limits::default(),
-            memory_bytes => Limits { memory_bytes },
-        };
+        let limits = Limits::of_memory(options.memory_bytes);
         let engine = new(&options.engine, &limits)?;
         marks.end("engine");
         // SAFETY: the harness checked the artifact before it launched this worker.

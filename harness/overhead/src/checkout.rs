@@ -9,7 +9,7 @@ use lumos_bench::artifact::Artifacts;
 use lumos_bench::sandbox::Servant;
 use lumos_bench::suites::plan::Planned;
 use lumos_bench::suites::served::servant;
-use lumos_record::{Layout, Suite};
+use lumos_record::{Layout, Runtime, Setting, Suite};
 use lumos_workloads::Workloads;
 
 /// How long a worker may be silent; nothing here takes a thousandth of it.
@@ -34,7 +34,7 @@ impl Checkout {
         })
     }
 
-    /// One function with one payload on one engine.
+    /// One function with one payload on one engine, in a plain process.
     ///
     /// # Errors
     /// When there is none of that name.
@@ -45,10 +45,28 @@ impl Checkout {
         function: &str,
         payload: &str,
     ) -> Result<Planned<'_>> {
-        let runtime = self.artifacts.manifest.runtime(engine);
+        self.planned_in(suite, engine, Runtime::PROCESS, function, payload)
+    }
+
+    /// The same in any sandbox.
+    ///
+    /// # Errors
+    /// As [`Checkout::planned`].
+    pub fn planned_in(
+        &self,
+        suite: Suite,
+        engine: &str,
+        sandbox: &str,
+        function: &str,
+        payload: &str,
+    ) -> Result<Planned<'_>> {
+        let mut runtimes = self.artifacts.manifest.runtimes.iter();
+        let runtime = runtimes.find(|known| known.name == engine && known.sandbox == sandbox);
         let workload = self.workloads.function(function);
         Ok(Planned {
             suite,
+            setting: Setting::default(),
+            row: 0,
             runtime: runtime.with_context(|| format!("no runtime `{engine}` was built"))?,
             workload: workload.with_context(|| format!("there is no function `{function}`"))?,
             payload: workload
@@ -63,7 +81,8 @@ impl Checkout {
     /// When it is missing or not what was built.
     pub fn artifact(&self, planned: &Planned<'_>) -> Result<Checked> {
         let (runtime, function) = (planned.runtime, &planned.workload.function);
-        Ok(self.artifacts.function(runtime, runtime.loads, function)?)
+        let loads = runtime.loads.context("the runtime has no part in the in-process lane")?;
+        Ok(self.artifacts.function(runtime, loads, function)?)
     }
 
     /// What a sandbox runs for a case.

@@ -26,8 +26,9 @@ pub struct Comparison {
     pub n: usize,
     /// How many invocations are in one sample, of which it is the mean.
     pub invocations_per_sample: u64,
-    /// The most that the ratio may be.
-    pub target: f64,
+    /// The most that the ratio may be; none where it is a finding and no promise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
     /// What it would be at best, where that is less than the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aim: Option<f64>,
@@ -82,7 +83,7 @@ impl Turns {
         self,
         compares: &'static str,
         invocations_per_sample: u64,
-        target: f64,
+        target: Option<f64>,
         aim: Option<f64>,
     ) -> Result<Comparison> {
         let samples = |values_ns| match invocations_per_sample {
@@ -102,7 +103,7 @@ impl Turns {
             invocations_per_sample,
             target,
             aim,
-            holds: ratio.point <= target,
+            holds: target.is_none_or(|target| ratio.point <= target),
         })
     }
 }
@@ -130,10 +131,10 @@ mod tests {
     #[test]
     fn a_target_holds_up_to_and_with_its_bound() {
         let turns = |own_ns: f64| Turns { own_ns: vec![own_ns; 8], peer_ns: vec![100.0; 8] };
-        let compare = |own_ns| turns(own_ns).compare("", 1, TARGET, None).unwrap();
+        let compare = |own_ns| turns(own_ns).compare("", 1, Some(TARGET), None).unwrap();
         assert!(compare(115.0).holds);
         assert!(!compare(115.1).holds);
         assert_eq!(compare(90.0).ratio, 0.9);
-        assert!(Turns::default().compare("", 1, TARGET, None).is_err());
+        assert!(Turns::default().compare("", 1, Some(TARGET), None).is_err());
     }
 }

@@ -7,6 +7,7 @@ pub mod allocations;
 pub mod bare;
 pub mod checkout;
 pub mod compare;
+pub mod containers;
 pub mod measure;
 pub mod pinned;
 pub mod prepared;

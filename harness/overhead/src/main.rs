@@ -1,5 +1,6 @@
 //! Measures what the harness costs on this node, and prints it as JSON.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -7,6 +8,7 @@ use lumos_overhead::allocations::{self, Allocations, Counting};
 use lumos_overhead::bare::PingPong;
 use lumos_overhead::checkout::Checkout;
 use lumos_overhead::compare::Comparison;
+use lumos_overhead::containers;
 use lumos_overhead::measure::{self, Phases};
 use lumos_record::Node;
 use serde::Serialize;
@@ -26,6 +28,11 @@ struct Overhead {
     engine_instantiate: Comparison,
     served_noop: Comparison,
     cold_process: Comparison,
+    /// Containers against other containers, and against Wasm.
+    #[serde(flatten)]
+    containers: BTreeMap<&'static str, Comparison>,
+    /// The comparisons that could not be made, each with its reason.
+    skipped: BTreeMap<&'static str, String>,
     /// The phases behind `cold_process`.
     cold_phases: Vec<Phases>,
     /// The most that any of `allocations` has.
@@ -61,6 +68,13 @@ fn measure() -> Result<()> {
     let engine_call = measure::engine_call(&checkout)?;
     let engine_instantiate = measure::engine_instantiate(&checkout)?;
     let served_noop = measure::served_noop(&checkout)?;
+    let (mut containers, mut skipped) = (BTreeMap::new(), BTreeMap::new());
+    for (name, outcome) in containers::compare(&checkout)? {
+        match outcome {
+            Ok(comparison) => drop(containers.insert(name, comparison)),
+            Err(reason) => drop(skipped.insert(name, reason)),
+        }
+    }
     let overhead = Overhead {
         schema_version: 1,
         node: lumos_bench::node::fingerprint(),
@@ -69,6 +83,8 @@ fn measure() -> Result<()> {
         engine_instantiate,
         served_noop,
         cold_process,
+        containers,
+        skipped,
         cold_phases,
         allocations_per_invocation: allocations.iter().map(per_invocation).fold(0.0, f64::max),
         allocations,

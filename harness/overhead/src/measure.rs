@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use lumos_bench::suites::served::Served as Cold;
 use lumos_bench::suites::timing::{Invocations, Stop};
 use lumos_bench::suites::watch::Watch;
-use lumos_bench::{InvokeError, Limits, Sandbox};
+use lumos_bench::{InvokeError, Limits};
 use lumos_model::median;
 use lumos_record::{Case, Phase, Suite};
 use lumos_workloads::Payload;
@@ -19,9 +19,11 @@ use crate::pinned::Pinned;
 use crate::prepared::{InProcess, Invocable, Processes, Served, verified};
 
 /// The engine whose cost is compared, and which a cold start is to come close to native with.
-const ENGINE: &str = "wasmtime-aot";
-const FUNCTION: &str = "noop";
-const PAYLOAD: &str = "empty";
+pub const ENGINE: &str = "wasmtime-aot";
+/// The function that does nothing.
+pub const FUNCTION: &str = "noop";
+/// Its payload.
+pub const PAYLOAD: &str = "empty";
 
 /// Rounds that are not kept: the first ones fill caches and wake the processor up.
 const WARM_UP_ROUNDS: usize = 20;
@@ -101,7 +103,7 @@ pub fn engine_call(checkout: &Checkout) -> Result<Comparison> {
         all.extend(turns);
     }
     let compares = "a call of noop in wasmtime-aot, through Lumos / by wasmtime's own interface";
-    all.compare(compares, COUNT, TARGET, None)
+    all.compare(compares, COUNT, Some(TARGET), None)
 }
 
 /// `Engine::instantiate` and the first `Engine::invoke`.
@@ -129,7 +131,7 @@ pub fn engine_instantiate(checkout: &Checkout) -> Result<Comparison> {
     )?;
     let compares = "a new instance of noop in wasmtime-aot and its first call, through Lumos / \
                     by wasmtime's own interface";
-    turns.compare(compares, COUNT, TARGET, None)
+    turns.compare(compares, COUNT, Some(TARGET), None)
 }
 
 /// A warm invocation through the native worker's socket.
@@ -159,7 +161,7 @@ pub fn served_noop(checkout: &Checkout) -> Result<Comparison> {
     }
     let compares = "a warm call of noop in a native worker, through Lumos / the same bytes there \
                     and back over a bare Unix socket; both on one processor";
-    all.compare(compares, COUNT, TARGET, None)
+    all.compare(compares, COUNT, Some(TARGET), None)
 }
 
 /// The median time of each phase of a cold start, by runtime.
@@ -231,13 +233,13 @@ pub fn cold_process(checkout: &Checkout) -> Result<(Comparison, Vec<Phases>)> {
     let processes = Processes::new()?;
     let case = |engine| -> Result<Case> {
         let planned = checkout.planned(Suite::ColdStart, engine, FUNCTION, PAYLOAD)?;
-        Ok(planned.case(processes.sandbox.name()))
+        Ok(planned.case())
     };
     let (own_case, peer_case) = (case(ENGINE)?, case("native")?);
     let mut own = Starts::new(&processes, checkout, ENGINE, &own_case)?;
     let mut peer = Starts::new(&processes, checkout, "native", &peer_case)?;
     let turns = turns(200, || own.one_ns(), || peer.one_ns())?;
     let compares = "a cold start of noop on wasmtime-aot-process / on native-process";
-    let comparison = turns.compare(compares, 1, 2.5, Some(1.5))?;
+    let comparison = turns.compare(compares, 1, Some(2.5), Some(1.5))?;
     Ok((comparison, vec![own.phases(), peer.phases()]))
 }

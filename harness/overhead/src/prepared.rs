@@ -113,7 +113,7 @@ impl Processes {
     /// When the system's directory for temporary files cannot be written.
     pub fn new() -> Result<Self> {
         let sockets = SocketDirectory::create()?;
-        Ok(Self { sandbox: Process::new(sockets.path(), TIME_LIMIT)?, _sockets: sockets })
+        Ok(Self { sandbox: Process::in_folder(sockets.path(), TIME_LIMIT)?, _sockets: sockets })
     }
 }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::{UnknownName, names};
+use crate::vocabulary::{Lane, Profile, Suite, UnknownName, names};
 
 /// One built form of a function, or the program that serves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ use crate::vocabulary::{UnknownName, names};
 pub enum ArtifactKind {
     /// A static executable: the worker of the native runtime.
     NativeExe,
+    /// The same, linked to the C library of whatever holds it: for images that have one.
+    NativeExeDynamic,
     /// A shared library with the exports of the Wasm module.
     NativeLib,
     /// A WASI reactor.
@@ -32,6 +34,7 @@ pub enum ArtifactKind {
 
 names!(ArtifactKind, "artifact kind", {
     NativeExe => "native-exe",
+    NativeExeDynamic => "native-exe-dynamic",
     NativeLib => "native-lib",
     Wasm => "wasm",
     WasmCommand => "wasm-command",
@@ -39,6 +42,11 @@ names!(ArtifactKind, "artifact kind", {
     Image => "image",
     Worker => "worker",
 });
+
+impl ArtifactKind {
+    /// The kinds that run by themselves, outside or inside of a container.
+    pub const NATIVE_EXECUTABLES: &[Self] = &[Self::NativeExe, Self::NativeExeDynamic];
+}
 
 /// How an engine comes from its artifact to running code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,7 +88,7 @@ pub struct Artifact {
     pub engine_version: Option<String>,
     /// Where it is, relative to the folder of the artifact manifest.
     pub path: PathBuf,
-    /// Its size.
+    /// Its size: that of the file or, of an image, of its unpacked layers.
     pub bytes: u64,
     /// SHA-256 of its bytes, in hexadecimal.
     pub sha256: String,
@@ -94,6 +102,32 @@ pub struct Artifact {
     pub flags: Vec<String>,
     /// How long its build took, on the wall clock.
     pub build_time_ns: u64,
+    /// What an image is made of; none for what is no image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+}
+
+/// What a container image is made of.
+///
+/// Images are kept in one OCI image layout; the artifact's path is that of the image's manifest
+/// among the layout's blobs, so its hash is the image's digest, and vouches for every layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// What it is built upon: `scratch`, `distroless` or `debian`.
+    pub base: String,
+    /// The kind of artifact that it adds to its base.
+    pub holds: ArtifactKind,
+    /// The unpacked bytes of the base's layers: 0 for `scratch`.
+    pub base_bytes: u64,
+    /// The gzip-compressed bytes of all layers: what a registry sends.
+    pub compressed_bytes: u64,
+    /// The part of it that is the base's.
+    pub base_compressed_bytes: u64,
+}
+
+impl Image {
+    /// The base that is none.
+    pub const SCRATCH: &str = "scratch";
 }
 
 /// A runtime as its crate declares it in `[package.metadata.lumos]`.
@@ -101,19 +135,86 @@ pub struct Artifact {
 pub struct Runtime {
     /// The engine's name, such as `wasmi-lazy`: the runtime's name in the in-process lane.
     pub name: String,
+    /// The sandbox of its workers, such as `process`: the rest of its name in the served lane.
+    #[serde(default = "process")]
+    pub sandbox: String,
     /// The crate that implements it.
     pub package: String,
     /// How it runs code.
     pub mode: Mode,
     /// The version of the engine library, or of the compiler for native code.
     pub engine_version: String,
-    /// What it loads in the in-process lane.
-    pub loads: ArtifactKind,
-    /// What its worker is given in the served lane: for `native-exe`, the artifact is the worker.
+    /// What it loads in the in-process lane; none when it has no part in that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loads: Option<ArtifactKind>,
+    /// What its worker is given in the served lane: for `native-exe` and `image`, the artifact
+    /// is the worker.
     pub serves: ArtifactKind,
     /// The worker program that hosts it; none where the artifact is the worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
+    /// The base of the images that it serves; none when it serves no images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// The suites that measure it; empty means all of its lanes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suites: Vec<Suite>,
+    /// The least profile that measures it.
+    #[serde(default = "quick")]
+    pub profile: Profile,
+}
+
+/// The sandbox of runtimes that declare none.
+fn process() -> String {
+    Runtime::PROCESS.to_owned()
+}
+
+const fn quick() -> Profile {
+    Profile::Quick
+}
+
+impl Runtime {
+    /// The sandbox that is a plain process.
+    pub const PROCESS: &str = "process";
+
+    /// A runtime whose workers are processes, and which loads the same in both lanes.
+    pub fn plain(
+        name: &str,
+        package: &str,
+        mode: Mode,
+        engine_version: &str,
+        artifact: ArtifactKind,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            sandbox: Self::PROCESS.to_owned(),
+            package: package.to_owned(),
+            mode,
+            engine_version: engine_version.to_owned(),
+            loads: Some(artifact),
+            serves: artifact,
+            worker: None,
+            base: None,
+            suites: Vec::new(),
+            profile: Profile::Quick,
+        }
+    }
+
+    /// Its name in a lane: the engine's, in the served lane followed by the sandbox's.
+    pub fn name_in(&self, lane: Lane) -> String {
+        match lane {
+            Lane::InProcess => self.name.clone(),
+            Lane::Served => format!("{}-{}", self.name, self.sandbox),
+        }
+    }
+
+    /// Whether a suite measures it in a profile.
+    pub fn takes_part(&self, suite: Suite, profile: Profile) -> bool {
+        let in_lane = suite.lane() == Lane::Served || self.loads.is_some();
+        in_lane
+            && profile >= self.profile
+            && (self.suites.is_empty() || self.suites.contains(&suite))
+    }
 }
 
 /// The compilers that built the guests.
@@ -173,6 +274,17 @@ impl ArtifactManifest {
         })
     }
 
+    /// Finds the image of a function that adds a kind of artifact to a base.
+    pub fn image(&self, function: &str, base: &str, holds: &[ArtifactKind]) -> Option<&Artifact> {
+        self.artifacts.iter().find(|artifact| {
+            artifact.function.as_deref() == Some(function)
+                && artifact
+                    .image
+                    .as_ref()
+                    .is_some_and(|image| image.base == base && holds.contains(&image.holds))
+        })
+    }
+
     /// The artifact of `function` that `runtime` loads as a `kind`: precompiled ones are its own.
     pub fn for_runtime(
         &self,
@@ -180,12 +292,15 @@ impl ArtifactManifest {
         kind: ArtifactKind,
         function: &str,
     ) -> Option<&Artifact> {
+        if let (ArtifactKind::Image, Some(base)) = (kind, &runtime.base) {
+            return self.image(function, base, ArtifactKind::NATIVE_EXECUTABLES);
+        }
         let engine = (kind == ArtifactKind::Precompiled).then_some(runtime.name.as_str());
         self.find(kind, Some(function), engine)
     }
 
-    /// The runtime of that name.
+    /// The engine of that name: the runtime that loads it in the in-process lane.
     pub fn runtime(&self, name: &str) -> Option<&Runtime> {
-        self.runtimes.iter().find(|runtime| runtime.name == name)
+        self.runtimes.iter().find(|runtime| runtime.name == name && runtime.loads.is_some())
     }
 }

@@ -8,13 +8,15 @@ mod layout;
 mod node;
 mod record;
 mod run;
+mod setting;
 mod vocabulary;
 
-pub use artifact::{Artifact, ArtifactKind, ArtifactManifest, Mode, Runtime, Toolchain};
+pub use artifact::{Artifact, ArtifactKind, ArtifactManifest, Image, Mode, Runtime, Toolchain};
 pub use layout::{Layout, NotAWorkspace};
 pub use node::Node;
 pub use record::{CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record, Skip, WorkerUse};
 pub use run::{ReadRunError, Revision, Run, RunManifest, RunWriter};
+pub use setting::{Setting, parse_bytes, parse_cpus};
 pub use vocabulary::{Case, Lane, Phase, Profile, Suite, UnknownName};
 
 /// The version of the schema in this crate: raised when a reader of older files would go wrong.

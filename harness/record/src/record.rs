@@ -163,6 +163,7 @@ mod tests {
                 function: "noop".into(),
                 runtime: "fake-process".into(),
                 payload: "empty".into(),
+                setting: Default::default(),
             },
             sample: 0,
             outer_ns,

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Setting;
+
 /// A name that is not part of the vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownName {
@@ -121,8 +123,11 @@ impl Suite {
 pub enum Phase {
     /// The sandbox is made, until the kernel runs the worker's program.
     Create,
-    /// The program's own start, until the worker's first statement.
+    /// A container is told to run the program. For a process: the program's own start, until
+    /// the worker's first statement.
     Start,
+    /// In a container: the program's own start, until the worker's first statement.
+    Ready,
     /// The engine is set up.
     Engine,
     /// The artifact is parsed, compiled or mapped.
@@ -142,6 +147,7 @@ pub enum Phase {
 names!(Phase, "phase", {
     Create => "create",
     Start => "start",
+    Ready => "ready",
     Engine => "engine",
     Load => "load",
     Link => "link",
@@ -168,7 +174,7 @@ pub enum Profile {
 
 names!(Profile, "profile", { Quick => "quick", Standard => "standard", Full => "full" });
 
-/// What one estimate is of: a suite, a function, a runtime and a payload.
+/// What one estimate is of: a suite, a function, a runtime, a payload and a setting.
 ///
 /// The payload of suites that take none is `-`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -181,6 +187,9 @@ pub struct Case {
     pub runtime: String,
     /// The payload's id, such as `64KiB`, or `-`.
     pub payload: String,
+    /// What the worker was given, and found.
+    #[serde(default, skip_serializing_if = "Setting::is_default")]
+    pub setting: Setting,
 }
 
 impl Case {
@@ -191,13 +200,22 @@ impl Case {
     pub fn group(&self) -> String {
         format!("{}/{}", self.suite, self.function)
     }
+
+    /// The payload and, after an `@`, the setting where that is not the default: what remains
+    /// of the id below its group and runtime.
+    pub fn input(&self) -> String {
+        match self.setting.is_default() {
+            true => self.payload.clone(),
+            false => format!("{}@{}", self.payload, self.setting),
+        }
+    }
 }
 
-/// The full id: `<suite>/<function>/<runtime>/<payload>`, as Criterion prints it.
+/// The full id: `<suite>/<function>/<runtime>/<payload>[@<setting>]`, as Criterion prints it.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { suite, function, runtime, payload } = self;
-        write!(f, "{suite}/{function}/{runtime}/{payload}")
+        let Self { suite, function, runtime, .. } = self;
+        write!(f, "{suite}/{function}/{runtime}/{}", self.input())
     }
 }
 

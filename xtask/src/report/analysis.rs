@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use lumos_model::{Bootstrap, MINIMAL_EFFECT, Samples, Verdict, negligible_from};
-use lumos_record::{Case, Ledger, Phase, Suite, WorkerUse};
+use lumos_record::{Case, Ledger, Phase, Setting, Suite, WorkerUse};
 
 use super::claims;
 use super::load::{CaseEvidence, Evidence, Outcome, median_of};
@@ -213,11 +213,12 @@ impl Analysis<'_> {
         let cases = self.cases;
         for case in cases.keys() {
             let Some(samples) = self.samples(case).cloned() else { continue };
-            for reference in runtimes.references(case) {
+            for (place, reference) in runtimes.references(case).into_iter().enumerate() {
                 let below = Case { runtime: reference.clone(), ..case.clone() };
                 let Some(below) = self.samples(&below).cloned() else { continue };
                 report.ratios.extend(self.ratio(case, &reference, &samples, &below));
-                if case.suite == Suite::ColdStart {
+                // What a platform adds dwarfs what one sandbox adds over another.
+                if case.suite == Suite::ColdStart && place == 0 {
                     report.platform.extend(self.platform(case, reference, &samples, &below));
                 }
             }
@@ -282,14 +283,15 @@ fn unrecorded<'a>(cases: impl Iterator<Item = &'a Case> + Clone) -> Vec<Case> {
     for suite in Suite::ALL.iter().copied() {
         let of_suite = || cases.clone().filter(move |case| case.suite == suite);
         let runtimes: BTreeSet<&String> = of_suite().map(|case| &case.runtime).collect();
-        let rows: BTreeSet<(&String, &String)> =
-            of_suite().map(|case| (&case.function, &case.payload)).collect();
-        for (function, payload) in rows {
+        let rows: BTreeSet<(&String, &String, Setting)> =
+            of_suite().map(|case| (&case.function, &case.payload, case.setting)).collect();
+        for (function, payload, setting) in rows {
             missing.extend(runtimes.iter().map(|runtime| Case {
                 suite,
                 function: function.clone(),
                 payload: payload.clone(),
                 runtime: (*runtime).clone(),
+                setting,
             }));
         }
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use lumos_model::geometric_mean;
-use lumos_record::{Artifact, ArtifactKind, Lane, Mode, Suite};
+use lumos_record::{Artifact, ArtifactKind, Image, Lane, Mode, Suite};
 use serde::Deserialize;
 
 use super::runtimes::Runtimes;
@@ -33,9 +33,38 @@ struct Definition {
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 enum Measure {
-    Ratio { suite: Suite, mode: Mode, statistic: Statistic },
-    Size { larger: ArtifactKind, smaller: ArtifactKind, mode: Mode, statistic: Statistic },
-    None { reason: String },
+    Ratio {
+        suite: Suite,
+        mode: Mode,
+        statistic: Statistic,
+        /// The sandbox of the native code below the line; without it, the case's own.
+        against: Option<String>,
+    },
+    Size {
+        larger: ArtifactKind,
+        smaller: ArtifactKind,
+        mode: Mode,
+        statistic: Statistic,
+    },
+    ImageSize {
+        base: String,
+        mode: Mode,
+        bytes: ImageBytes,
+        statistic: Statistic,
+    },
+    None {
+        reason: String,
+    },
+}
+
+/// What of an image is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ImageBytes {
+    /// What a registry sends.
+    Compressed,
+    /// What lies on the node's disk.
+    Unpacked,
 }
 
 /// One ratio that a statistic is taken over.
@@ -77,13 +106,28 @@ fn measured(
         Measure::Ratio { .. } if report.node.emulated => {
             Err("this run was emulated, and emulated figures are not ranked".into())
         }
-        Measure::Ratio { suite, mode, statistic } => {
+        Measure::Ratio { suite, mode, statistic, against } => {
+            // Limits and a cold page cache are drivers of their own: the first setting counts.
+            let settings = report.ratios.iter().filter(|ratio| ratio.case.suite == *suite);
+            let setting = settings.map(|ratio| ratio.case.setting).min();
             let of_mode = |ratio: &&CaseRatio| {
+                let runtime = runtimes.find(ratio.lane, &ratio.case.runtime);
+                let sandbox = runtimes.find(ratio.lane, &ratio.reference).map(|r| &r.sandbox);
                 ratio.case.suite == *suite
-                    && runtimes.mode_of(ratio.lane, &ratio.case.runtime) == Some(*mode)
+                    && Some(ratio.case.setting) == setting
+                    && runtime.is_some_and(|runtime| {
+                        runtime.mode == *mode
+                            && sandbox == Some(against.as_ref().unwrap_or(&runtime.sandbox))
+                    })
             };
             let cells: Vec<Cell> = report.ratios.iter().filter(of_mode).map(ratio_cell).collect();
-            let absent = || format!("this run has no ratio of mode `{mode}` in suite `{suite}`");
+            let absent = || match against {
+                Some(sandbox) => format!(
+                    "this run has no ratio of mode `{mode}` to native code in `{sandbox}` in \
+                     suite `{suite}`"
+                ),
+                None => format!("this run has no ratio of mode `{mode}` in suite `{suite}`"),
+            };
             figures(*statistic, Spread::Interval, cells).ok_or_else(absent)
         }
         Measure::Size { larger, smaller, mode, statistic } => {
@@ -96,7 +140,55 @@ fn measured(
             };
             figures(*statistic, Spread::Exact, cells).ok_or_else(absent)
         }
+        Measure::ImageSize { base, mode, bytes, statistic } => {
+            let cells = image_cells(report, runtimes, (base, *bytes), *mode);
+            let absent = || {
+                format!(
+                    "no function has both an image of native code on `{base}` and one of mode \
+                     `{mode}`; `cargo xtask build` says why"
+                )
+            };
+            figures(*statistic, Spread::Exact, cells).ok_or_else(absent)
+        }
     }
+}
+
+/// The size of each function's native image on a base over each of its images on no base that
+/// holds a module of the mode.
+fn image_cells(
+    report: &Report,
+    runtimes: &Runtimes,
+    (base, bytes): (&str, ImageBytes),
+    mode: Mode,
+) -> Vec<Cell> {
+    let count = |artifact: &Artifact, image: &Image| match bytes {
+        ImageBytes::Compressed => image.compressed_bytes,
+        ImageBytes::Unpacked => artifact.bytes,
+    };
+    let images = || {
+        let artifacts = report.artifacts.iter();
+        artifacts.filter_map(|artifact| Some((artifact, artifact.image.as_ref()?)))
+    };
+    let mut cells = Vec::new();
+    for (below, module) in images() {
+        let Some(engine) = &below.engine else { continue };
+        if runtimes.mode_of(Lane::InProcess, engine) != Some(mode) || count(below, module) == 0 {
+            continue;
+        }
+        let function = below.function.as_deref().unwrap_or("every function");
+        let native = images().filter(|(above, image)| {
+            ArtifactKind::NATIVE_EXECUTABLES.contains(&image.holds)
+                && image.base == base
+                && above.function == below.function
+                && architecture(above) == architecture(below)
+        });
+        cells.extend(native.map(|(above, image)| {
+            let ratio = count(above, image) as f64 / count(below, module) as f64;
+            let name = format!("{function}: native on {base} over {engine} on {}", module.base);
+            Cell { runtime: engine.clone(), name, ratio, low: ratio, high: ratio }
+        }));
+    }
+    cells
 }
 
 fn ratio_cell(ratio: &CaseRatio) -> Cell {

@@ -54,7 +54,7 @@ impl<'a> Line<'a> {
             self.kind.to_owned(),
             suite,
             self.case.map_or(self.function, |case| &case.function).to_owned(),
-            self.case.map(|case| case.payload.clone()).unwrap_or_default(),
+            self.case.map(|case| case.input()).unwrap_or_default(),
             self.case.map_or(self.runtime, |case| &case.runtime).to_owned(),
             lane,
             self.name.to_owned(),

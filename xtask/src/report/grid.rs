@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use lumos_record::{Case, Mode, Suite};
+use lumos_record::{Case, Setting, Suite};
 
 use super::runtimes::Runtimes;
 use super::schema::{CaseEstimate, CaseRatio, Report};
@@ -25,34 +25,61 @@ pub enum Comparison<'a> {
     None(String),
 }
 
+/// A line of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Row<'a> {
+    /// The function.
+    pub function: &'a str,
+    /// The payload's id.
+    pub payload: &'a str,
+    /// What the workers were given, and found.
+    pub setting: Setting,
+}
+
+impl<'a> Row<'a> {
+    fn of(case: &'a Case) -> Self {
+        Self { function: &case.function, payload: &case.payload, setting: case.setting }
+    }
+
+    /// The payload, and the setting where that is not the default.
+    pub fn input(&self) -> String {
+        match self.setting.is_default() {
+            true => self.payload.to_owned(),
+            false => format!("{} @ {}", self.payload, self.setting),
+        }
+    }
+}
+
 /// The cells of one suite.
 pub struct Grid<'a> {
     /// The suite.
     pub suite: Suite,
     /// The columns.
     pub runtimes: Vec<&'a str>,
-    /// The lines: functions and payloads.
-    pub rows: Vec<(&'a str, &'a str)>,
-    cells: HashMap<(&'a str, &'a str, &'a str), Cell<'a>>,
+    /// The lines.
+    pub rows: Vec<Row<'a>>,
+    cells: HashMap<(Row<'a>, &'a str), Cell<'a>>,
 }
 
 impl<'a> Grid<'a> {
-    /// The cell of a function, a payload and a runtime.
-    pub fn cell(&self, (function, payload): (&'a str, &'a str), runtime: &'a str) -> &Cell<'a> {
+    /// The cell of a line and a runtime.
+    pub fn cell(&self, row: Row<'a>, runtime: &'a str) -> &Cell<'a> {
         // Every combination was filled in when the report was made; a report that was altered by
         // hand may still lack one.
         static UNKNOWN: Cell = Cell::Absent(String::new());
-        self.cells.get(&(function, payload, runtime)).unwrap_or(&UNKNOWN)
+        self.cells.get(&(row, runtime)).unwrap_or(&UNKNOWN)
     }
 
-    /// One line per function: the payload with the most figures, the largest of those.
-    pub fn representatives(&self) -> Vec<(&'a str, &'a str)> {
-        let mut best: BTreeMap<&str, (usize, (&str, &str))> = BTreeMap::new();
-        for &row in &self.rows {
+    /// One line per function: that under the first setting with the most figures, and of those
+    /// the largest payload.
+    pub fn representatives(&self) -> Vec<Row<'a>> {
+        let mut best: BTreeMap<&str, (usize, Row<'a>)> = BTreeMap::new();
+        let first = self.rows.iter().map(|row| row.setting).min();
+        for &row in self.rows.iter().filter(|row| Some(row.setting) == first) {
             let measured =
                 |runtime: &&&'a str| matches!(self.cell(row, runtime), Cell::Measured(..));
             let count = self.runtimes.iter().filter(measured).count();
-            let entry = best.entry(row.0).or_insert((count, row));
+            let entry = best.entry(row.function).or_insert((count, row));
             if count >= entry.0 {
                 *entry = (count, row);
             }
@@ -67,7 +94,9 @@ pub fn grids(report: &Report) -> Vec<Grid<'_>> {
     let ratios = first_ratios(report);
     let mut cells: Vec<(&Case, Cell)> = Vec::new();
     for estimate in &report.estimates {
-        let comparison = match ratios.get(&estimate.case) {
+        let case = &estimate.case;
+        let comparison = match ratios.get(case) {
+            _ if runtimes.is_reference(case.suite.lane(), &case.runtime) => Comparison::Reference,
             Some(ratio) => Comparison::Ratio(ratio),
             None => without_ratio(&estimate.case, &runtimes),
         };
@@ -92,8 +121,7 @@ fn first_ratios(report: &Report) -> HashMap<&Case, &CaseRatio> {
 }
 
 fn without_ratio<'a>(case: &Case, runtimes: &Runtimes) -> Comparison<'a> {
-    match runtimes.mode_of(case.suite.lane(), &case.runtime) {
-        Some(Mode::Native) => Comparison::Reference,
+    match runtimes.find(case.suite.lane(), &case.runtime) {
         None => Comparison::None("no ratio: the artifact manifest has no such runtime".into()),
         Some(_) => {
             let references = runtimes.references(case).join(" or ");
@@ -111,14 +139,14 @@ fn by_suite<'a>(cells: Vec<(&'a Case, Cell<'a>)>, runtimes: &Runtimes) -> Vec<Gr
             grids.push(Grid { suite, runtimes, rows, cells: HashMap::new() });
         }
         let Some(grid) = grids.last_mut() else { continue };
-        let row = (case.function.as_str(), case.payload.as_str());
+        let row = Row::of(case);
         if grid.rows.last() != Some(&row) {
             grid.rows.push(row);
         }
-        grid.cells.insert((row.0, row.1, &case.runtime), cell);
+        grid.cells.insert((row, &case.runtime), cell);
     }
     for grid in &mut grids {
-        let mut columns: Vec<&str> = grid.cells.keys().map(|key| key.2).collect();
+        let mut columns: Vec<&str> = grid.cells.keys().map(|key| key.1).collect();
         columns.sort_by_cached_key(|runtime| runtimes.rank(grid.suite.lane(), runtime));
         columns.dedup();
         grid.runtimes = columns;

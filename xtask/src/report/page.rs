@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use lumos_record::{ArtifactKind, Case, Lane, Phase, Suite};
+use lumos_record::{ArtifactKind, Case, Lane, Phase, Runtime, Suite};
 use serde::Serialize;
 
 use super::charts::{self, Bar, Curve, Dot, DotRow};
@@ -33,6 +33,7 @@ pub struct Page {
     phases: PhasesView,
     platform: PlatformView,
     sizes: Matrix,
+    images: Matrix,
     workers: Vec<(String, String)>,
     missing: Vec<(String, String)>,
     memory: Vec<MemoryRow>,
@@ -209,7 +210,7 @@ impl Notes {
     }
 }
 
-/// The colour of each runtime: an engine has the same one in both lanes, whatever its sandbox.
+/// The colour of each runtime: an engine has the same one in both lanes, and a container its own.
 struct Palette(BTreeMap<String, usize>);
 
 impl Palette {
@@ -219,8 +220,11 @@ impl Palette {
         let mut engines: Vec<String> = Vec::new();
         for grid in grids {
             for &name in &grid.runtimes {
-                let engine = runtimes.engine_of(grid.suite.lane(), name);
-                let engine = engine.map_or(name, |(runtime, _)| runtime.name.as_str());
+                let engine = runtimes.find(grid.suite.lane(), name);
+                let engine = engine.map_or(name, |runtime| match runtime.sandbox.as_str() {
+                    Runtime::PROCESS => runtime.name.as_str(),
+                    _ => name,
+                });
                 let known = engines.iter().position(|other| other == engine);
                 let colour = known.unwrap_or_else(|| {
                     engines.push(engine.to_owned());
@@ -264,6 +268,7 @@ impl Page {
             phases: phases(report),
             platform: platform(report, &palette),
             sizes: sizes(report),
+            images: images(report),
             workers: workers(report),
             missing: report
                 .missing_artifacts
@@ -331,8 +336,8 @@ fn heat(grid: &Grid) -> Matrix {
         let cells =
             grid.runtimes.iter().map(|runtime| heat_cell(grid.cell(row, runtime), &mut notes));
         rows.push(MatrixRow {
-            function: row.0.to_owned(),
-            payload: row.1.to_owned(),
+            function: row.function.to_owned(),
+            payload: row.input(),
             cells: cells.collect(),
         });
     }
@@ -383,13 +388,13 @@ fn suite(grid: &Grid, palette: &Palette) -> SuiteView {
     let mut notes = Notes::default();
     let mut groups: Vec<Group> = Vec::new();
     for &row in &grid.rows {
-        if groups.last().is_none_or(|group| group.function != row.0) {
-            groups.push(Group { function: row.0.to_owned(), rows: Vec::new() });
+        if groups.last().is_none_or(|group| group.function != row.function) {
+            groups.push(Group { function: row.function.to_owned(), rows: Vec::new() });
         }
         let Some(group) = groups.last_mut() else { continue };
         for runtime in &grid.runtimes {
             let cell = grid.cell(row, runtime);
-            group.rows.push(line(row.1, runtime, palette.of(runtime), cell, &mut notes));
+            group.rows.push(line(&row.input(), runtime, palette.of(runtime), cell, &mut notes));
         }
     }
     SuiteView {
@@ -460,7 +465,7 @@ impl Row {
 }
 
 fn suite_chart(grid: &Grid, palette: &Palette) -> String {
-    let row = |&row: &(&str, &str)| {
+    let row = |&row: &super::grid::Row| {
         let dot = |&runtime: &&str| match grid.cell(row, runtime) {
             Cell::Absent(_) => None,
             Cell::Measured(estimate, _) => Some(Dot {
@@ -473,7 +478,7 @@ fn suite_chart(grid: &Grid, palette: &Palette) -> String {
         };
         let dots: Vec<Dot> = grid.runtimes.iter().filter_map(dot).collect();
         let absent = if dots.is_empty() { ": no figure" } else { "" };
-        DotRow { label: format!("{}{absent}", label(row.0, row.1)), dots }
+        DotRow { label: format!("{}{absent}", label(row.function, &row.input())), dots }
     };
     let rows: Vec<DotRow> = grid.rows.iter().map(row).collect();
     charts::dots(&format!("{} by function and runtime", grid.suite), &rows, format::decade)
@@ -501,7 +506,7 @@ fn phases(report: &Report) -> PhasesView {
     let mut bars: Vec<(String, Vec<Bar>)> = Vec::new();
     for entries in report.phases.chunk_by(|a, b| a.case == b.case) {
         rows.push(phase_row(entries, &columns));
-        let title = label(&entries[0].case.function, &entries[0].case.payload);
+        let title = label(&entries[0].case.function, &entries[0].case.input());
         match bars.last_mut() {
             Some((last, list)) if *last == title => list.push(phase_bar(entries)),
             _ => bars.push((title, vec![phase_bar(entries)])),
@@ -535,7 +540,7 @@ fn phase_row(entries: &[PhaseEstimate], columns: &BTreeSet<Phase>) -> PhaseRow {
     };
     PhaseRow {
         function: case.function.clone(),
-        payload: case.payload.clone(),
+        payload: case.input(),
         runtime: case.runtime.clone(),
         cells: columns.iter().map(cell).collect(),
         n: entries.iter().map(|entry| entry.figure.n).max().unwrap_or(0),
@@ -563,7 +568,7 @@ fn measured(report: &Report, lacks: impl Fn(&Case) -> bool) -> Vec<String> {
 fn platform(report: &Report, palette: &Palette) -> PlatformView {
     let row = |entry: &PlatformRatio| PlatformRow {
         function: entry.case.function.clone(),
-        payload: entry.case.payload.clone(),
+        payload: entry.case.input(),
         runtime: entry.case.runtime.clone(),
         cells: entry
             .points
@@ -627,7 +632,10 @@ fn platform_chart(report: &Report, palette: &Palette) -> (String, Vec<Key>) {
 /// The size of every function's artifacts.
 fn sizes(report: &Report) -> Matrix {
     type Column<'a> = (ArtifactKind, Option<&'a str>, &'a str);
-    let of_function = || report.artifacts.iter().filter(|artifact| artifact.function.is_some());
+    let of_function = || {
+        let artifacts = report.artifacts.iter();
+        artifacts.filter(|artifact| artifact.function.is_some() && artifact.image.is_none())
+    };
     let mut sizes_bytes: HashMap<(Column, &str), u64> = HashMap::new();
     for artifact in of_function() {
         let column = (artifact.kind, artifact.engine.as_deref(), artifact.target.as_str());
@@ -662,6 +670,50 @@ fn sizes(report: &Report) -> Matrix {
     }
 }
 
+/// The size of every function's images: unpacked, and as a registry sends them.
+fn images(report: &Report) -> Matrix {
+    let mut columns: Vec<String> = Vec::new();
+    let mut cells: BTreeMap<&str, HashMap<String, MatrixCell>> = BTreeMap::new();
+    for artifact in &report.artifacts {
+        let Some(image) = &artifact.image else { continue };
+        let holds = artifact.engine.clone().unwrap_or_else(|| image.holds.to_string());
+        let column = format!("{holds} on {}", image.base);
+        let (unpacked, packed) = (artifact.bytes as f64, image.compressed_bytes as f64);
+        let cell = MatrixCell {
+            text: format!("{} ({})", format::bytes(unpacked), format::bytes(packed)),
+            note: 0,
+            title: format!(
+                "of it the base: {} ({})",
+                format::bytes(image.base_bytes as f64),
+                format::bytes(image.base_compressed_bytes as f64)
+            ),
+            hue: "",
+            strength: 0,
+        };
+        if !columns.contains(&column) {
+            columns.push(column.clone());
+        }
+        let function = artifact.function.as_deref().unwrap_or_default();
+        cells.entry(function).or_default().insert(column, cell);
+    }
+    let mut notes = Notes::default();
+    let mut rows = Vec::new();
+    for (function, mut found) in cells {
+        let mut cell = |column: &String| {
+            found.remove(column).unwrap_or_else(|| MatrixCell {
+                text: NOTHING.to_owned(),
+                note: notes.number(&missing_reason(report, ArtifactKind::Image, function)),
+                title: String::new(),
+                hue: "",
+                strength: 0,
+            })
+        };
+        let cells = columns.iter().map(&mut cell).collect();
+        rows.push(MatrixRow { function: function.to_owned(), payload: String::new(), cells });
+    }
+    Matrix { title: "images".into(), columns, rows, notes: notes.texts }
+}
+
 /// Why an artifact is absent, if the build said so.
 fn missing_reason(report: &Report, kind: ArtifactKind, function: &str) -> String {
     let named = |artifact: &str| {
@@ -694,7 +746,7 @@ fn memory(report: &Report) -> Vec<MemoryRow> {
         MemoryRow {
             suite: entry.case.suite.to_string(),
             function: entry.case.function.clone(),
-            payload: entry.case.payload.clone(),
+            payload: entry.case.input(),
             runtime: entry.case.runtime.clone(),
             workers: entry.workers,
             invocations: format!("{:.0}", entry.invocations),

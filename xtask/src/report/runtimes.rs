@@ -11,45 +11,47 @@ impl<'a> Runtimes<'a> {
         Self(runtimes)
     }
 
-    /// The engine behind a runtime's name, and its sandbox (empty in the in-process lane).
-    ///
-    /// A served runtime is named `<engine>-<sandbox>`. Both may hold hyphens, and one engine's
-    /// name may begin another's, so the longest engine that fits is meant. None when the
-    /// manifest holds no such engine.
-    pub fn engine_of<'n>(&self, lane: Lane, name: &'n str) -> Option<(&'a Runtime, &'n str)> {
-        let fits = |engine: &str| match lane {
-            Lane::InProcess => (name == engine).then_some(""),
-            Lane::Served => {
-                name.strip_prefix(engine)?.strip_prefix('-').filter(|sandbox| !sandbox.is_empty())
-            }
-        };
-        let matching = self.0.iter().filter_map(|runtime| Some((runtime, fits(&runtime.name)?)));
-        matching.max_by_key(|(runtime, _)| runtime.name.len())
+    /// The runtime of that name in a lane; none when the manifest holds no such runtime.
+    pub fn find(&self, lane: Lane, name: &str) -> Option<&'a Runtime> {
+        let in_lane = |runtime: &&Runtime| lane == Lane::Served || runtime.loads.is_some();
+        self.0.iter().filter(in_lane).find(|runtime| runtime.name_in(lane) == name)
     }
 
     /// How a runtime runs code, if the manifest says.
     pub fn mode_of(&self, lane: Lane, name: &str) -> Option<Mode> {
-        Some(self.engine_of(lane, name)?.0.mode)
+        Some(self.find(lane, name)?.mode)
     }
 
-    /// The runtimes that a case is compared with: the native ones of its lane and sandbox.
+    /// Whether others are compared with it, and it with none: native code in a plain process.
+    pub fn is_reference(&self, lane: Lane, name: &str) -> bool {
+        self.find(lane, name).is_some_and(|runtime| {
+            runtime.mode == Mode::Native && runtime.sandbox == Runtime::PROCESS
+        })
+    }
+
+    /// The runtimes that a case is compared with. Wasm is compared with native code in every
+    /// sandbox of its lane, in its own first, where what differs is the engine alone. Native code
+    /// in a container is compared with native code in a plain process.
     pub fn references(&self, case: &Case) -> Vec<String> {
         let lane = case.suite.lane();
-        let Some((_, sandbox)) = self.engine_of(lane, &case.runtime) else { return Vec::new() };
-        let native = self.0.iter().filter(|runtime| runtime.mode == Mode::Native);
-        native
-            .map(|runtime| match lane {
-                Lane::InProcess => runtime.name.clone(),
-                Lane::Served => format!("{}-{sandbox}", runtime.name),
-            })
-            .filter(|reference| *reference != case.runtime)
-            .collect()
+        let Some(own) = self.find(lane, &case.runtime) else { return Vec::new() };
+        let native = self.0.iter().filter(|runtime| {
+            let in_lane = lane == Lane::Served || runtime.loads.is_some();
+            let plain = runtime.sandbox == Runtime::PROCESS;
+            runtime.mode == Mode::Native && in_lane && (own.mode != Mode::Native || plain)
+        });
+        let mut references: Vec<&Runtime> = native.collect();
+        references.sort_by_key(|reference| {
+            (reference.sandbox != own.sandbox, reference.sandbox != Runtime::PROCESS)
+        });
+        let names = references.into_iter().map(|reference| reference.name_in(lane));
+        names.filter(|reference| *reference != case.runtime).collect()
     }
 
     /// A key that sorts cases for a reader: by suite, function, payload, then runtime.
     pub fn order(&self, case: &Case) -> impl Ord + use<> {
         let runtime = self.rank(case.suite.lane(), &case.runtime);
-        (case.suite, case.function.clone(), payload_rank(&case.payload), runtime)
+        (case.suite, case.function.clone(), payload_rank(&case.payload), case.setting, runtime)
     }
 
     /// A key that sorts runtimes for a reader: by mode, native first, then by name.
@@ -80,45 +82,41 @@ mod tests {
     use super::*;
 
     fn runtime(name: &str, mode: Mode) -> Runtime {
-        Runtime {
-            name: name.into(),
-            package: "fake".into(),
-            mode,
-            engine_version: "1".into(),
-            loads: ArtifactKind::Wasm,
-            serves: ArtifactKind::Wasm,
-            worker: None,
-        }
+        Runtime::plain(name, "fake", mode, "1", ArtifactKind::Wasm)
     }
 
     fn case(suite: Suite, runtime: &str) -> Case {
-        Case { suite, function: "noop".into(), runtime: runtime.into(), payload: "-".into() }
+        let (function, runtime, payload) = ("noop".into(), runtime.into(), "-".into());
+        Case { suite, function, runtime, payload, setting: Default::default() }
+    }
+
+    /// The same code in a container, which has no part in the in-process lane.
+    fn contained(name: &str, sandbox: &str) -> Runtime {
+        Runtime { sandbox: sandbox.into(), loads: None, ..runtime(name, Mode::Native) }
     }
 
     #[test]
-    fn a_served_name_splits_at_the_longest_engine() {
-        let list = [
-            runtime("metal", Mode::Native),
-            runtime("fast", Mode::Jit),
-            runtime("fast-early", Mode::Aot),
-        ];
+    fn a_served_name_is_an_engines_and_a_sandboxs() {
+        let list = [contained("metal", "box"), runtime("fast", Mode::Jit)];
         let runtimes = Runtimes::new(&list);
-        let engine = |name| {
-            let found = runtimes.engine_of(Lane::Served, name);
-            found.map(|(runtime, sandbox)| (runtime.name.as_str(), sandbox.to_owned()))
-        };
-        assert_eq!(engine("fast-early-process"), Some(("fast-early", "process".into())));
-        assert_eq!(engine("fast-process"), Some(("fast", "process".into())));
-        assert_eq!(engine("fast-two-words"), Some(("fast", "two-words".into())));
-        assert_eq!(engine("fast"), None);
-        assert_eq!(engine("faster-process"), None);
+        let mode = |lane, name| runtimes.mode_of(lane, name);
+        assert_eq!(mode(Lane::Served, "fast-process"), Some(Mode::Jit));
+        assert_eq!(mode(Lane::Served, "metal-box"), Some(Mode::Native));
+        assert_eq!(mode(Lane::InProcess, "metal"), None);
+        assert_eq!(mode(Lane::Served, "fast"), None);
     }
 
     #[test]
-    fn the_reference_shares_lane_and_sandbox() {
-        let list = [runtime("metal", Mode::Native), runtime("fast", Mode::Jit)];
+    fn references_share_the_lane_and_the_first_the_sandbox() {
+        let list =
+            [contained("metal", "box"), runtime("metal", Mode::Native), runtime("fast", Mode::Jit)];
         let runtimes = Runtimes::new(&list);
-        assert_eq!(runtimes.references(&case(Suite::Warm, "fast-oci")), ["metal-oci"]);
+        let served = runtimes.references(&case(Suite::Warm, "fast-process"));
+        assert_eq!(served, ["metal-process", "metal-box"]);
+        assert!(runtimes.is_reference(Lane::Served, "metal-process"));
+        assert!(!runtimes.is_reference(Lane::Served, "metal-box"));
+        assert!(runtimes.references(&case(Suite::Warm, "metal-process")).is_empty());
+        assert_eq!(runtimes.references(&case(Suite::Warm, "metal-box")), ["metal-process"]);
         assert_eq!(runtimes.references(&case(Suite::Call, "fast")), ["metal"]);
         assert!(runtimes.references(&case(Suite::Call, "metal")).is_empty());
         assert!(runtimes.references(&case(Suite::Call, "unheard-of")).is_empty());

@@ -143,8 +143,8 @@ fn extract(report: &Report) -> Results {
             .representatives()
             .into_iter()
             .map(|row| Row {
-                function: row.0.to_owned(),
-                payload: row.1.to_owned(),
+                function: row.function.to_owned(),
+                payload: row.input(),
                 cells: grid.runtimes.iter().map(|runtime| value(grid.cell(row, runtime))).collect(),
             })
             .collect(),

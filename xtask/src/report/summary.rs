@@ -72,13 +72,13 @@ fn rows(report: &Report, grids: &[Grid]) -> Vec<Row> {
                 let served = match suite.lane() {
                     Lane::Served => false,
                     Lane::InProcess => {
-                        fill_served(&runtimes, &mut rows, (row.0, runtime), |line| {
+                        fill_served(&runtimes, &mut rows, (row.function, runtime), |line| {
                             line.cells[column].clone_from(&text);
                         })
                     }
                 };
                 if !served {
-                    let key = (row.0, runtimes.rank(suite.lane(), runtime));
+                    let key = (row.function, runtimes.rank(suite.lane(), runtime));
                     let line = rows.entry(key).or_insert_with(|| Row::new(row, runtime));
                     line.cells[column] = text;
                 }
@@ -97,8 +97,8 @@ fn fill_served<K: Ord>(
 ) -> bool {
     let mut any = false;
     for line in rows.values_mut().filter(|line| line.function == function) {
-        let serves = runtimes.engine_of(Lane::Served, &line.runtime);
-        if serves.is_some_and(|(runtime, _)| runtime.name == engine) {
+        let serves = runtimes.find(Lane::Served, &line.runtime);
+        if serves.is_some_and(|runtime| runtime.name == engine && runtime.loads.is_some()) {
             visit(line);
             any = true;
         }
@@ -107,11 +107,11 @@ fn fill_served<K: Ord>(
 }
 
 impl Row {
-    fn new((function, payload): (&str, &str), runtime: &str) -> Self {
+    fn new(row: super::grid::Row, runtime: &str) -> Self {
         Self {
-            function: function.to_owned(),
+            function: row.function.to_owned(),
             runtime: runtime.to_owned(),
-            payload: payload.to_owned(),
+            payload: row.input(),
             cells: [const { String::new() }; COLUMNS.len()],
         }
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use lumos_record::{
     Artifact, ArtifactKind, ArtifactManifest, Case, CpuTime, Failure, Finished, Layout, Ledger,
-    Mode, Node, Phase, PhaseSpan, Record, Revision, RunManifest, RunWriter, Runtime, Skip, Suite,
-    Toolchain, WorkerUse,
+    Mode, Node, Phase, PhaseSpan, Record, Revision, RunManifest, RunWriter, Runtime, Setting, Skip,
+    Suite, Toolchain, WorkerUse,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -179,13 +179,9 @@ fn manifest(node: Node, artifacts_sha256: String) -> RunManifest {
 
 fn artifacts() -> ArtifactManifest {
     let runtime = |name: &str, mode, loads, serves| Runtime {
-        name: name.into(),
-        package: format!("lumos-{name}"),
-        mode,
-        engine_version: "1".into(),
-        loads,
         serves,
         worker: (mode != Mode::Native).then(|| format!("lumos-{name}")),
+        ..Runtime::plain(name, &format!("lumos-{name}"), mode, "1", loads)
     };
     let artifact = |kind, function: Option<&str>, engine: Option<&str>, bytes| Artifact {
         kind,
@@ -200,6 +196,7 @@ fn artifacts() -> ArtifactManifest {
         toolchain: "rustc 1.95.0".into(),
         flags: Vec::new(),
         build_time_ns: 1,
+        image: None,
     };
     use ArtifactKind::{NativeExe, NativeLib, Precompiled, Wasm, Worker};
     let mut list = vec![artifact(Worker, None, Some("lumos-beta"), 3 << 20)];
@@ -222,7 +219,9 @@ fn artifacts() -> ArtifactManifest {
 }
 
 fn case(suite: Suite, function: &str, runtime: &str, payload: &str) -> Case {
-    Case { suite, function: function.into(), runtime: runtime.into(), payload: payload.into() }
+    let setting = Setting::default();
+    let (function, runtime, payload) = (function.into(), runtime.into(), payload.into());
+    Case { suite, function, runtime, payload, setting }
 }
 
 /// Samples around a middle, a few per cent apart, in no order.

@@ -159,6 +159,7 @@ impl Checkout {
             toolchain: String::new(),
             flags: Vec::new(),
             build_time_ns: 0,
+            image: None,
         });
         Ok(())
     }

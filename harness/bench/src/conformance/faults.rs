@@ -1,7 +1,7 @@
 //! Whatever a function does becomes a record, the other cases run, and nothing stays behind.
 
 use anyhow::{Result, bail, ensure};
-use lumos_record::{Case, Runtime, Suite};
+use lumos_record::{Case, Profile, Runtime, Suite};
 use lumos_workloads::Workload;
 
 use super::Built;
@@ -69,9 +69,11 @@ pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
     };
     let checkout = built.checkout(runtime, FUNCTION)?;
     add_faults(&checkout, workload)?;
-    let suites = [Suite::ColdStart, Suite::Warm, Suite::Call];
+    let mut suites = vec![Suite::ColdStart, Suite::Warm, Suite::Call];
+    suites.retain(|&suite| runtime.takes_part(suite, Profile::Full));
     let selection = Selection {
-        suites: suites.map(|suite| suite.to_string()).to_vec(),
+        profile: Profile::Full,
+        suites: suites.iter().map(|suite| suite.to_string()).collect(),
         verify: true,
         invocation_limit_ms: LIMIT_MS,
         memory_limit_bytes: MEMORY_BYTES,

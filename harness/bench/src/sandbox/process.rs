@@ -1,18 +1,21 @@
 //! The `process` sandbox: a worker is a process with limits, nothing more.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use lumos_abi::monotonic_ns;
 use lumos_record::{CpuTime, Phase};
 
+use super::cgroup::{Cgroup, Hierarchy};
+use super::complaints::Complaints;
 use super::connection::{Connection, Listener};
-use super::{LaunchError, Mark, Sandbox, Servant, Teardown};
+use super::{LaunchError, Mark, Sandbox, Servant, Site, Teardown, Unready, sequence};
 use crate::{InvokeError, Limits};
 
 /// How long a worker may take to end by itself once its socket is closed.
@@ -23,29 +26,43 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Process {
     listener: Listener,
     null: File,
-    /// Where all workers write their complaints; read only when one has failed.
-    complaints: File,
+    complaints: Complaints,
+    /// Where workers with limits get their cgroups, or why they cannot.
+    hierarchy: Result<Hierarchy, String>,
 }
 
 impl Process {
+    /// Prepares a sandbox; a worker that is silent for longer than the site allows is ended.
+    ///
+    /// # Errors
+    /// When the folder for sockets cannot be written.
+    pub fn new(site: &Site<'_>) -> anyhow::Result<Self> {
+        Self::in_folder(site.sockets, site.time_limit).with_context(|| {
+            format!(
+                "cannot make a socket in {}: a shorter path in TMPDIR may help",
+                site.sockets.display()
+            )
+        })
+    }
+
     /// Prepares a sandbox whose socket is in `directory`; a worker that is silent for
     /// `time_limit` is ended.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn new(directory: &Path, time_limit: Duration) -> io::Result<Self> {
-        let complaints = File::options()
-            .create(true)
-            .truncate(true)
-            .read(true)
-            .write(true)
-            .open(directory.join("stderr"))?;
+    pub fn in_folder(directory: &Path, time_limit: Duration) -> io::Result<Self> {
+        let complaints = Complaints::in_file(&directory.join("stderr"))?;
         let listener = Listener::bind(&directory.join("process.sock"), time_limit)?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        Ok(Self { listener, null, complaints })
+        Ok(Self { listener, null, complaints, hierarchy: Hierarchy::find() })
     }
 
-    fn spawn(&self, servant: &Servant, limits: &Limits) -> io::Result<Child> {
+    fn spawn(
+        &self,
+        servant: &Servant,
+        limits: &Limits,
+        cgroup: Option<&Cgroup>,
+    ) -> io::Result<Child> {
         let mut command = Command::new(servant.program.path());
         command.env_clear().arg("--connect").arg(self.listener.path());
         if let Some(engine) = &servant.engine {
@@ -55,38 +72,33 @@ impl Process {
             command.arg("--artifact").arg(artifact.path());
         }
         command.arg("--memory").arg(limits.memory_bytes.to_string());
+        for file in cgroup.iter().flat_map(|cgroup| cgroup.joins()) {
+            command.arg("--cgroup").arg(file);
+        }
         command.stdin(Stdio::from(self.null.try_clone()?));
         command.stdout(Stdio::from(self.null.try_clone()?));
-        command.stderr(Stdio::from(self.complaints.try_clone()?));
+        command.stderr(Stdio::from(self.complaints.writer()?));
         let pid = command.spawn()?.id();
         Child::adopt(pid)
     }
 
-    /// What workers have written to standard error, which is then forgotten.
-    fn complaints(&self) -> String {
-        let mut file = &self.complaints;
-        let mut text = String::new();
-        // A complaint that cannot be read is no reason to fail once more.
-        let _ =
-            file.seek(SeekFrom::Start(0)).and_then(|_| file.take(2000).read_to_string(&mut text));
-        self.forget_complaints();
-        text.trim().replace('\n', "; ")
-    }
-
-    fn forget_complaints(&self) {
-        let mut file = &self.complaints;
-        let _ = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
-    }
-
-    fn describe(&self, what: &str, end: &ExitStatus) -> String {
-        let complaints = self.complaints();
-        let separator = if complaints.is_empty() { "" } else { ": " };
-        format!("{what} ({}){separator}{complaints}", describe_end(end))
+    fn describe(&self, what: &str, end: &ExitStatus, cgroup: Option<&Cgroup>) -> String {
+        let trouble = cgroup.and_then(Cgroup::memory_trouble);
+        self.complaints.describe(what, &trouble.unwrap_or_else(|| describe_end(end)))
     }
 }
 
+/// The most memory that was resident of one process, which must still live.
+pub fn peak_rss_bytes(pid: i32) -> Option<u64> {
+    // VmHWM is the peak of this one process. The peak in the resource usage of children would
+    // be the largest of all children so far.
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
 /// What the kernel says of a process's end.
-pub(crate) fn describe_end(status: &ExitStatus) -> String {
+pub fn describe_end(status: &ExitStatus) -> String {
     let Some(signal) = status.signal() else { return status.to_string() };
     let name = match signal {
         libc::SIGABRT => "SIGABRT: the function or its allocator gave up",
@@ -105,32 +117,43 @@ pub struct Worker {
     connection: Connection,
     child: Child,
     marks: Vec<Mark>,
+    /// Removed last: it must be empty by then.
+    cgroup: Option<Cgroup>,
 }
 
 impl Sandbox for Process {
     type Worker = Worker;
 
-    fn name(&self) -> &str {
-        "process"
-    }
-
     fn launch(&self, servant: &Servant, limits: &Limits) -> Result<Worker, LaunchError> {
-        let child = self.spawn(servant, limits).map_err(|error| {
+        let cgroup = match limits.cgroup {
+            true => {
+                let hierarchy = self.hierarchy.as_ref().map_err(|e| LaunchError(e.clone()))?;
+                Some(Cgroup::create(hierarchy, limits).map_err(LaunchError)?)
+            }
+            false => None,
+        };
+        let child = self.spawn(servant, limits, cgroup.as_ref()).map_err(|error| {
             LaunchError(format!("{}: {error}", servant.program.path().display()))
         })?;
         let created = Mark { phase: Phase::Create, end_ns: monotonic_ns() };
-        match self.listener.accept(child.pidfd.as_fd()) {
+        match self.listener.accept(child.life()) {
             Ok((connection, announced)) => {
-                let mut marks = Vec::with_capacity(8);
-                marks.push(created);
-                marks.extend(announced);
-                Ok(Worker { connection, child, marks })
+                let marks = sequence(vec![created], &announced);
+                Ok(Worker { connection, child, marks, cgroup })
             }
             Err(message) => {
                 let (end, _) = child.end(Duration::from_millis(100));
-                Err(LaunchError(self.describe(&message, &end)))
+                Err(LaunchError(self.describe(&message, &end, cgroup.as_ref())))
             }
         }
+    }
+
+    fn check_limits(&self, limits: &Limits) -> Result<(), Unready> {
+        if limits.cgroup {
+            let hierarchy = self.hierarchy.as_ref().map_err(|e| Unready::Skip(e.clone()))?;
+            Cgroup::create(hierarchy, limits).map_err(Unready::Skip)?;
+        }
+        Ok(())
     }
 
     fn marks<'w>(&self, worker: &'w Worker) -> &'w [Mark] {
@@ -147,53 +170,72 @@ impl Sandbox for Process {
     }
 
     fn peak_rss_bytes(&self, worker: &Worker) -> Option<u64> {
-        // VmHWM is the peak of this one process. The peak in the resource usage of children
-        // would be the largest of all children so far.
-        let status = std::fs::read_to_string(format!("/proc/{}/status", worker.child.pid)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+        peak_rss_bytes(worker.child.pid)
     }
 
     fn teardown(&self, worker: Worker) -> Teardown {
         drop(worker.connection);
         let (end, cpu) = worker.child.end(FAREWELL);
-        let trouble = (!end.success()).then(|| self.describe("the worker ended badly", &end));
+        let cgroup = worker.cgroup.as_ref();
+        let trouble =
+            (!end.success()).then(|| self.describe("the worker ended badly", &end, cgroup));
         // What a worker says that served well must not be laid to the next one that fails.
-        self.forget_complaints();
+        self.complaints.forget();
         Teardown { cpu, trouble }
     }
 
     fn autopsy(&self, worker: Worker) -> String {
         drop(worker.connection);
         let (end, _) = worker.child.end(Duration::from_millis(100));
-        self.describe("the worker's end", &end)
+        self.describe("the worker's end", &end, worker.cgroup.as_ref())
     }
+}
+
+/// A descriptor that is readable once the process has ended.
+///
+/// # Errors
+/// When there is no such process.
+pub fn life_of(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes two integers, and returns a descriptor that nobody else owns.
+    let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let pidfd = i32::try_from(pidfd).map_err(io::Error::other)?;
+    if pidfd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
 }
 
 /// A child process that does not outlive its owner.
 #[derive(Debug)]
-struct Child {
+pub struct Child {
     pid: i32,
     pidfd: OwnedFd,
     reaped: bool,
 }
 
 impl Child {
-    fn adopt(pid: u32) -> io::Result<Self> {
-        let pid = i32::try_from(pid).map_err(io::Error::other)?;
-        // SAFETY: the call takes two integers, and returns a descriptor that nobody else owns.
-        let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        let pidfd = i32::try_from(pidfd).map_err(io::Error::other)?;
-        if pidfd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: as above.
-        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-        Ok(Self { pid, pidfd, reaped: false })
+    /// Takes charge of a child of this process that nobody waits for.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn adopt(pid: u32) -> io::Result<Self> {
+        let pidfd = life_of(pid)?;
+        Ok(Self { pid: i32::try_from(pid).map_err(io::Error::other)?, pidfd, reaped: false })
+    }
+
+    /// Its id.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Readable once the child has ended.
+    pub fn life(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
     }
 
     /// Waits for the end, and brings it about after `patience`.
-    fn end(mut self, patience: Duration) -> (ExitStatus, CpuTime) {
+    pub fn end(mut self, patience: Duration) -> (ExitStatus, CpuTime) {
         let mut entry =
             libc::pollfd { fd: self.pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let patience_ms = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);

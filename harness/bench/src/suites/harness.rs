@@ -10,11 +10,12 @@ use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use lumos_record::{Case, Failure, Layout, Ledger, Profile, Record, Skip, WorkerUse};
 use lumos_workloads::{Payload, sha256_hex};
 
+use super::select::Selection;
 use super::session::{Session, criterion_directory};
 use super::timing::Stop;
 use super::watch::Watch;
-use crate::Limits;
 use crate::artifact::Artifacts;
+use crate::sandbox::Unready;
 
 /// Why a case has no samples.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +24,15 @@ pub enum Trouble {
     Skip(String),
     /// It was run and went wrong.
     Failure(String),
+}
+
+impl From<Unready> for Trouble {
+    fn from(unready: Unready) -> Self {
+        match unready {
+            Unready::Skip(reason) => Self::Skip(reason),
+            Unready::Failure(cause) => Self::Failure(cause),
+        }
+    }
 }
 
 impl From<Stop> for Trouble {
@@ -83,22 +93,18 @@ pub struct Harness {
     pub layout: Layout,
     /// The artifacts.
     pub artifacts: Artifacts,
-    /// What functions may use.
-    pub limits: Limits,
+    /// What was asked for, limits among it.
+    pub selection: Selection,
     /// The deadline that the supervisor sees.
     pub watch: Watch,
     /// A deadline that nobody sees: workers have one on their socket.
     pub unwatched: Watch,
-    /// Whether cases are run once, checked and not timed.
-    pub verify_only: bool,
     /// What the workers of the case in progress used.
     pub worker_uses: Vec<WorkerUse>,
     /// Criterion, with the user's arguments.
     pub criterion: Criterion,
     /// Which of Criterion's settings the user has chosen; these are left alone.
     pub chosen: Chosen,
-    /// The profile.
-    pub profile: Profile,
     /// The time that a case may take.
     pub time_per_case: Duration,
     /// The records; none when nothing is kept.
@@ -181,7 +187,7 @@ impl Harness {
 
     /// The records of a case that went well.
     fn keep(&mut self, case: &Case, measured: Measured) -> Result<Vec<Record>, Trouble> {
-        if self.verify_only {
+        if self.selection.verify {
             return Ok(vec![Record::Verified { case: case.clone() }]);
         }
         let Some(session) = &self.session else { return Ok(Vec::new()) };
@@ -197,7 +203,7 @@ impl Harness {
 
     /// Removes what Criterion keeps of a case that failed: it would be taken for its samples.
     fn forget(&self, case: &Case) {
-        if self.session.is_none() || self.verify_only {
+        if self.session.is_none() || self.selection.verify {
             return;
         }
         let directory = criterion_directory(&self.layout, case);
@@ -249,7 +255,7 @@ impl Harness {
 
     /// The most that one case may take when it needs more than its share.
     fn longest_case(&self) -> Duration {
-        match self.profile {
+        match self.selection.profile {
             Profile::Quick => Duration::from_secs(12),
             Profile::Standard => Duration::from_secs(40),
             Profile::Full => Duration::MAX,
@@ -265,7 +271,7 @@ impl Harness {
             "ten samples would take {:.0} s, and the profile `{}` gives a case {} s at most: \
              `--profile full` measures it",
             needed.as_secs_f64(),
-            self.profile,
+            self.selection.profile,
             longest.as_secs()
         )))
     }
@@ -292,7 +298,7 @@ impl Harness {
         if let Some(bytes) = throughput {
             group.throughput(Throughput::Bytes(bytes));
         }
-        let id = BenchmarkId::new(&case.runtime, &case.payload);
+        let id = BenchmarkId::new(&case.runtime, case.input());
         // A case that fails leaves Criterion by unwinding: whatever duration it returned
         // instead would be taken for a sample.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -321,7 +327,7 @@ impl Harness {
     /// Tells Criterion that a case exists, when it only wants to list the cases.
     pub fn register(&mut self, case: &Case) {
         let mut group = self.criterion.benchmark_group(case.group());
-        group.bench_function(BenchmarkId::new(&case.runtime, &case.payload), |_| {});
+        group.bench_function(BenchmarkId::new(&case.runtime, case.input()), |_| {});
         group.finish();
     }
 }
@@ -398,6 +404,7 @@ mod tests {
             function: "noop".into(),
             runtime: "fake-process".into(),
             payload: "empty".into(),
+            setting: Default::default(),
         };
         let phases = vec![PhaseSpan { phase: Phase::FirstCall, wall_ns: phase_ns }];
         let worker = WorkerUse {

@@ -99,16 +99,19 @@ pub(super) fn run<E: Engine>(
     planned: &Planned<'_>,
     case: &Case,
 ) -> Result<Measured, Trouble> {
+    let loads = planned.runtime.loads.ok_or_else(|| {
+        Trouble::Skip(format!("{} has no part in the in-process lane", planned.runtime.name))
+    })?;
     let artifact = harness
         .artifacts
-        .function(planned.runtime, planned.runtime.loads, &planned.workload.function)
+        .function(planned.runtime, loads, &planned.workload.function)
         .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
     let watch = harness.watch;
     let mut prepared = Prepared::new(engine, artifact, planned, &watch)?;
     let cost =
         prepared.run(planned.suite, 1, &watch)?.min(prepared.run(planned.suite, 1, &watch)?);
     let request_bytes = prepared.request.len();
-    if !harness.verify_only {
+    if !harness.selection.verify {
         harness.measure_steady(case, cost, request_bytes, |iterations| {
             prepared.run(planned.suite, iterations, &watch)
         })?;

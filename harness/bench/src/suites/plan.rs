@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lumos_record::{ArtifactManifest, Case, Lane, Profile, Runtime, Suite};
+use lumos_record::{ArtifactManifest, Case, Lane, Profile, Runtime, Setting, Suite};
 use lumos_workloads::{Payload, Workload, Workloads};
 
 /// A case with what it needs to run.
@@ -14,23 +14,24 @@ pub struct Planned<'p> {
     pub workload: &'p Workload,
     /// The payload; for suites without one, that which checks the instance.
     pub payload: &'p Payload,
-    /// The engine.
+    /// The engine and the sandbox.
     pub runtime: &'p Runtime,
+    /// What the worker is given, and finds.
+    pub setting: Setting,
+    /// Which row of the suites' tables it belongs to: all runtimes of a row are neighbours.
+    pub row: usize,
 }
 
 impl Planned<'_> {
-    /// The case, with the sandbox's name in the served lane.
-    pub fn case(&self, sandbox: &str) -> Case {
-        let engine = &self.runtime.name;
-        let runtime = match self.suite.lane() {
-            Lane::InProcess => engine.clone(),
-            Lane::Served => format!("{engine}-{sandbox}"),
-        };
+    /// The case.
+    pub fn case(&self) -> Case {
+        let runtime = self.runtime.name_in(self.suite.lane());
         let payload = match self.suite.takes_payload() {
             true => self.payload.id.clone(),
             false => Case::NO_PAYLOAD.to_owned(),
         };
-        Case { suite: self.suite, function: self.workload.function.clone(), runtime, payload }
+        let (suite, setting) = (self.suite, self.setting);
+        Case { suite, function: self.workload.function.clone(), runtime, payload, setting }
     }
 }
 
@@ -69,14 +70,27 @@ pub struct Plan<'p> {
 }
 
 impl<'p> Plan<'p> {
-    /// Plans a profile.
-    pub fn new(workloads: &'p Workloads, manifest: &'p ArtifactManifest, profile: Profile) -> Self {
+    /// Plans a profile under some settings.
+    pub fn new(
+        workloads: &'p Workloads,
+        manifest: &'p ArtifactManifest,
+        profile: Profile,
+        settings: &[Setting],
+    ) -> Self {
         let mut cases = Vec::new();
+        let mut row = 0;
         for &suite in Suite::ALL {
             for workload in workloads.benchmarked() {
                 for payload in payloads(workload, suite, profile) {
-                    for runtime in &manifest.runtimes {
-                        cases.push(Planned { suite, workload, payload, runtime });
+                    for &setting in settings.iter().filter(|setting| concerns(setting, suite)) {
+                        for runtime in &manifest.runtimes {
+                            if runtime.takes_part(suite, profile) {
+                                let planned =
+                                    Planned { suite, workload, payload, runtime, setting, row };
+                                cases.push(planned);
+                            }
+                        }
+                        row += 1;
                     }
                 }
             }
@@ -90,13 +104,12 @@ impl<'p> Plan<'p> {
         Self { cases, time_per_case, stride }
     }
 
-    /// Why the case at `index` is left out of the profile, if it is.
+    /// Why a case is left out of the profile, if it is.
     ///
     /// Cases are left out by function and payload, never by runtime: what is measured at all
     /// is measured for every runtime.
-    pub fn omission(&self, index: usize, runtimes: usize) -> Option<String> {
-        let row = index / runtimes.max(1);
-        let kept = row.is_multiple_of(self.stride);
+    pub fn omission(&self, planned: &Planned<'_>) -> Option<String> {
+        let kept = planned.row.is_multiple_of(self.stride);
         (!kept).then(|| {
             format!(
                 "the profile's time suffices for one row in {} only: `--profile full` measures all",
@@ -104,6 +117,14 @@ impl<'p> Plan<'p> {
             )
         })
     }
+}
+
+/// Whether a suite can tell a setting from others: limits are a worker's, and only a cold start
+/// reads what may be in the page cache.
+fn concerns(setting: &Setting, suite: Suite) -> bool {
+    let limits = !setting.has_limits() || suite.lane() == Lane::Served;
+    let caches = !setting.drops_caches || suite == Suite::ColdStart;
+    limits && caches
 }
 
 /// The payloads of a function that a suite measures in a profile.

@@ -1,7 +1,7 @@
 //! Which cases to run: what `cargo xtask bench` asks for, and Criterion's own filter.
 
 use globset::{Glob, GlobMatcher};
-use lumos_record::{Case, Profile};
+use lumos_record::{Case, Profile, Setting};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ pub struct Selection {
     pub runtimes: Vec<String>,
     /// Globs over payload ids.
     pub payloads: Vec<String>,
+    /// What workers are given and find, one series each; empty means the default.
+    pub settings: Vec<Setting>,
     /// Print the cases, one JSON object a line, and do nothing else.
     pub list: bool,
     /// Run every case once and check it, without timing it.
@@ -61,11 +63,21 @@ impl Selection {
         })
     }
 
-    /// What a function may use.
-    pub fn limits(&self) -> Limits {
-        match self.memory_limit_bytes {
-            0 => Limits::default(),
-            memory_bytes => Limits { memory_bytes },
+    /// What a function may use under a setting.
+    pub fn limits(&self, setting: &Setting) -> Limits {
+        let default = Limits::of_memory(self.memory_limit_bytes);
+        Limits {
+            memory_bytes: setting.memory_bytes.unwrap_or(default.memory_bytes),
+            cpus_milli: setting.cpus_milli,
+            cgroup: setting.has_limits(),
+        }
+    }
+
+    /// The settings to measure, one at least.
+    pub fn settings(&self) -> Vec<Setting> {
+        match self.settings.is_empty() {
+            true => vec![Setting::default()],
+            false => self.settings.clone(),
         }
     }
 }
@@ -248,7 +260,7 @@ mod tests {
 
     fn case(suite: Suite, function: &str, runtime: &str, payload: &str) -> Case {
         let (function, runtime, payload) = (function.into(), runtime.into(), payload.into());
-        Case { suite, function, runtime, payload }
+        Case { suite, function, runtime, payload, setting: Setting::default() }
     }
 
     fn arguments(line: &str) -> CriterionArguments {

@@ -164,7 +164,7 @@ fn outcome(record: &Record) -> Option<&Case> {
 /// Where Criterion keeps the files of a case: it replaces characters and cuts long names.
 pub fn criterion_directory(layout: &Layout, case: &Case) -> PathBuf {
     let group = file_name(&case.group());
-    layout.criterion().join(group).join(file_name(&case.runtime)).join(file_name(&case.payload))
+    layout.criterion().join(group).join(file_name(&case.runtime)).join(file_name(&case.input()))
 }
 
 /// Criterion's rule for file names, as of version 0.8.
@@ -261,6 +261,7 @@ mod tests {
             function: function.into(),
             runtime: "fake".into(),
             payload: "1".into(),
+            setting: Default::default(),
         }
     }
 

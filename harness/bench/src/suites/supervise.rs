@@ -40,14 +40,26 @@ enum End {
     Died(String),
 }
 
-/// Runs this program again as the measuring process, until all cases have an outcome.
+/// Runs this program again as the measuring process, until all cases have an outcome. Before and
+/// after, `remove_leftovers` removes what processes that are no more have left behind.
 ///
 /// # Errors
 /// When a process cannot be started, or a run not be recorded.
-pub fn run(session: &mut Session, limit: Duration) -> Result<ExitCode> {
-    for leftover in SocketDirectory::remove_leftovers() {
-        eprintln!("removed what an earlier run left behind: {}", leftover.display());
+pub fn run(
+    session: &mut Session,
+    limit: Duration,
+    remove_leftovers: impl Fn() -> Vec<String>,
+) -> Result<ExitCode> {
+    for leftover in remove_leftovers() {
+        eprintln!("removed what an earlier run left behind: {leftover}");
     }
+    let code = measure(session, limit);
+    // A measuring process that was ended had no time to tidy up.
+    remove_leftovers();
+    code
+}
+
+fn measure(session: &mut Session, limit: Duration) -> Result<ExitCode> {
     let sockets = SocketDirectory::create().context("cannot make a folder for sockets")?;
     let handler: extern "C" fn(libc::c_int) = note_interrupt;
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {

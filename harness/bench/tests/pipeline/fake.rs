@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use lumos_abi::monotonic_ns;
-use lumos_bench::sandbox::{LaunchError, Mark, Sandbox, Servant, Teardown};
+use lumos_bench::sandbox::{LaunchError, Mark, Sandbox, Servant, Site, Teardown};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 use lumos_record::{CpuTime, Phase};
 
@@ -176,7 +176,7 @@ pub struct Boxes {
 }
 
 /// Makes the sandbox.
-pub fn boxes(_sockets: &Path, _limit: Duration) -> Result<Boxes> {
+pub fn boxes(_site: &Site<'_>) -> Result<Boxes> {
     Ok(Boxes { log: Log::open()?, launches: Mutex::default() })
 }
 
@@ -191,10 +191,6 @@ pub struct Worker {
 
 impl Sandbox for Boxes {
     type Worker = Worker;
-
-    fn name(&self) -> &str {
-        "box"
-    }
 
     fn launch(&self, servant: &Servant, _limits: &Limits) -> Result<Worker, LaunchError> {
         let artifact = servant.artifact.as_ref().expect("a runtime with a worker").path();

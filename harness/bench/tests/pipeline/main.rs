@@ -35,15 +35,8 @@ fn main() -> ExitCode {
 const VERSION: &str = "1.0";
 
 fn runtime(name: &str, package: &str) -> Runtime {
-    Runtime {
-        name: name.to_owned(),
-        package: package.to_owned(),
-        mode: Mode::Aot,
-        engine_version: VERSION.to_owned(),
-        loads: ArtifactKind::Precompiled,
-        serves: ArtifactKind::Precompiled,
-        worker: Some("fake-worker".to_owned()),
-    }
+    let plain = Runtime::plain(name, package, Mode::Aot, VERSION, ArtifactKind::Precompiled);
+    Runtime { sandbox: "box".to_owned(), worker: Some("fake-worker".to_owned()), ..plain }
 }
 
 /// A checkout with these engines, in which each function does what its name says.

@@ -67,15 +67,8 @@ fn checkout(ways: &[&str]) -> Result<Checkout> {
 }
 
 fn runtime(name: &str) -> Runtime {
-    Runtime {
-        name: name.to_owned(),
-        package: PACKAGE.to_owned(),
-        mode: Mode::Interpreted,
-        engine_version: "1.0".to_owned(),
-        loads: ArtifactKind::Wasm,
-        serves: ArtifactKind::Wasm,
-        worker: Some("rogue".to_owned()),
-    }
+    let plain = Runtime::plain(name, PACKAGE, Mode::Interpreted, "1.0", ArtifactKind::Wasm);
+    Runtime { worker: Some("rogue".to_owned()), ..plain }
 }
 
 /// Each case once, with that many milliseconds for an invocation.

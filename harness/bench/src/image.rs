@@ -1,0 +1,331 @@
+//! Container images, as `cargo xtask build` leaves them in one OCI image layout.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use flate2::read::GzDecoder;
+use lumos_workloads::sha256_hex;
+use oci_spec::image::{ImageConfiguration, ImageManifest};
+
+/// An image whose manifest was read, and whose layers are files.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The digest of its manifest, in hexadecimal: it vouches for everything in the image.
+    pub digest: String,
+    /// Its layers, the lowest first.
+    pub layers: Vec<Layer>,
+    /// The program that it runs, and that program's first arguments; empty if it names none.
+    pub entrypoint: Vec<String>,
+    /// The architecture that it is for, as container engines call it: `amd64`, `arm64`.
+    pub architecture: String,
+}
+
+/// A gzip-compressed tar file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// Its digest, in hexadecimal.
+    pub digest: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size, compressed.
+    pub compressed_bytes: u64,
+}
+
+impl Image {
+    /// Reads the image whose manifest is the blob at `path`. The configuration is compared with
+    /// its digest; layers are when they are unpacked.
+    ///
+    /// # Errors
+    /// When a blob is absent, malformed or altered; the message names it.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read(path).with_context(|| path.display().to_string())?;
+        let manifest = ImageManifest::from_reader(text.as_slice())
+            .with_context(|| format!("{}: not the manifest of an image", path.display()))?;
+        let blobs = path.parent().context("a manifest lies among the blobs of its layout")?;
+        let config_path = blobs.join(manifest.config().digest().digest());
+        let config = fs::read(&config_path).with_context(|| config_path.display().to_string())?;
+        ensure!(
+            sha256_hex(&config) == manifest.config().digest().digest(),
+            "{} is not what was built; `cargo xtask build` builds it again",
+            config_path.display()
+        );
+        let config = ImageConfiguration::from_reader(config.as_slice())
+            .with_context(|| config_path.display().to_string())?;
+        let process = config.config().as_ref();
+        let entrypoint = process.and_then(|process| process.entrypoint().clone());
+        let layers = manifest.layers().iter().map(|layer| Layer {
+            digest: layer.digest().digest().to_owned(),
+            path: blobs.join(layer.digest().digest()),
+            compressed_bytes: layer.size(),
+        });
+        Ok(Self {
+            digest: sha256_hex(&text),
+            layers: layers.collect(),
+            entrypoint: entrypoint.unwrap_or_default(),
+            architecture: config.architecture().to_string(),
+        })
+    }
+
+    /// This node's architecture, as images name it.
+    pub const fn host_architecture() -> &'static str {
+        match std::env::consts::ARCH.as_bytes() {
+            b"x86_64" => "amd64",
+            b"aarch64" => "arm64",
+            _ => std::env::consts::ARCH,
+        }
+    }
+
+    /// Checks that this node can run the image.
+    ///
+    /// # Errors
+    /// A sentence with both architectures, or one that says that there is nothing to run.
+    pub fn check_runnable(&self) -> Result<(), String> {
+        if self.architecture != Self::host_architecture() {
+            return Err(format!(
+                "the image is for {}, and this node is {}; `cargo xtask build` builds one for it",
+                self.architecture,
+                Self::host_architecture()
+            ));
+        }
+        match self.entrypoint.is_empty() {
+            true => Err("the image has no entry point; `cargo xtask build` builds one".to_owned()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Layer {
+    /// Unpacks the layer over whatever is in `folder`. Owners are kept where root unpacks.
+    ///
+    /// # Errors
+    /// When the layer is not what was built, or the disk is full; the message names the file.
+    pub fn unpack(&self, folder: &Path) -> Result<()> {
+        let unpack = || -> Result<()> {
+            let bytes = fs::read(&self.path)?;
+            ensure!(
+                sha256_hex(&bytes) == self.digest,
+                "it is not what was built; `cargo xtask build` builds it again"
+            );
+            unpack(bytes.as_slice(), folder)
+        };
+        unpack().with_context(|| {
+            format!("cannot unpack {} into {}", self.path.display(), folder.display())
+        })
+    }
+}
+
+/// Unpacks a gzip-compressed tar file.
+fn unpack(layer: impl io::Read, folder: &Path) -> Result<()> {
+    let mut archive = tar::Archive::new(GzDecoder::new(layer));
+    archive.set_preserve_permissions(true);
+    archive.set_preserve_mtime(false);
+    // SAFETY: the call cannot fail.
+    archive.set_preserve_ownerships(unsafe { libc::geteuid() } == 0);
+    archive.set_overwrite(true);
+    archive.unpack(folder).map_err(explain)
+}
+
+/// Adds a remedy to what a full disk looks like.
+fn explain(error: io::Error) -> anyhow::Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        let full = inner.downcast_ref::<io::Error>().is_some_and(|error| {
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        });
+        if full {
+            return anyhow::Error::new(error)
+                .context("the disk is full: make room, or point CARGO_TARGET_DIR elsewhere");
+        }
+        cause = inner.source();
+    }
+    error.into()
+}
+
+/// Root file systems, unpacked once and shared by all runs; whoever needs one first unpacks it.
+#[derive(Debug, Clone)]
+pub struct RootFileSystems {
+    folder: PathBuf,
+}
+
+impl RootFileSystems {
+    /// Keeps them in `folder`.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Where the files of an image are. Layers below the last are unpacked once for all images
+    /// that share them, and linked: so images share them in the page cache too, as they do in a
+    /// container engine.
+    ///
+    /// # Errors
+    /// When a layer is not what was built, or the disk is full. Nothing half unpacked is left.
+    pub fn get(&self, image: &Image) -> Result<PathBuf> {
+        let wanted = self.folder.join(&image.digest);
+        if wanted.is_dir() {
+            return Ok(wanted);
+        }
+        fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
+        // Two processes would unpack into one folder.
+        let lock = File::create(self.folder.join("lock"))?;
+        lock.lock().context("the lock of the unpacked images")?;
+        if wanted.is_dir() {
+            return Ok(wanted);
+        }
+        let draft = Draft::new(self.folder.join(format!("{}.draft", image.digest)))?;
+        if let Some((last, below)) = image.layers.split_last() {
+            for layer in below {
+                link_tree(&self.layer(layer)?, &draft.0)?;
+            }
+            last.unpack(&draft.0)?;
+        }
+        draft.keep(&wanted)?;
+        Ok(wanted)
+    }
+
+    fn layer(&self, layer: &Layer) -> Result<PathBuf> {
+        let wanted = self.folder.join(format!("layer-{}", layer.digest));
+        if !wanted.is_dir() {
+            let draft = Draft::new(wanted.with_extension("draft"))?;
+            layer.unpack(&draft.0)?;
+            draft.keep(&wanted)?;
+        }
+        Ok(wanted)
+    }
+
+    /// Removes what belongs to no image of `digests`, or was left half unpacked.
+    pub fn keep_only(&self, digests: &[&str]) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !name.starts_with("layer-") && name != "lock" && !digests.contains(&name.as_str()) {
+                // Whatever cannot be removed now is met again.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
+/// A folder that is removed unless it is kept.
+struct Draft(PathBuf);
+
+impl Draft {
+    fn new(path: PathBuf) -> Result<Self> {
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+
+    fn keep(self, path: &Path) -> Result<()> {
+        fs::rename(&self.0, path).with_context(|| path.display().to_string())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After it was kept, there is nothing to remove.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Copies folders and symbolic links, and links files.
+fn link_tree(from: &Path, to: &Path) -> Result<()> {
+    let link = || -> io::Result<()> {
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            let (source, target) = (entry.path(), to.join(entry.file_name()));
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                if !target.is_dir() {
+                    fs::create_dir(&target)?;
+                    fs::set_permissions(&target, entry.metadata()?.permissions())?;
+                }
+                link_tree(&source, &target).map_err(io::Error::other)?;
+            } else if kind.is_symlink() {
+                std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
+            } else {
+                fs::hard_link(&source, &target)?;
+            }
+        }
+        Ok(())
+    };
+    link().map_err(explain).with_context(|| to.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    /// A layer with these files, as a blob in `folder`.
+    fn layer(folder: &Path, files: &[(&str, &str)]) -> Layer {
+        let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        for (name, contents) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(contents.len() as u64);
+            header.set_mode(0o755);
+            archive.append_data(&mut header, name, contents.as_bytes()).unwrap();
+        }
+        let bytes = archive.into_inner().unwrap().finish().unwrap();
+        let digest = sha256_hex(&bytes);
+        let path = folder.join(&digest);
+        fs::write(&path, &bytes).unwrap();
+        Layer { digest, path, compressed_bytes: bytes.len() as u64 }
+    }
+
+    fn image(layers: Vec<Layer>) -> Image {
+        let (entrypoint, architecture) = (vec!["/function".into()], "amd64".into());
+        Image { digest: "0123".into(), layers, entrypoint, architecture }
+    }
+
+    #[test]
+    fn layers_lie_one_above_the_other_and_the_lower_are_shared() {
+        let blobs = tempfile::tempdir().unwrap();
+        let base = layer(blobs.path(), &[("etc/name", "base"), ("lib/c", "library")]);
+        let own = layer(blobs.path(), &[("function", "code"), ("etc/name", "own")]);
+        let unpacked = RootFileSystems::new(blobs.path().join("unpacked"));
+        let root = unpacked.get(&image(vec![base.clone(), own])).unwrap();
+        let read = |folder: &Path, name| fs::read_to_string(folder.join(name)).unwrap();
+        assert_eq!(read(&root, "function"), "code");
+        assert_eq!(read(&root, "lib/c"), "library");
+        assert_eq!(read(&root, "etc/name"), "own");
+        // A file that a layer replaces must stay what it was for the other images.
+        assert_eq!(read(&unpacked.layer(&base).unwrap(), "etc/name"), "base");
+        unpacked.keep_only(&[]);
+        assert!(!root.exists());
+    }
+
+    #[test]
+    fn an_altered_layer_leaves_nothing_unpacked() {
+        let blobs = tempfile::tempdir().unwrap();
+        let own = layer(blobs.path(), &[("function", "code")]);
+        fs::File::options().append(true).open(&own.path).unwrap().write_all(b"x").unwrap();
+        let folder = blobs.path().join("unpacked");
+        let error = RootFileSystems::new(folder.clone()).get(&image(vec![own])).unwrap_err();
+        assert!(format!("{error:#}").contains("not what was built"), "{error:#}");
+        let left: Vec<_> = fs::read_dir(folder).unwrap().flatten().map(|e| e.path()).collect();
+        assert!(left.iter().all(|path| path.ends_with("lock")), "{left:?}");
+    }
+
+    #[test]
+    fn an_image_of_another_architecture_and_one_without_entry_point_are_refused() {
+        let mut image = image(Vec::new());
+        image.architecture = "riscv64".into();
+        assert!(image.check_runnable().unwrap_err().contains("riscv64"));
+        image.architecture = Image::host_architecture().into();
+        image.entrypoint.clear();
+        assert!(image.check_runnable().unwrap_err().contains("entry point"));
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blob");
+        fs::write(&path, "no").unwrap();
+        assert!(Image::read(&path).unwrap_err().to_string().contains("blob"));
+    }
+}

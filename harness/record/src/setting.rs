@@ -1,0 +1,147 @@
+//! What a node offers to a worker: limits, and the state of the page cache.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What a worker may use, and what it finds: a driver of its times, so a part of the case.
+///
+/// Written as `cpus=0.5,memory=128MiB,drop-caches`, each part where it is not the default;
+/// the default, written as nothing, is no limit of processors, the harness's own limit of memory
+/// and a warm page cache.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Setting {
+    /// Thousandths of a processor that a worker may use; none means all.
+    pub cpus_milli: Option<u32>,
+    /// The most memory that a worker may use.
+    pub memory_bytes: Option<u64>,
+    /// Whether the page cache is dropped before each cold start.
+    pub drops_caches: bool,
+}
+
+impl Setting {
+    /// Whether nothing was asked for.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a worker is confined to a cgroup with limits.
+    pub fn has_limits(&self) -> bool {
+        self.cpus_milli.is_some() || self.memory_bytes.is_some()
+    }
+}
+
+/// Reads a number of processors, such as `0.5`, in thousandths.
+///
+/// # Errors
+/// A sentence that holds the text.
+pub fn parse_cpus(text: &str) -> Result<u32, String> {
+    let number: f64 =
+        text.parse().map_err(|_| format!("`{text}` is not a number of processors such as 0.5"))?;
+    // The kernel hands out no less than a hundredth.
+    if !(0.01..=4096.0).contains(&number) {
+        return Err(format!("`{text}` processors: from 0.01 to 4096 are possible"));
+    }
+    Ok((number * 1000.0).round() as u32)
+}
+
+/// Reads a size, such as `128MiB`: a whole number, and KiB, MiB or GiB.
+///
+/// # Errors
+/// A sentence that holds the text.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a size such as 128MiB");
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let unit = match &text[digits..] {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit).filter(|&bytes| bytes > 0).ok_or_else(wrong)
+}
+
+/// A size as [`parse_bytes`] reads it, in the largest unit that divides it.
+fn show_bytes(bytes: u64) -> String {
+    match bytes {
+        _ if bytes % (1 << 30) == 0 => format!("{}GiB", bytes >> 30),
+        _ if bytes % (1 << 20) == 0 => format!("{}MiB", bytes >> 20),
+        _ => format!("{}KiB", bytes.div_ceil(1 << 10)),
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cpus = self.cpus_milli.map(|milli| format!("cpus={}", f64::from(milli) / 1000.0));
+        let memory = self.memory_bytes.map(|bytes| format!("memory={}", show_bytes(bytes)));
+        let caches = self.drops_caches.then(|| Self::DROP_CACHES.to_owned());
+        let parts: Vec<String> = [cpus, memory, caches].into_iter().flatten().collect();
+        f.write_str(&parts.join(","))
+    }
+}
+
+impl Setting {
+    const DROP_CACHES: &str = "drop-caches";
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut setting = Self::default();
+        for part in text.split(',').filter(|part| !part.is_empty()) {
+            match part.split_once('=') {
+                Some(("cpus", cpus)) => setting.cpus_milli = Some(parse_cpus(cpus)?),
+                Some(("memory", bytes)) => setting.memory_bytes = Some(parse_bytes(bytes)?),
+                None if part == Self::DROP_CACHES => setting.drops_caches = true,
+                _ => return Err(format!("unknown part `{part}` of the setting `{text}`")),
+            }
+        }
+        Ok(setting)
+    }
+}
+
+impl Serialize for Setting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_reads_back_what_it_writes() {
+        for text in ["", "cpus=0.5", "memory=128MiB", "cpus=2,memory=1GiB,drop-caches"] {
+            let setting: Setting = text.parse().unwrap();
+            assert_eq!(setting.to_string(), text);
+        }
+        assert!("".parse::<Setting>().unwrap().is_default());
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for (text, part) in [
+            ("cpus=many", "`many`"),
+            ("cpus=0", "0.01"),
+            ("cpus=-1", "`-1`"),
+            ("memory=12", "`12`"),
+            ("memory=0MiB", "`0MiB`"),
+            ("memory=99999999999999GiB", "99999999999999GiB"),
+            ("warp", "unknown part `warp`"),
+        ] {
+            let message = text.parse::<Setting>().unwrap_err();
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! Container images: an artifact upon a base, all of them in one OCI image layout.
+//!
+//! Layers are the same bytes for the same files, so an image is the same digest for the same
+//! artifact and base.
+
+mod apt;
+mod bases;
+mod debian;
+mod distroless;
+mod layer;
+mod store;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use lumos_record::{Artifact, ArtifactKind, ArtifactManifest, Image};
+use lumos_workloads::sha256_hex;
+use oci_spec::image::{Arch, Os, Platform, PlatformBuilder};
+
+use bases::Finished;
+pub use bases::{Base, ready};
+use layer::{Content, Entry, Layer, mount_points};
+use store::Store;
+pub use store::blob_bytes;
+
+use crate::toolchain::WASM;
+
+/// The layout's folder among the artifacts.
+pub const FOLDER: &str = "images";
+
+/// Raised when another image is made of the same artifact and base.
+const VERSION: &str = "1";
+
+/// What images are built from.
+#[derive(Debug)]
+pub struct Images<'i> {
+    /// The folder of the artifacts.
+    pub folder: &'i Path,
+    /// The host's target triple.
+    pub host: &'i str,
+    /// The functions that get images.
+    pub functions: &'i [String],
+    /// What they are built upon.
+    pub bases: &'i [Base],
+    /// The manifest of the last build.
+    pub before: &'i ArtifactManifest,
+}
+
+/// An image to be built.
+struct Form<'f> {
+    base: &'f Base,
+    holds: ArtifactKind,
+    engine: Option<&'f str>,
+    /// What comes after the function in its name.
+    tag: &'f str,
+}
+
+impl Form<'_> {
+    /// Where the image holds its artifact; programs have no extension.
+    const fn file(&self) -> &'static str {
+        match self.holds {
+            ArtifactKind::Wasm => "function.wasm",
+            ArtifactKind::Precompiled => "function.bin",
+            _ => "function",
+        }
+    }
+
+    fn is_program(&self) -> bool {
+        ArtifactKind::NATIVE_EXECUTABLES.contains(&self.holds)
+    }
+}
+
+impl Images<'_> {
+    /// Adds every function's images to the manifest, which has the artifacts that they hold, and
+    /// leaves nothing else in the layout. `at` is told of each image that was not there.
+    ///
+    /// # Errors
+    /// When the layout cannot be written. An image that lacks its base or its artifact is no
+    /// error: it is in the manifest with the reason.
+    pub fn build(&self, manifest: &mut ArtifactManifest, at: &mut dyn FnMut(&str)) -> Result<()> {
+        let store = Store::open(&self.folder.join(FOLDER))?;
+        let scratch = Base::scratch();
+        let engines = precompilers(manifest);
+        let mut names = Vec::new();
+        for function in self.functions {
+            for form in forms(self.bases, &scratch, &engines) {
+                let name = format!("{} {function} {}", ArtifactKind::Image, form.tag);
+                let (base, held) = match ingredients(manifest, function, &form) {
+                    Ok(ingredients) => ingredients,
+                    Err(reason) => {
+                        manifest.missing.insert(name, reason);
+                        continue;
+                    }
+                };
+                let image = self.image(&store, function, &form, base, held, &mut || at(&name))?;
+                names.push((format!("lumos/{function}:{}", form.tag), image.sha256.clone()));
+                manifest.artifacts.push(image);
+            }
+        }
+        store.finish(&names)
+    }
+
+    /// An image: that of the last build when nothing differs, else a new one.
+    #[expect(clippy::disallowed_methods, reason = "how long a build took is no measurement")]
+    fn image(
+        &self,
+        store: &Store,
+        function: &str,
+        form: &Form<'_>,
+        base: Option<&Finished>,
+        held: &Artifact,
+        at: &mut dyn FnMut(),
+    ) -> Result<Artifact> {
+        let toolchain = base.map_or(&held.toolchain, |base| &base.contents);
+        let base_digest = base.map_or("", |base| &base.layer.digest);
+        let inputs = [VERSION, self.host, form.file(), &held.sha256, base_digest, toolchain];
+        let source_hash = sha256_hex(inputs.join("\n").as_bytes());
+        if let Some(known) = self.unchanged(function, form, &source_hash)
+            && store.is_complete(&known.sha256)
+        {
+            return Ok(known.clone());
+        }
+        at();
+        let start = Instant::now();
+        let mode = if form.is_program() { 0o755 } else { 0o644 };
+        let mut entries = mount_points();
+        let contents = Content::File(self.folder.join(&held.path));
+        entries.push(Entry::new(form.file(), contents).with_mode(mode));
+        let own = store.add_layer(entries)?;
+        if let Some(base) = base {
+            store.take_layer(&base.layer, &base.file)?;
+        }
+        let base_layer = base.map(|base| &base.layer);
+        let layers: Vec<&Layer> = base_layer.into_iter().chain([&own]).collect();
+        let entry_point = form.is_program().then(|| format!("/{}", form.file()));
+        let target = if form.holds == ArtifactKind::Wasm { WASM } else { self.host };
+        let digest = store.add_image(&platform(target)?, entry_point.as_deref(), &layers)?;
+        Ok(Artifact {
+            kind: ArtifactKind::Image,
+            function: Some(function.to_owned()),
+            engine: form.engine.map(str::to_owned),
+            engine_version: held.engine_version.clone(),
+            path: Path::new(FOLDER).join(store::BLOBS).join(&digest),
+            bytes: layers.iter().map(|layer| layer.bytes).sum(),
+            sha256: digest,
+            source_hash,
+            target: target.to_owned(),
+            toolchain: toolchain.clone(),
+            flags: Vec::new(),
+            build_time_ns: start.elapsed().as_nanos() as u64,
+            image: Some(Image {
+                base: form.base.name.to_owned(),
+                holds: form.holds,
+                base_bytes: base_layer.map_or(0, |layer| layer.bytes),
+                compressed_bytes: layers.iter().map(|layer| layer.compressed_bytes).sum(),
+                base_compressed_bytes: base_layer.map_or(0, |layer| layer.compressed_bytes),
+            }),
+        })
+    }
+
+    fn unchanged(&self, function: &str, form: &Form<'_>, source_hash: &str) -> Option<&Artifact> {
+        self.before.artifacts.iter().find(|known| {
+            let same_form =
+                |image: &Image| image.base == form.base.name && image.holds == form.holds;
+            known.image.as_ref().is_some_and(same_form)
+                && known.function.as_deref() == Some(function)
+                && known.engine.as_deref() == form.engine
+                && known.source_hash == source_hash
+        })
+    }
+}
+
+/// The engines that have compiled some function ahead of time.
+fn precompilers(manifest: &ArtifactManifest) -> BTreeSet<String> {
+    let precompiled =
+        manifest.artifacts.iter().filter(|artifact| artifact.kind == ArtifactKind::Precompiled);
+    precompiled.filter_map(|artifact| artifact.engine.clone()).collect()
+}
+
+/// The images of a function: a program upon each base, and Wasm and what engines made of it upon
+/// none, since their engine is outside.
+fn forms<'f>(
+    bases: &'f [Base],
+    scratch: &'f Base,
+    engines: &'f BTreeSet<String>,
+) -> impl Iterator<Item = Form<'f>> {
+    let native =
+        bases.iter().map(|base| Form { base, holds: base.holds, engine: None, tag: base.name });
+    let wasm = Form { base: scratch, holds: ArtifactKind::Wasm, engine: None, tag: "wasm" };
+    let precompiled = engines.iter().map(|engine| Form {
+        base: scratch,
+        holds: ArtifactKind::Precompiled,
+        engine: Some(engine),
+        tag: engine,
+    });
+    native.chain([wasm]).chain(precompiled)
+}
+
+/// The base's layer, if it has one, and the artifact that an image adds to it; else what lacks.
+fn ingredients<'i>(
+    manifest: &'i ArtifactManifest,
+    function: &str,
+    form: &Form<'i>,
+) -> Result<(Option<&'i Finished>, &'i Artifact), String> {
+    let base = form.base.layer.as_ref().map_err(Clone::clone)?;
+    let held = manifest
+        .find(form.holds, Some(function), form.engine)
+        .ok_or_else(|| format!("its {} could not be built", form.holds))?;
+    Ok((base.as_ref(), held))
+}
+
+/// A target in the words of images, which are those of Go.
+fn platform(target: &str) -> Result<Platform> {
+    let (architecture, os) = match target.split('-').next().unwrap_or_default() {
+        _ if target == WASM => (Arch::Wasm, Os::from("wasip1")),
+        "x86_64" => (Arch::Amd64, Os::Linux),
+        "aarch64" => (Arch::ARM64, Os::Linux),
+        other => (Arch::from(other), Os::Linux),
+    };
+    Ok(PlatformBuilder::default().architecture(architecture).os(os).build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::Read;
+    use std::path::PathBuf;
+
+    use flate2::read::GzDecoder;
+    use oci_spec::image::{ANNOTATION_REF_NAME, ImageConfiguration, ImageIndex, ImageManifest};
+
+    use super::*;
+
+    const HOST: &str = "x86_64-unknown-linux-gnu";
+
+    /// A folder of artifacts that are no programs, and a base that is not Debian.
+    struct Fake {
+        folder: tempfile::TempDir,
+        bases: Vec<Base>,
+        manifest: ArtifactManifest,
+    }
+
+    impl Fake {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("base.tar.gz");
+            let certificates = Entry::new("certificates", Content::Bytes(b"trust".to_vec()));
+            let entries = mount_points().into_iter().chain([certificates]).collect();
+            let layer = layer::write(entries, File::create(&file).unwrap()).unwrap();
+            let contents = "libc6 2.36".to_owned();
+            let based = |name, layer| Base { name, holds: ArtifactKind::NativeExeDynamic, layer };
+            let bases = vec![
+                Base::scratch(),
+                based("distroless", Ok(Some(Finished { layer, contents, file }))),
+                based("debian", Err("needs root: be root".to_owned())),
+            ];
+            let mut fake = Self { folder, bases, manifest: ArtifactManifest::default() };
+            fake.artifact(ArtifactKind::NativeExe, None, b"static");
+            fake.artifact(ArtifactKind::NativeExeDynamic, None, b"dynamic");
+            fake.artifact(ArtifactKind::Wasm, None, b"wasm");
+            fake.artifact(ArtifactKind::Precompiled, Some("fast"), b"machine code");
+            fake
+        }
+
+        fn artifact(&mut self, kind: ArtifactKind, engine: Option<&str>, bytes: &[u8]) {
+            let path = PathBuf::from(kind.to_string());
+            fs::write(self.folder.path().join(&path), bytes).unwrap();
+            self.manifest.artifacts.retain(|artifact| artifact.kind != kind);
+            self.manifest.artifacts.push(Artifact {
+                kind,
+                function: Some("noop".to_owned()),
+                engine: engine.map(str::to_owned),
+                engine_version: None,
+                path,
+                bytes: bytes.len() as u64,
+                sha256: sha256_hex(bytes),
+                source_hash: String::new(),
+                target: HOST.to_owned(),
+                toolchain: "rustc 1.95".to_owned(),
+                flags: Vec::new(),
+                build_time_ns: 1,
+                image: None,
+            });
+        }
+
+        /// The manifest with the images, and the names of those that were not there before.
+        fn build(&self, before: &ArtifactManifest) -> (ArtifactManifest, Vec<String>) {
+            let (mut manifest, mut built) = (self.manifest.clone(), Vec::new());
+            let images = Images {
+                folder: self.folder.path(),
+                host: HOST,
+                functions: &["noop".to_owned()],
+                bases: &self.bases,
+                before,
+            };
+            images.build(&mut manifest, &mut |name| built.push(name.to_owned())).unwrap();
+            (manifest, built)
+        }
+
+        fn blob(&self, digest: &str) -> Vec<u8> {
+            let path = self.folder.path().join(FOLDER).join(store::BLOBS).join(digest);
+            let bytes = fs::read(&path).unwrap();
+            assert_eq!(sha256_hex(&bytes), digest, "a blob is called by its digest");
+            bytes
+        }
+
+        fn blobs(&self) -> usize {
+            let folder = self.folder.path().join(FOLDER).join(store::BLOBS);
+            fs::read_dir(folder).unwrap().count()
+        }
+    }
+
+    #[test]
+    fn an_image_is_read_back_from_the_index_to_its_files() {
+        let fake = Fake::new();
+        let (manifest, _) = fake.build(&ArtifactManifest::default());
+        let folder = fake.folder.path().join(FOLDER);
+        assert_eq!(
+            fs::read_to_string(folder.join("oci-layout")).unwrap(),
+            r#"{"imageLayoutVersion":"1.0.0"}"#
+        );
+        let index = ImageIndex::from_file(folder.join(store::INDEX)).unwrap();
+        let mut seen = Vec::new();
+        for descriptor in index.manifests() {
+            let name = &descriptor.annotations().as_ref().unwrap()[ANNOTATION_REF_NAME];
+            let bytes = fake.blob(descriptor.digest().digest());
+            assert_eq!(bytes.len() as u64, descriptor.size());
+            let image = ImageManifest::from_reader(bytes.as_slice()).unwrap();
+            let config = fake.blob(image.config().digest().digest());
+            let config = ImageConfiguration::from_reader(config.as_slice()).unwrap();
+            let platform = descriptor.platform().as_ref().unwrap();
+            assert_eq!(platform.architecture(), config.architecture());
+            assert_eq!(platform.os(), config.os());
+            assert_eq!(config.rootfs().diff_ids().len(), image.layers().len());
+            let (mut sum, mut compressed, mut last) = (0, 0, Vec::new());
+            for (layer, diff_id) in image.layers().iter().zip(config.rootfs().diff_ids()) {
+                let blob = fake.blob(layer.digest().digest());
+                assert_eq!(blob.len() as u64, layer.size());
+                last.clear();
+                GzDecoder::new(blob.as_slice()).read_to_end(&mut last).unwrap();
+                assert_eq!(&format!("sha256:{}", sha256_hex(&last)), diff_id);
+                (sum, compressed) = (sum + last.len() as u64, compressed + layer.size());
+            }
+            let paths: Vec<String> = tar::Archive::new(last.as_slice())
+                .entries()
+                .unwrap()
+                .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+                .collect();
+            let artifact = manifest
+                .artifacts
+                .iter()
+                .find(|artifact| artifact.sha256 == descriptor.digest().digest())
+                .unwrap();
+            assert_eq!(artifact.bytes, sum);
+            assert_eq!(artifact.image.as_ref().unwrap().compressed_bytes, compressed);
+            assert_eq!(
+                sha256_hex(&fs::read(fake.folder.path().join(&artifact.path)).unwrap()),
+                artifact.sha256
+            );
+            let entry_point = config.config().as_ref().unwrap().entrypoint().clone();
+            seen.push((
+                name.clone(),
+                format!("{}/{}", config.os(), config.architecture()),
+                image.layers().len(),
+                entry_point.unwrap_or_default().join(" "),
+                paths.into_iter().find(|path| path.starts_with("function")).unwrap(),
+            ));
+        }
+        let expected = [
+            ("lumos/noop:scratch", "linux/amd64", 1, "/function", "function"),
+            ("lumos/noop:distroless", "linux/amd64", 2, "/function", "function"),
+            ("lumos/noop:wasm", "wasip1/wasm", 1, "", "function.wasm"),
+            ("lumos/noop:fast", "linux/amd64", 1, "", "function.bin"),
+        ];
+        let expected = expected.map(|(name, platform, layers, entry_point, file)| {
+            (name.into(), platform.into(), layers, entry_point.into(), file.into())
+        });
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn the_manifest_tells_images_apart() {
+        let (manifest, _) = Fake::new().build(&ArtifactManifest::default());
+        let native = ArtifactKind::NATIVE_EXECUTABLES;
+        let scratch = manifest.image("noop", Image::SCRATCH, native).unwrap();
+        let distroless = manifest.image("noop", "distroless", native).unwrap();
+        let base = distroless.image.as_ref().unwrap().base_bytes;
+        assert_eq!(distroless.bytes, base + scratch.bytes);
+        assert_eq!(distroless.toolchain, "libc6 2.36");
+        let wasm = manifest.image("noop", Image::SCRATCH, &[ArtifactKind::Wasm]).unwrap();
+        assert_eq!((wasm.target.as_str(), wasm.toolchain.as_str()), (WASM, "rustc 1.95"));
+    }
+
+    #[test]
+    fn what_lacks_is_missing_with_the_reason() {
+        let mut fake = Fake::new();
+        fake.manifest.artifacts.retain(|artifact| artifact.kind != ArtifactKind::NativeExe);
+        let (manifest, built) = fake.build(&ArtifactManifest::default());
+        assert_eq!(built, ["image noop distroless", "image noop wasm", "image noop fast"]);
+        assert_eq!(manifest.missing["image noop debian"], "needs root: be root");
+        assert_eq!(manifest.missing["image noop scratch"], "its native-exe could not be built");
+        assert_eq!(manifest.missing.len(), 2);
+    }
+
+    #[test]
+    fn what_has_not_changed_is_left_alone_and_what_is_stale_is_removed() {
+        let mut fake = Fake::new();
+        let (first, built) = fake.build(&ArtifactManifest::default());
+        assert_eq!((built.len(), fake.blobs()), (4, 4 * 3 + 1));
+        let (second, built) = fake.build(&first);
+        assert_eq!((second, built.len()), (first.clone(), 0));
+        fake.artifact(ArtifactKind::NativeExeDynamic, None, b"another");
+        let (third, built) = fake.build(&first);
+        assert_eq!((built, fake.blobs()), (vec!["image noop distroless".to_owned()], 4 * 3 + 1));
+        // A layer that is gone or was altered is made again, and is the same.
+        let image = third.image("noop", "distroless", ArtifactKind::NATIVE_EXECUTABLES).unwrap();
+        let read = ImageManifest::from_reader(fake.blob(&image.sha256).as_slice()).unwrap();
+        let path = |layer: usize| {
+            let digest = read.layers()[layer].digest().digest();
+            fake.folder.path().join(FOLDER).join(store::BLOBS).join(digest)
+        };
+        fs::remove_file(path(0)).unwrap();
+        fs::write(path(1), "altered").unwrap();
+        let (fourth, built) = fake.build(&third);
+        let again = fourth.image("noop", "distroless", ArtifactKind::NATIVE_EXECUTABLES).unwrap();
+        assert_eq!((built.len(), &again.sha256), (1, &image.sha256));
+    }
+}

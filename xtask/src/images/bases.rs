@@ -1,0 +1,141 @@
+//! Bases: what images are built upon, each made once and kept.
+
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use lumos_record::{ArtifactKind, Image};
+use lumos_workloads::sha256_hex;
+use serde::{Deserialize, Serialize};
+
+use super::apt::{self, Apt};
+use super::layer::{self, Entry, Layer};
+use super::{debian, distroless};
+use crate::build::place;
+
+/// What an image is built upon.
+#[derive(Debug)]
+pub struct Base {
+    /// Its name, which is the tag of the native images upon it.
+    pub name: &'static str,
+    /// What native images upon it hold: a static program where there is no C library.
+    pub holds: ArtifactKind,
+    /// Its layer, none where the base has none; else why it cannot be had, and the remedy.
+    pub layer: Result<Option<Finished>, String>,
+}
+
+impl Base {
+    /// The base that is none.
+    pub const fn scratch() -> Self {
+        Self { name: Image::SCRATCH, holds: ArtifactKind::NativeExe, layer: Ok(None) }
+    }
+}
+
+/// The layer of a base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// What it is called, and its size.
+    pub layer: Layer,
+    /// The versions of what it holds.
+    pub contents: String,
+    /// The file that keeps it.
+    #[serde(skip)]
+    pub file: PathBuf,
+}
+
+/// How a base is made.
+struct Recipe {
+    name: &'static str,
+    /// Raised when the recipe changes: what it made before is then stale.
+    version: u32,
+    check: fn() -> Result<()>,
+    collect: fn(&Apt, &Path) -> Result<(Vec<Entry>, String)>,
+}
+
+const RECIPES: [Recipe; 2] = [
+    Recipe {
+        name: "distroless",
+        version: 1,
+        check: distroless::check,
+        collect: distroless::collect,
+    },
+    Recipe { name: "debian", version: 1, check: debian::check, collect: debian::collect },
+];
+
+/// All bases, smallest first. Those that are not kept in `folder` are made, or all of them when
+/// `anew`; `at` is told of each.
+///
+/// # Errors
+/// When the folder cannot be used. A base that cannot be made is no error: it says why.
+pub fn ready(folder: &Path, anew: bool, at: &mut dyn FnMut(&str)) -> Result<Vec<Base>> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    remove_all(folder, apt::DRAFT, None)?;
+    let apt = Apt::find(folder);
+    let mut bases = vec![Base::scratch()];
+    for recipe in RECIPES {
+        let layer = match &apt {
+            Ok(apt) => prepare(&recipe, apt, folder, anew, at),
+            Err(error) => Err(anyhow::anyhow!("{error:#}")),
+        };
+        bases.push(Base {
+            name: recipe.name,
+            holds: ArtifactKind::NativeExeDynamic,
+            layer: layer.map(Some).map_err(|error| format!("{error:#}")),
+        });
+    }
+    Ok(bases)
+}
+
+fn prepare(
+    recipe: &Recipe,
+    apt: &Apt,
+    folder: &Path,
+    anew: bool,
+    at: &mut dyn FnMut(&str),
+) -> Result<Finished> {
+    let inputs = [&recipe.version.to_string(), std::env::consts::ARCH, &apt.mirror, &apt.suite];
+    let key = sha256_hex(inputs.join(" ").as_bytes());
+    let stem = format!("{}-{}", recipe.name, &key[..16]);
+    let (about, file) = ["json", "tar.gz"].map(|end| folder.join(format!("{stem}.{end}"))).into();
+    if !anew && let Some(kept) = read(&about, &file) {
+        return Ok(kept);
+    }
+    (recipe.check)()?;
+    at(&format!("base {}", recipe.name));
+    let draft = apt::draft(folder)?;
+    let (entries, contents) = (recipe.collect)(apt, draft.path())?;
+    let unfinished = draft.path().join("layer");
+    let output = File::create(&unfinished).with_context(|| unfinished.display().to_string())?;
+    let layer = layer::write(entries, BufWriter::new(output))?;
+    remove_all(folder, &format!("{}-", recipe.name), Some(&stem))?;
+    fs::rename(&unfinished, &file).with_context(|| file.display().to_string())?;
+    let finished = Finished { layer, contents, file };
+    // Last, since it vouches for the layer.
+    place(&about, &serde_json::to_vec_pretty(&finished)?)?;
+    Ok(finished)
+}
+
+/// A base that was made before, if both of its files are there.
+fn read(about: &Path, file: &Path) -> Option<Finished> {
+    let kept: Finished = serde_json::from_slice(&fs::read(about).ok()?).ok()?;
+    let is_whole = fs::metadata(file).ok()?.len() == kept.layer.compressed_bytes;
+    is_whole.then(|| Finished { file: file.to_owned(), ..kept })
+}
+
+/// Removes what has a name that begins with `prefix`, but for that which begins with `but`.
+fn remove_all(folder: &Path, prefix: &str, but: Option<&str>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with(prefix) || but.is_some_and(|but| name.starts_with(but)) {
+            continue;
+        }
+        let path = entry.path();
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        removed.with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
