@@ -145,9 +145,13 @@ impl Payload {
         let digests =
             [("request_sha256", &self.request_sha256), ("response_sha256", &self.response_sha256)];
         match digests.into_iter().find(|(_, digest)| digest.is_empty()) {
-            Some((field, _)) => {
-                Err(Problem::new(span, format!("payload `{}`: missing field `{field}`", self.id)))
-            }
+            Some((field, _)) => Err(Problem::new(
+                span,
+                format!(
+                    "payload `{}`: missing field `{field}`; `cargo xtask bless` writes it",
+                    self.id
+                ),
+            )),
             None => Ok(()),
         }
     }

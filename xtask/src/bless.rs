@@ -26,7 +26,14 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let manifest = build::build(layout, false)?;
     let workloads = Workloads::read_drafts(&layout.workloads())?;
     for name in &arguments.functions {
-        workloads.function(name).with_context(|| format!("there is no function `{name}`"))?;
+        workloads.function(name).with_context(|| {
+            let known: Vec<&str> =
+                workloads.functions.iter().map(|known| known.function.as_str()).collect();
+            match layout.guests().join(name).is_dir() {
+                true => format!("guest-functions/{name} has no workloads/{name}.toml"),
+                false => format!("unknown function `{name}`: known are {}", known.join(", ")),
+            }
+        })?;
     }
     let chosen = |workload: &&Workload| match arguments.functions.as_slice() {
         [] => !workload.fixture,

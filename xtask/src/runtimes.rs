@@ -127,10 +127,17 @@ fn parse(package: &Package, lock: &str, guests: &Toolchain) -> Result<RuntimeCra
     });
     let runtimes: Vec<Runtime> = runtimes.collect();
     for runtime in &runtimes {
-        if let Some(worker) = &runtime.worker
-            && !wire.worker.iter().any(|declared| &declared.name == worker)
-        {
-            bail!("runtime {}: there is no worker {worker}", runtime.name);
+        let is_worker = matches!(runtime.serves, ArtifactKind::NativeExe | ArtifactKind::Image);
+        match &runtime.worker {
+            Some(worker) if !wire.worker.iter().any(|declared| &declared.name == worker) => {
+                bail!("runtime {}: there is no worker {worker}", runtime.name);
+            }
+            None if !is_worker => bail!(
+                "runtime {} serves `{}` and declares no `worker` to host it",
+                runtime.name,
+                runtime.serves
+            ),
+            _ => {}
         }
     }
     let (package, workers, clean) = (package.name.to_string(), wire.worker, wire.clean);

@@ -40,13 +40,14 @@ pub fn run(layout: &Layout) -> Result<()> {
         check_dependencies(package, &mut breaches);
         check_manifest(package, &mut breaches);
     }
+    check_names(layout, &mut breaches)?;
     check_guests(layout, &mut breaches)?;
     check_texts(layout, &mut breaches)?;
     if breaches.is_empty() {
         println!("tidy: {} packages keep the rules", metadata.packages.len());
         return Ok(());
     }
-    bail!("{} rules are broken:\n  {}", breaches.len(), breaches.join("\n  "))
+    bail!("broken rules:\n  {}", breaches.join("\n  "))
 }
 
 /// The name under which a package stands in [`MAY_DEPEND`].
@@ -99,7 +100,12 @@ fn check_manifest(package: &Package, breaches: &mut Vec<String>) {
     if !text.contains("[lints]\nworkspace = true") {
         breaches.push(format!("{name}: the workspace's lints are not inherited"));
     }
-    // A library that cargo benchmarks by itself refuses Criterion's arguments.
+    // A library that cargo benchmarks by itself refuses Criterion's arguments; without a section
+    // it does so by default.
+    let has_library = package.targets.iter().any(|target| target.is_lib());
+    if has_library && !text.contains("[lib]") {
+        breaches.push(format!("{name}: no `[lib]` with `bench = false`"));
+    }
     for section in ["[lib]", "[[bin]]"] {
         for body in text.split(section).skip(1) {
             let body = body.split("\n[").next().unwrap_or_default();
@@ -108,6 +114,19 @@ fn check_manifest(package: &Package, breaches: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// No two crates declare one runtime.
+fn check_names(layout: &Layout, breaches: &mut Vec<String>) -> Result<()> {
+    let mut owners = std::collections::BTreeMap::new();
+    for runtime in runtimes::read(layout, &Default::default())?.into_iter().flat_map(|c| c.runtimes)
+    {
+        let name = runtime.name_in(lumos_record::Lane::Served);
+        if let Some(other) = owners.insert(name.clone(), runtime.package.clone()) {
+            breaches.push(format!("{name} is declared by {other} and by {}", runtime.package));
+        }
+    }
+    Ok(())
 }
 
 /// Guests import no crate of the harness, and each has its payloads.

@@ -302,9 +302,8 @@ fn unrecorded<'a>(cases: impl Iterator<Item = &'a Case> + Clone) -> Vec<Case> {
 /// The order of every list: as a reader expects it, and not as the run happened to go.
 fn sort(report: &mut Report, runtimes: &Runtimes) {
     report.estimates.sort_by_cached_key(|entry| runtimes.order(&entry.case));
-    report
-        .ratios
-        .sort_by_cached_key(|entry| (runtimes.order(&entry.case), entry.reference.clone()));
+    // A stable sort: the ratios of one case stay in the order of its references.
+    report.ratios.sort_by_cached_key(|entry| runtimes.order(&entry.case));
     report.phases.sort_by_cached_key(|entry| (runtimes.order(&entry.case), entry.phase));
     report.memory.sort_by_cached_key(|entry| runtimes.order(&entry.case));
     report

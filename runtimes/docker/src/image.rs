@@ -1,0 +1,183 @@
+//! The images of functions, in the engine's own keeping.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use bollard::models::ImageInspect;
+use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder};
+use lumos_bench::image::{Image, Layer};
+use lumos_bench::sandbox::{Name, Unready};
+use sha2::{Digest as _, Sha256};
+
+use crate::engine::{DIGEST, Engine, EngineError, RUN};
+
+/// What the engine calls an image: by as much of its digest as tells it from all others.
+pub fn tag(image: &Image) -> String {
+    let digits = image.digest.get(..16).unwrap_or(&image.digest);
+    format!("lumos/function:{digits}")
+}
+
+/// Makes sure that the engine has an image, and returns the engine's id of it.
+///
+/// # Errors
+/// When the engine does not answer, or the image cannot be built.
+pub fn ensure_built(engine: &Engine, image: &Image) -> Result<String, Unready> {
+    let tag = tag(image);
+    if let Some(found) = engine.image(&tag).map_err(unready)?
+        && is_built_from(&found, image)
+        && let Some(id) = found.id
+    {
+        return Ok(id);
+    }
+    let context = context(image).map_err(|error| Unready::Failure(format!("{error:#}")))?;
+    engine.build(options(&tag), context).map_err(|error| match error {
+        EngineError::Refused(_, message) => Unready::Failure(explain_build(&message)),
+        unreachable => unready(unreachable),
+    })?;
+    let built = engine.image(&tag).map_err(unready)?.unwrap_or_default();
+    match built.id {
+        // The engine's builder has been seen to take another architecture's image for this one.
+        Some(id) if built.architecture.as_ref() == Some(&image.architecture) => Ok(id),
+        _ => Err(Unready::Failure(format!(
+            "the container engine built an image for {} instead of {}; \
+             `cargo xtask clean --containers` removes what misleads it",
+            built.architecture.as_deref().unwrap_or("nothing"),
+            image.architecture
+        ))),
+    }
+}
+
+/// An engine that does not answer is missing from the node; what it refuses is a failure.
+pub fn unready(error: EngineError) -> Unready {
+    match error {
+        EngineError::Unreachable(reason) => Unready::Skip(reason),
+        EngineError::Refused(..) => Unready::Failure(format!("the container engine says: {error}")),
+    }
+}
+
+fn is_built_from(found: &ImageInspect, image: &Image) -> bool {
+    let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+    let digest = labels.and_then(|labels| labels.get(DIGEST));
+    digest == Some(&image.digest) && found.architecture.as_ref() == Some(&image.architecture)
+}
+
+fn options(tag: &str) -> BuildImageOptions {
+    BuildImageOptionsBuilder::new()
+        .dockerfile("Dockerfile")
+        .t(tag)
+        .nocache(true)
+        .rm(true)
+        .forcerm(true)
+        .networkmode("none")
+        .build()
+}
+
+fn explain_build(message: &str) -> String {
+    let remedy = match message.contains("no space left") {
+        true => "; make room on the disk that the engine keeps its images on",
+        false => "",
+    };
+    format!("the container engine could not build the image: {}{remedy}", message.trim())
+}
+
+/// A tar file with the layers, and a Dockerfile that puts one over the other. No time is in it,
+/// so that the same image makes the same file.
+///
+/// # Errors
+/// When a layer is not what was built.
+fn context(image: &Image) -> Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, contents: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(contents.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        archive.append_data(&mut header, name, contents)
+    };
+    add("Dockerfile", dockerfile(image)?.as_bytes())?;
+    for layer in &image.layers {
+        add(&file(layer), &read(layer)?)?;
+    }
+    Ok(archive.into_inner()?)
+}
+
+fn file(layer: &Layer) -> String {
+    format!("{}.tar.gz", layer.digest)
+}
+
+fn read(layer: &Layer) -> Result<Vec<u8>> {
+    let path = || layer.path.display().to_string();
+    let bytes = fs::read(&layer.path).with_context(path)?;
+    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    ensure!(
+        digest == layer.digest,
+        "{} is not what was built; `cargo xtask build` builds it again",
+        path()
+    );
+    Ok(bytes)
+}
+
+/// What to build. The labels come first, so that whatever an interrupted build leaves has them.
+fn dockerfile(image: &Image) -> Result<String> {
+    let run = Name::next();
+    let mut text = format!("FROM scratch\nLABEL {RUN}={run} {DIGEST}={}\n", image.digest);
+    for layer in &image.layers {
+        text += &format!("ADD {} /\n", file(layer));
+    }
+    text += &format!("ENTRYPOINT {}\n", serde_json::to_string(&image.entrypoint)?);
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn image(layers: Vec<Layer>) -> Image {
+        Image {
+            digest: "0123456789abcdef0123".to_owned(),
+            layers,
+            entrypoint: vec!["/function".to_owned(), "a \"b\"".to_owned()],
+            architecture: Image::host_architecture().to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_tag_is_short_and_names_the_project() {
+        assert_eq!(tag(&image(Vec::new())), "lumos/function:0123456789abcdef");
+    }
+
+    #[test]
+    fn the_context_holds_all_that_is_built() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blob");
+        fs::write(&path, b"layer").unwrap();
+        let digest: String =
+            Sha256::digest(b"layer").iter().map(|byte| format!("{byte:02x}")).collect();
+        let layer = Layer { digest: digest.clone(), path, compressed_bytes: 5 };
+        let bytes = context(&image(vec![layer.clone()])).unwrap();
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let mut files = archive.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            (entry.path().unwrap().display().to_string(), text)
+        });
+        let (name, dockerfile) = files.next().unwrap();
+        assert_eq!(name, "Dockerfile");
+        assert!(dockerfile.starts_with("FROM scratch\nLABEL lumos.run=lumos-"), "{dockerfile}");
+        let rest = format!("ADD {digest}.tar.gz /\nENTRYPOINT [\"/function\",\"a \\\"b\\\"\"]\n");
+        assert!(dockerfile.ends_with(&rest), "{dockerfile}");
+        assert_eq!(files.next().unwrap(), (format!("{digest}.tar.gz"), "layer".to_owned()));
+        let altered = Layer { digest: "0".repeat(64), ..layer };
+        let message = context(&image(vec![altered])).unwrap_err().to_string();
+        assert!(message.contains("not what was built"), "{message}");
+    }
+
+    #[test]
+    fn a_full_disk_has_a_remedy() {
+        assert!(explain_build("write: no space left on device").contains("make room"));
+        assert!(!explain_build("no such file").contains("make room"));
+    }
+}
