@@ -98,7 +98,8 @@ fn missing_fields() {
 #[test]
 fn missing_digests() {
     let line = format!("response_sha256 = \"{}\"\n", sha256_hex(b""));
-    let expected = "demo.toml:4:1: payload `a`: missing field `response_sha256`";
+    let expected = "demo.toml:4:1: payload `a`: missing field `response_sha256`; \
+                    `cargo xtask bless` writes it";
     assert_eq!(complaint(&line, ""), expected);
     assert_eq!(complaint(&line, "response_sha256 = \"\"\n"), expected);
 }

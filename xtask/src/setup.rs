@@ -1,4 +1,5 @@
-//! `cargo xtask setup`: installs what building for Wasm takes, and names each thing.
+//! `cargo xtask setup`: installs what building for Wasm and building images takes, and names each
+//! thing.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

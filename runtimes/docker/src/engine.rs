@@ -443,6 +443,8 @@ impl Place {
                 let path = format!("there is no {path}");
                 self.unreachable(ErrorKind::NotFound, &path)
             }
+            // It shows the error within as its own, and so is no cause's source.
+            Error::IOError { err } => self.unreachable(err.kind(), &err.to_string()),
             error => {
                 let (kind, cause) = root_cause(error);
                 self.unreachable(kind, &cause)

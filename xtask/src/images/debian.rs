@@ -34,10 +34,7 @@ const LEFT_OUT: [&str; 13] = [
 /// When it cannot, with the remedy.
 pub fn check() -> Result<()> {
     if !process::is_root() {
-        bail!(
-            "debootstrap needs root: run `sudo env \"PATH=$PATH\" cargo xtask build` once, which \
-             keeps what it made"
-        );
+        bail!("it is made with debootstrap, which needs root: build as root to have it");
     }
     setup::debootstrap()
 }
