@@ -134,7 +134,7 @@ fn docker() -> Result<()> {
     }
     let start = match Path::new("/run/systemd/system").exists() {
         true => "sudo systemctl start docker",
-        false => "sudo setsid --fork dockerd",
+        false => "sudo sh -c 'setsid --fork dockerd >/var/log/dockerd.log 2>&1'",
     };
     println!("Docker's engine is installed, and does not answer. Start it with\n  {start}");
     Ok(())

@@ -5,6 +5,9 @@ use lumos_record::Layout;
 
 use crate::{build, process};
 
+/// The tests that take a container engine, and show skips without one.
+pub const CONTAINER_ENGINE: &str = "containers";
+
 /// Sets up what is missing and runs the whole test suite.
 #[derive(Debug, Default, clap::Args)]
 pub struct Arguments {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 pub use lumos_record::{CpuTime, Layout, Phase};
 
+use crate::suites::pull;
 use crate::{Checked, InvokeError, Limits};
 
 /// What a sandbox is made with.
@@ -143,14 +144,24 @@ pub trait Sandbox {
     /// Ends a worker that has a fault, and says what became of it.
     fn autopsy(&self, worker: Self::Worker) -> String;
 
+    /// Unpacks every layer of a servant's image into an empty folder, as after a pull.
+    ///
+    /// # Errors
+    /// When the sandbox unpacks no images by itself, a layer is not what was built, or the disk
+    /// is full.
+    fn unpack(&self, servant: &Servant, folder: &Path) -> Result<(), Unready> {
+        let _ = (servant, folder);
+        Err(Unready::Skip("this sandbox unpacks no images by itself".to_owned()))
+    }
+
     /// Removes what processes that are no more have left behind, and says what that was.
     fn remove_leftovers(layout: &Layout) -> Vec<String>
     where
         Self: Sized,
     {
-        let _ = layout;
         let sockets = SocketDirectory::remove_leftovers();
         let paths = sockets.into_iter().chain(cgroup::remove_leftovers());
+        let paths = paths.chain(pull::remove_leftovers(layout));
         paths.map(|path| path.display().to_string()).collect()
     }
 }
@@ -176,15 +187,7 @@ impl SocketDirectory {
 
     /// Removes the folders of processes that are no more, and returns their paths.
     pub fn remove_leftovers() -> Vec<PathBuf> {
-        let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return Vec::new() };
-        let mut removed = Vec::new();
-        for path in entries.flatten().map(|entry| entry.path()) {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if Name::is_leftover(name) && std::fs::remove_dir_all(&path).is_ok() {
-                removed.push(path);
-            }
-        }
-        removed
+        Name::remove_leftovers(&std::env::temp_dir())
     }
 }
 
@@ -214,6 +217,21 @@ impl Name {
     /// Whether a name was given by a process that is no more.
     pub fn is_leftover(name: &str) -> bool {
         Self::owner(name).is_some_and(|pid| !is_alive(pid))
+    }
+
+    /// Removes the folders in another that processes which are no more have made, and returns
+    /// their paths.
+    pub fn remove_leftovers(folder: &Path) -> Vec<PathBuf> {
+        let mut removed = Vec::new();
+        for path in
+            std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+        {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if Self::is_leftover(name) && std::fs::remove_dir_all(&path).is_ok() {
+                removed.push(path);
+            }
+        }
+        removed
     }
 }
 

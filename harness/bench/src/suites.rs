@@ -8,6 +8,7 @@ mod harness;
 mod in_process;
 mod page_cache;
 pub mod plan;
+pub mod pull;
 pub mod select;
 pub mod served;
 pub mod session;
@@ -21,7 +22,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use criterion::Criterion;
-use lumos_record::{Lane, Layout, Setting};
+use lumos_record::{Lane, Layout, Setting, Suite};
 use lumos_workloads::Workloads;
 
 use crate::artifact::Artifacts;
@@ -172,8 +173,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
         let limits = self.selection.limits(&Setting::default());
         confine(&limits);
         let manifest = self.artifacts.manifest.clone();
-        let settings = self.selection.settings();
-        let plan = Plan::new(&self.workloads, &manifest, self.selection.profile, &settings);
+        let plan = Plan::new(&self.workloads, &manifest, &self.selection);
         let ended = session.as_ref().map_or(Ok(HashSet::new()), Session::ended)?;
         let (sockets, _own) = sockets()?;
         let limit = self.selection.invocation_limit();
@@ -221,6 +221,9 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             }
             let name = planned.runtime.name.as_str();
             harness.case(&case, |harness| match case.suite.lane() {
+                Lane::Served if case.suite == Suite::Pull => {
+                    pull::run(harness, &sandbox, planned, &case)
+                }
                 Lane::Served => served::run(harness, &sandbox, planned, &case),
                 Lane::InProcess => {
                     let engine = engines.entry(name).or_insert_with(|| {

@@ -128,6 +128,11 @@ pub struct Image {
 impl Image {
     /// The base that is none.
     pub const SCRATCH: &str = "scratch";
+
+    /// How many layers it has: its own, and that of its base.
+    pub fn layers(&self) -> u64 {
+        if self.base == Self::SCRATCH { 1 } else { 2 }
+    }
 }
 
 /// A runtime as its crate declares it in `[package.metadata.lumos]`.
@@ -156,7 +161,7 @@ pub struct Runtime {
     /// The base of the images that it serves; none when it serves no images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// The suites that measure it; empty means all of its lanes.
+    /// The suites that measure it; empty means all of its lanes, but for those on request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suites: Vec<Suite>,
     /// The least profile that measures it.
@@ -213,7 +218,10 @@ impl Runtime {
         let in_lane = suite.lane() == Lane::Served || self.loads.is_some();
         in_lane
             && profile >= self.profile
-            && (self.suites.is_empty() || self.suites.contains(&suite))
+            && match self.suites.is_empty() {
+                true => !suite.is_on_request(),
+                false => self.suites.contains(&suite),
+            }
     }
 }
 

@@ -6,6 +6,7 @@
 mod artifact;
 mod layout;
 mod node;
+mod pull;
 mod record;
 mod run;
 mod setting;
@@ -14,6 +15,7 @@ mod vocabulary;
 pub use artifact::{Artifact, ArtifactKind, ArtifactManifest, Image, Mode, Runtime, Toolchain};
 pub use layout::{Layout, NotAWorkspace};
 pub use node::Node;
+pub use pull::{Pull, PullCheck};
 pub use record::{CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record, Skip, WorkerUse};
 pub use run::{ReadRunError, Revision, Run, RunManifest, RunWriter};
 pub use setting::{Setting, parse_bytes, parse_cpus};

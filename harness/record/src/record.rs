@@ -56,7 +56,8 @@ pub struct Finished {
     /// and `estimates.json`, relative to the run's folder. A later run overwrites Criterion's
     /// own files; this copy stays.
     pub criterion: PathBuf,
-    /// Responses that were checked against the expected digest; none was wrong.
+    /// Responses that were checked against the expected digest; none was wrong. In `pull`, the
+    /// unpacked images, whose layers were.
     pub verified: u64,
 }
 

@@ -91,6 +91,8 @@ pub enum Suite {
     Fresh,
     /// One call of an instance that has answered before.
     Call,
+    /// An image's compressed layers, unpacked into an empty folder.
+    Pull,
 }
 
 names!(Suite, "suite", {
@@ -100,20 +102,32 @@ names!(Suite, "suite", {
     Instantiate => "instantiate",
     Fresh => "fresh",
     Call => "call",
+    Pull => "pull",
 });
 
 impl Suite {
     /// The lane that the suite is measured in.
     pub const fn lane(self) -> Lane {
         match self {
-            Self::ColdStart | Self::Warm => Lane::Served,
+            Self::ColdStart | Self::Warm | Self::Pull => Lane::Served,
             Self::Load | Self::Instantiate | Self::Fresh | Self::Call => Lane::InProcess,
         }
     }
 
-    /// Whether the suite's cost depends on the payload: `load` and `instantiate` see none.
+    /// Whether the suite's cost depends on the payload: `load`, `instantiate` and `pull` see none.
     pub const fn takes_payload(self) -> bool {
-        !matches!(self, Self::Load | Self::Instantiate)
+        !matches!(self, Self::Load | Self::Instantiate | Self::Pull)
+    }
+
+    /// Whether the suite launches workers, whose limits and whose use of memory matter to it.
+    pub const fn has_workers(self) -> bool {
+        matches!(self, Self::ColdStart | Self::Warm)
+    }
+
+    /// Whether the suite is measured only where somebody asks for it by name, or for everything:
+    /// it takes long, and not every runtime has a part in it.
+    pub const fn is_on_request(self) -> bool {
+        matches!(self, Self::Pull)
     }
 }
 

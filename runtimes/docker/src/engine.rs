@@ -470,11 +470,11 @@ impl Place {
             ),
             (Self::Usual, ErrorKind::NotFound | ErrorKind::ConnectionRefused) => format!(
                 "no container engine runs here ({cause}): `cargo xtask setup --with-docker` \
-                 installs one, and `sudo systemctl start docker` starts it"
+                 installs one and says how it is started"
             ),
             (Self::Usual, _) => format!(
-                "the container engine does not answer as it should ({cause}): \
-                 `sudo systemctl restart docker` starts it anew"
+                "the container engine does not answer as it should ({cause}): stop and start it, \
+                 as by `sudo systemctl restart docker`"
             ),
         })
     }

@@ -96,7 +96,8 @@ impl Docker {
     /// # Errors
     /// When the folder for sockets cannot be written.
     pub fn new(site: &Site<'_>) -> anyhow::Result<Self> {
-        let folder = site.sockets.join("docker");
+        // A container's mount is made by another process, which has a folder of its own.
+        let folder = std::path::absolute(site.sockets.join("docker"))?;
         let listener = bind(&folder, site.time_limit).with_context(|| {
             format!(
                 "cannot make a socket in {}: a shorter path in TMPDIR may help",

@@ -40,6 +40,12 @@ pub fn unpacked(layout: &Layout) -> PathBuf {
     layout.lumos().join("rootfs")
 }
 
+/// Why this node makes no containers for this process, and what would change that; none if it
+/// does.
+pub fn lacks() -> Option<String> {
+    spec::lacks(&Hierarchy::find())
+}
+
 /// Launches containers as children of this process.
 #[derive(Debug)]
 pub struct Oci {
@@ -97,7 +103,7 @@ impl Oci {
             null: File::options().read(true).write(true).open("/dev/null")?,
             root_file_systems: RootFileSystems::new(unpacked(site.layout)),
             exec: Exec::new()?,
-            lacks: hierarchy.as_ref().err().cloned().or_else(spec::lacks),
+            lacks: spec::lacks(&hierarchy),
             hierarchy: hierarchy.ok(),
             prepared: RefCell::default(),
         })
@@ -264,6 +270,14 @@ impl Sandbox for Oci {
         // What a worker says that served well must not be laid to the next one that fails.
         self.complaints.forget();
         Teardown { cpu, trouble }
+    }
+
+    fn unpack(&self, servant: &Servant, folder: &Path) -> Result<(), Unready> {
+        let unpack = || -> Result<()> {
+            let image = Image::read(servant.program.path())?;
+            image.layers.iter().try_for_each(|layer| layer.unpack(folder))
+        };
+        unpack().map_err(|error| Unready::Failure(format!("{error:#}")))
     }
 
     fn autopsy(&self, worker: Worker) -> String {

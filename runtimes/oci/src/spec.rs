@@ -12,6 +12,7 @@ use libcontainer::oci_spec::runtime::{
     get_default_maskedpaths, get_default_mounts, get_default_readonly_paths,
 };
 use lumos_bench::Limits;
+use lumos_bench::sandbox::cgroup::Hierarchy;
 
 /// The name of the socket in the folder that is mounted into containers.
 pub const SOCKET: &str = "s";
@@ -29,9 +30,19 @@ const PERIOD_US: u64 = 100_000;
 const MOST_PROCESSES: i64 = 64;
 
 /// Why this process cannot make containers; none if it can.
-pub fn lacks() -> Option<String> {
-    if is_root() {
-        return None;
+pub fn lacks(hierarchy: &Result<Hierarchy, String>) -> Option<String> {
+    match hierarchy {
+        Ok(_) if is_root() => return None,
+        Err(reason) if is_root() => return Some(reason.clone()),
+        // Version 2 lets a container run in the group of whoever makes it.
+        Ok(Hierarchy::V1 { .. }) => {
+            return Some(
+                "without root, libcontainer makes containers where cgroups are of version 2, and \
+                 this node has version 1: run as root"
+                    .to_owned(),
+            );
+        }
+        _ => {}
     }
     let allowed = |path: &str, none: &str| {
         // Where the kernel has no such switch, it allows what the switch would.
@@ -88,9 +99,10 @@ pub fn of_container(
         .namespaces(namespaces()?)
         .masked_paths(get_default_maskedpaths())
         .readonly_paths(get_default_readonly_paths());
+    // Absolute, or systemd would be asked for it.
+    linux = linux.cgroups_path(PathBuf::from("/").join(name));
     if is_root() {
-        // Absolute, or systemd would be asked for it.
-        linux = linux.cgroups_path(PathBuf::from("/").join(name)).resources(resources(limits)?);
+        linux = linux.resources(resources(limits)?);
     } else {
         // SAFETY: neither call can fail.
         let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };

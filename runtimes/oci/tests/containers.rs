@@ -16,7 +16,7 @@ use lumos_oci::Oci;
 use lumos_record::{Case, Runtime, Setting, Suite};
 
 fn main() -> ExitCode {
-    main_of_sandbox(env!("CARGO_PKG_NAME"), Oci::new, is_root, trials)
+    main_of_sandbox(env!("CARGO_PKG_NAME"), Oci::new, || lumos_oci::lacks().is_none(), trials)
 }
 
 fn is_root() -> bool {

@@ -47,6 +47,13 @@ impl Apt {
         Ok(Self { mirror, suite, folder: folder.to_owned(), lists: OnceCell::new() })
     }
 
+    /// One that is never asked.
+    #[cfg(test)]
+    pub fn fake(folder: &Path) -> Self {
+        let (mirror, suite) = ("http://mirror.example/debian/".to_owned(), "stable".to_owned());
+        Self { mirror, suite, folder: folder.to_owned(), lists: OnceCell::new() }
+    }
+
     /// Asks the mirrors what they hold; the second time, returns the answer to the first.
     ///
     /// # Errors

@@ -44,13 +44,22 @@ pub struct Finished {
     pub file: PathBuf,
 }
 
+/// What a base is to hold.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// Its files.
+    pub entries: Vec<Entry>,
+    /// The versions of what they belong to.
+    pub contents: String,
+}
+
 /// How a base is made.
 struct Recipe {
     name: &'static str,
     /// Raised when the recipe changes: what it made before is then stale.
     version: u32,
     check: fn() -> Result<()>,
-    collect: fn(&Apt, &Path) -> Result<(Vec<Entry>, String)>,
+    collect: fn(&Apt, &Path) -> Result<Collected>,
 }
 
 const RECIPES: [Recipe; 2] = [
@@ -104,7 +113,7 @@ fn prepare(
     (recipe.check)()?;
     at(&format!("base {}", recipe.name));
     let draft = apt::draft(folder)?;
-    let (entries, contents) = (recipe.collect)(apt, draft.path())?;
+    let Collected { entries, contents } = (recipe.collect)(apt, draft.path())?;
     let unfinished = draft.path().join("layer");
     let output = File::create(&unfinished).with_context(|| unfinished.display().to_string())?;
     let layer = layer::write(entries, BufWriter::new(output))?;
@@ -138,4 +147,63 @@ fn remove_all(folder: &Path, prefix: &str, but: Option<&str>) -> Result<()> {
         removed.with_context(|| path.display().to_string())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::super::layer::Content;
+    use super::*;
+
+    fn collect(_: &Apt, folder: &Path) -> Result<Collected> {
+        let file = folder.join("version");
+        fs::write(&file, "1")?;
+        let entries = vec![Entry::new("version", Content::File(file))];
+        Ok(Collected { entries, contents: "version 1".to_owned() })
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_base_is_made_once_until_its_recipe_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let apt = Apt::fake(folder.path());
+        let mut made = 0;
+        let mut prepare = |version: u32, anew: bool| {
+            let recipe = Recipe { name: "small", version, check: || Ok(()), collect };
+            let at = &mut |_: &str| made += 1;
+            let base = prepare(&recipe, &apt, folder.path(), anew, at).unwrap();
+            (base, made, names(folder.path()))
+        };
+        let (first, made, files) = prepare(1, false);
+        assert_eq!((made, files.len(), first.contents.as_str()), (1, 2, "version 1"));
+        assert_eq!(prepare(1, false), (first.clone(), 1, files.clone()));
+        assert_eq!(prepare(1, true), (first.clone(), 2, files.clone()));
+        let (second, made, others) = prepare(2, false);
+        assert_eq!((made, others.len(), &second.layer), (3, 2, &first.layer));
+        assert_ne!(others, files);
+        fs::write(&second.file, "cut short").unwrap();
+        assert_eq!(prepare(2, false), (second, 4, others));
+    }
+
+    #[test]
+    fn what_cannot_be_made_says_why_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let apt = Apt::fake(folder.path());
+        let recipe = Recipe { name: "small", version: 1, check: || bail!("be root"), collect };
+        let unable = prepare(&recipe, &apt, folder.path(), false, &mut |_| panic!("it begins"));
+        assert_eq!(unable.unwrap_err().to_string(), "be root");
+        let collect = |_: &Apt, _: &Path| bail!("no network");
+        let recipe = Recipe { name: "small", version: 1, check: || Ok(()), collect };
+        let failed = prepare(&recipe, &apt, folder.path(), false, &mut |_| {});
+        assert_eq!(failed.unwrap_err().to_string(), "no network");
+        assert!(names(folder.path()).is_empty());
+    }
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::apt::Apt;
+use super::bases::Collected;
 use super::layer::{Content, Entry};
 use crate::{process, setup};
 
@@ -43,7 +44,7 @@ pub fn check() -> Result<()> {
 ///
 /// # Errors
 /// When a package cannot be had, or the installation fails.
-pub fn collect(apt: &Apt, folder: &Path) -> Result<(Vec<Entry>, String)> {
+pub fn collect(apt: &Apt, folder: &Path) -> Result<Collected> {
     // It would wait for a mirror that is silent for longer than anybody else.
     apt.lists()?;
     let root = folder.join("root");
@@ -64,7 +65,7 @@ pub fn collect(apt: &Apt, folder: &Path) -> Result<(Vec<Entry>, String)> {
     }
     let mut entries = Vec::new();
     collect_folder(&root, Path::new(""), &mut entries)?;
-    Ok((entries, version(&root)?))
+    Ok(Collected { entries, contents: version(&root)? })
 }
 
 /// The release and how many packages it has.

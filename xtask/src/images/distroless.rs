@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use tar::{Archive, EntryType};
 
 use super::apt::Apt;
+use super::bases::Collected;
 use super::layer::{Content, Entry, mount_points};
 use crate::process;
 
@@ -43,7 +44,7 @@ pub fn check() -> Result<()> {
 ///
 /// # Errors
 /// When a package cannot be had or read.
-pub fn collect(apt: &Apt, folder: &Path) -> Result<(Vec<Entry>, String)> {
+pub fn collect(apt: &Apt, folder: &Path) -> Result<Collected> {
     let mut tree = Tree::default();
     let mut versions = Vec::new();
     for package in apt.download(&PACKAGES, folder)? {
@@ -61,7 +62,7 @@ pub fn collect(apt: &Apt, folder: &Path) -> Result<(Vec<Entry>, String)> {
         }
         tree.unpack(&unpacked.stdout).with_context(|| package.display().to_string())?;
     }
-    Ok((tree.finish(), versions.join(", ")))
+    Ok(Collected { entries: tree.finish(), contents: versions.join(", ") })
 }
 
 /// The files of several packages, by their paths.

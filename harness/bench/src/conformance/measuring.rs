@@ -16,8 +16,9 @@ pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
     let ended = checkout.run(&Selection::default(), &FEWEST_SAMPLES)?;
     let run = ended.run()?;
     let outcomes = outcomes(&run)?;
-    let profile = Selection::default().profile;
-    for suite in Suite::ALL.iter().filter(|&&suite| runtime.takes_part(suite, profile)) {
+    let selection = Selection::default();
+    let is_due = |suite| runtime.takes_part(suite, selection.profile) && selection.asks_for(suite);
+    for suite in Suite::ALL.iter().filter(|&&suite| is_due(suite)) {
         let outcome = outcomes.iter().find(|(case, _)| case.suite == *suite);
         let is_finished = matches!(outcome, Some((_, Outcome::Finished(_))));
         ensure!(is_finished, "{suite} is not measured: {outcome:?}");

@@ -230,7 +230,8 @@ impl Harness {
         self.measure(case, sampling, SamplingMode::Auto, throughput, routine)
     }
 
-    /// Measures a cold start, one iteration a sample, so that every sample is raw.
+    /// Measures what has to begin anew each time, such as a cold start: one iteration a sample,
+    /// so that every sample is raw.
     ///
     /// # Errors
     /// What `routine` says.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use lumos_record::{ArtifactManifest, Case, Lane, Profile, Runtime, Setting, Suite};
+use lumos_record::{ArtifactManifest, Case, Profile, Runtime, Setting, Suite};
 use lumos_workloads::{Payload, Workload, Workloads};
+
+use super::select::Selection;
 
 /// A case with what it needs to run.
 #[derive(Debug, Clone, Copy)]
@@ -70,16 +72,16 @@ pub struct Plan<'p> {
 }
 
 impl<'p> Plan<'p> {
-    /// Plans a profile under some settings.
+    /// Plans the profile of a selection, under its settings.
     pub fn new(
         workloads: &'p Workloads,
         manifest: &'p ArtifactManifest,
-        profile: Profile,
-        settings: &[Setting],
+        selection: &Selection,
     ) -> Self {
+        let (profile, settings) = (selection.profile, selection.settings());
         let mut cases = Vec::new();
         let mut row = 0;
-        for &suite in Suite::ALL {
+        for &suite in Suite::ALL.iter().filter(|&&suite| selection.asks_for(suite)) {
             for workload in workloads.benchmarked() {
                 for payload in payloads(workload, suite, profile) {
                     for &setting in settings.iter().filter(|setting| concerns(setting, suite)) {
@@ -95,7 +97,9 @@ impl<'p> Plan<'p> {
                 }
             }
         }
-        let share = time_budget(profile) / u32::try_from(cases.len()).unwrap_or(u32::MAX).max(1);
+        // What is measured on request comes on top of the profile's time.
+        let count = cases.iter().filter(|planned| !planned.suite.is_on_request()).count();
+        let share = time_budget(profile) / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let stride = match share < LEAST_PER_CASE {
             true => LEAST_PER_CASE.as_millis().div_ceil(share.as_millis().max(1)) as usize,
             false => 1,
@@ -109,7 +113,7 @@ impl<'p> Plan<'p> {
     /// Cases are left out by function and payload, never by runtime: what is measured at all
     /// is measured for every runtime.
     pub fn omission(&self, planned: &Planned<'_>) -> Option<String> {
-        let kept = planned.row.is_multiple_of(self.stride);
+        let kept = planned.suite.is_on_request() || planned.row.is_multiple_of(self.stride);
         (!kept).then(|| {
             format!(
                 "the profile's time suffices for one row in {} only: `--profile full` measures all",
@@ -122,7 +126,7 @@ impl<'p> Plan<'p> {
 /// Whether a suite can tell a setting from others: limits are a worker's, and only a cold start
 /// reads what may be in the page cache.
 fn concerns(setting: &Setting, suite: Suite) -> bool {
-    let limits = !setting.has_limits() || suite.lane() == Lane::Served;
+    let limits = !setting.has_limits() || suite.has_workers();
     let caches = !setting.drops_caches || suite == Suite::ColdStart;
     limits && caches
 }

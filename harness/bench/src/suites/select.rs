@@ -1,7 +1,7 @@
 //! Which cases to run: what `cargo xtask bench` asks for, and Criterion's own filter.
 
 use globset::{Glob, GlobMatcher};
-use lumos_record::{Case, Profile, Setting};
+use lumos_record::{Case, Profile, Setting, Suite};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,13 @@ impl Selection {
             cpus_milli: setting.cpus_milli,
             cgroup: setting.has_limits(),
         }
+    }
+
+    /// Whether a suite is a part of what is to run; one that is measured on request has to be
+    /// named, by more than a glob that happens to match.
+    pub fn asks_for(&self, suite: Suite) -> bool {
+        let is_named = self.suites.iter().any(|glob| glob == suite.name());
+        !suite.is_on_request() || self.profile == Profile::Full || is_named
     }
 
     /// The settings to measure, one at least.
@@ -256,7 +263,6 @@ impl Purpose {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lumos_record::Suite;
 
     fn case(suite: Suite, function: &str, runtime: &str, payload: &str) -> Case {
         let (function, runtime, payload) = (function.into(), runtime.into(), payload.into());
@@ -280,6 +286,19 @@ mod tests {
         assert!(!filter.accepts(&case(Suite::Call, "json", "wasmi-lazy", "1KiB")));
         assert!(!filter.accepts(&case(Suite::Call, "json", "native", "64KiB")));
         assert!(filter.accepts(&case(Suite::Load, "json", "wasmi-eager", Case::NO_PAYLOAD)));
+    }
+
+    #[test]
+    fn a_suite_on_request_has_to_be_named() {
+        let asks = |profile, suites: &[&str]| {
+            let suites = suites.iter().map(|&glob| glob.to_owned()).collect();
+            let selection = Selection { profile, suites, ..Selection::default() };
+            (selection.asks_for(Suite::Pull), selection.asks_for(Suite::Warm))
+        };
+        assert_eq!(asks(Profile::Standard, &[]), (false, true));
+        assert_eq!(asks(Profile::Standard, &["*"]), (false, true));
+        assert_eq!(asks(Profile::Quick, &["pull"]), (true, true));
+        assert_eq!(asks(Profile::Full, &[]), (true, true));
     }
 
     #[test]

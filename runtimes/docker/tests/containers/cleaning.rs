@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
 use lumos_bench::conformance::checkout::wait_until;
 use lumos_bench::conformance::trial;
-use lumos_docker::Engine;
+use lumos_docker::{Engine, Kept};
 use lumos_record::Suite;
 
 use crate::{checkout, run, selection, with_engine};
@@ -41,8 +41,12 @@ fn everything_goes() -> Result<()> {
     checkout.save_manifest()?;
     let engine = Engine::connect().map_err(anyhow::Error::msg)?;
     let child = checkout.start(&selection(&[Suite::ColdStart]), &[])?;
-    wait_until("there is a container", || Ok(!engine.containers()?.is_empty()))?;
-    let container = engine.containers()?.pop().context("it has gone")?;
+    // While the engine builds the image, it has a container of its own making.
+    let worker = || -> Result<Option<Kept>> {
+        Ok(engine.containers()?.into_iter().find(|container| container.name == container.run))
+    };
+    wait_until("there is a worker", || Ok(worker()?.is_some()))?;
+    let container = worker()?.context("it has gone")?;
     let (_, text) = clean(&[])?;
     checkout.wait(child)?;
     ensure!(text.contains(&format!("removed the container {}\n", container.name)), "{text}");

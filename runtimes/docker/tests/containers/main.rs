@@ -15,7 +15,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::Trial;
 use lumos_bench::conformance::checkout::{
-    Answer, Checkout, Ended, FEWEST_SAMPLES, Outcome, outcomes, wait_until,
+    Answer, Checkout, Ended, FEWEST_SAMPLES, Outcome, outcomes,
 };
 use lumos_bench::conformance::{Built, main_of_sandbox, trial};
 use lumos_bench::sandbox::{Name, Phase};
@@ -66,7 +66,7 @@ fn with_engine(name: &str, check: impl FnOnce() -> Result<()> + Send + 'static) 
             let (_, outcomes) = run(&checkout(&["honest"])?, &selection(&[Suite::ColdStart]))?;
             match outcomes.as_slice() {
                 [(_, Outcome::Skipped(cause))] if *cause == reason => {
-                    let remedies = ["sudo systemctl", "usermod", "unset DOCKER_HOST"];
+                    let remedies = ["setup --with-docker", "systemctl", "usermod", "unset DOCKER_HOST"];
                     let has_remedy = remedies.iter().any(|remedy| cause.contains(remedy));
                     ensure!(has_remedy, "no remedy: {cause}");
                     Ok(())
@@ -237,5 +237,5 @@ fn limits() -> Result<()> {
     ensure!(reason.contains("processors: ask for less"), "{reason}");
     let Outcome::Failed(cause) = run(setting("memory=4KiB")?)? else { bail!("no failure") };
     ensure!(cause.contains("refused to make the container"), "{cause}");
-    wait_until("nothing is left", || Ok(checkout.nothing_is_left().is_ok()))
+    checkout.nothing_is_left()
 }

@@ -1,0 +1,96 @@
+//! The suite `pull`: what unpacking an image costs, once its layers are on the node.
+//!
+//! The time on the network is no part of it: that is modelled, and the model is checked by
+//! pulls from a registry (the module `registry`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use lumos_record::{Case, Layout};
+
+use super::harness::{Harness, Measured, Trouble};
+use super::plan::Planned;
+use super::served::servant;
+use super::timing::{Stop, time_step};
+use super::watch::Watch;
+use crate::sandbox::{Name, Sandbox, Servant, Unready};
+
+/// Where images are unpacked: on the file system that holds those that run.
+fn folder(layout: &Layout) -> PathBuf {
+    layout.lumos().join("unpacking")
+}
+
+/// Removes what processes that are no more have left half unpacked, and returns the paths.
+pub fn remove_leftovers(layout: &Layout) -> Vec<PathBuf> {
+    Name::remove_leftovers(&folder(layout))
+}
+
+/// Measures how long an image takes to be unpacked into an empty folder.
+///
+/// Reading the compressed layers from the page cache and comparing them with their digests are
+/// inside of the timed region, as a container engine does both; writing back to the disk and
+/// removing the files are not.
+pub(super) fn run<S: Sandbox>(
+    harness: &mut Harness,
+    sandbox: &S,
+    planned: &Planned<'_>,
+    case: &Case,
+) -> Result<Measured, Trouble> {
+    let servant = servant(&harness.artifacts, planned)
+        .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
+    let (parent, watch) = (folder(&harness.layout), harness.watch);
+    let start = Instant::now();
+    unpack(sandbox, &servant, &parent, &watch)?;
+    // The run's time pays for the removal as well.
+    let cost = start.elapsed();
+    let mut verified = 1;
+    if !harness.selection.verify {
+        harness.measure_cold(case, cost, |iterations| {
+            let mut total = Duration::ZERO;
+            for _ in 0..iterations {
+                total += unpack(sandbox, &servant, &parent, &watch).map_err(cause)?;
+                verified += 1;
+            }
+            Ok(total)
+        })?;
+    }
+    Ok(Measured { verified, cold: None })
+}
+
+/// Unpacks an image once, and returns the time that it took.
+fn unpack<S: Sandbox>(
+    sandbox: &S,
+    servant: &Servant,
+    parent: &Path,
+    watch: &Watch,
+) -> Result<Duration, Unready> {
+    let folder = Unpacked::new(parent).map_err(Unready::Failure)?;
+    let (time, outcome) = time_step(watch, || Ok(sandbox.unpack(servant, &folder.0)))
+        .map_err(Unready::Failure)?;
+    outcome.map(|()| time)
+}
+
+fn cause(unready: Unready) -> Stop {
+    match unready {
+        Unready::Skip(cause) | Unready::Failure(cause) => cause,
+    }
+}
+
+/// A folder that is removed with the value.
+struct Unpacked(PathBuf);
+
+impl Unpacked {
+    fn new(parent: &Path) -> Result<Self, Stop> {
+        let path = parent.join(Name::next());
+        fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Unpacked {
+    fn drop(&mut self) {
+        // Whatever cannot be removed now is removed by a later run.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
