@@ -8,7 +8,8 @@ use crate::{process, runtimes};
 /// Removes what runs have left on the node, outside of cargo's target directory.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Remove the containers, images, cgroups and sockets of every run that is over
+    /// Remove the containers and images of every run, and the cgroups and sockets of those that
+    /// are over
     #[arg(long)]
     containers: bool,
 }

@@ -13,6 +13,7 @@ mod format;
 mod grid;
 mod load;
 mod page;
+mod pull;
 mod runtimes;
 mod schema;
 mod splice;

@@ -20,6 +20,8 @@ struct Wire {
     worker: Vec<WorkerDeclaration>,
     /// A program that removes what the crate's sandbox may have left on the node.
     clean: Option<String>,
+    /// A program that checks a model against the world.
+    check: Option<CheckDeclaration>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -53,6 +55,16 @@ pub struct WorkerDeclaration {
     pub precompiles: Vec<String>,
 }
 
+/// A program that a suite is followed by: it checks what a report models.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckDeclaration {
+    /// The suite.
+    pub suite: Suite,
+    /// The name of the binary.
+    pub program: String,
+}
+
 /// A crate below `runtimes/`.
 #[derive(Debug, Clone)]
 pub struct RuntimeCrate {
@@ -64,6 +76,8 @@ pub struct RuntimeCrate {
     pub workers: Vec<WorkerDeclaration>,
     /// The program that removes what its sandbox may have left on the node.
     pub clean: Option<String>,
+    /// The program that checks a model against the world.
+    pub check: Option<CheckDeclaration>,
     /// The targets of precompiled code that is not for the host, by engine.
     pub targets: BTreeMap<String, String>,
 }
@@ -140,8 +154,8 @@ fn parse(package: &Package, lock: &str, guests: &Toolchain) -> Result<RuntimeCra
             _ => {}
         }
     }
-    let (package, workers, clean) = (package.name.to_string(), wire.worker, wire.clean);
-    Ok(RuntimeCrate { package, runtimes, workers, clean, targets })
+    let (package, workers) = (package.name.to_string(), wire.worker);
+    Ok(RuntimeCrate { package, runtimes, workers, clean: wire.clean, check: wire.check, targets })
 }
 
 /// The version of a package in a lock file.

@@ -22,6 +22,8 @@ pub mod artifact;
 pub mod conformance;
 #[cfg(feature = "images")]
 pub mod image;
+#[cfg(feature = "images")]
+pub mod registry;
 
 pub use engine::{Checked, Engine, Limits, NoEngine};
 pub use lumos_abi::worker::InvokeError;

@@ -5,11 +5,12 @@ pub mod complaints;
 pub mod connection;
 pub mod process;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-pub use lumos_record::{CpuTime, Layout, Phase};
+pub use lumos_record::{ArtifactManifest, CpuTime, Layout, Phase};
 
 use crate::suites::pull;
 use crate::{Checked, InvokeError, Limits};
@@ -104,6 +105,12 @@ pub trait Sandbox {
     fn prepare(&self, servant: &Servant) -> Result<(), Unready> {
         let _ = servant;
         Ok(())
+    }
+
+    /// What the sandbox is made of on this node, by name: versions and drivers that a reader of
+    /// its figures has to know. Empty where there is nothing to tell.
+    fn facts(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 
     /// Makes sure that workers can be held to limits.

@@ -22,7 +22,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use criterion::Criterion;
-use lumos_record::{Lane, Layout, Setting, Suite};
+use lumos_record::{Lane, Layout, Record, SandboxFacts, Setting, Suite};
 use lumos_workloads::Workloads;
 
 use crate::artifact::Artifacts;
@@ -200,6 +200,13 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             save_baseline: self.save_baseline,
             failures: 0,
         };
+        if let Some(session) = &mut harness.session {
+            let facts = sandbox.facts();
+            if !facts.is_empty() {
+                let package = self.package.to_owned();
+                session.write(&Record::Sandbox(SandboxFacts { package, facts }))?;
+            }
+        }
         let mut engines: HashMap<&str, Result<E, String>> = HashMap::new();
         for planned in &plan.cases {
             let case = planned.case();

@@ -6,11 +6,13 @@
 mod bootstrap;
 mod comparison;
 mod platform;
+mod pull;
 mod random;
 mod samples;
 
 pub use bootstrap::{Bootstrap, Estimate};
 pub use comparison::{GeometricMean, MINIMAL_EFFECT, Verdict, geometric_mean};
 pub use platform::{negligible_from, platform_ratio};
+pub use pull::pull_ns;
 pub use random::SplitMix64;
 pub use samples::{Samples, SamplesError, median, quantile};

@@ -5,13 +5,15 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use lumos_bench::image::Image;
 use lumos_bench::sandbox::{Layout, Name, Servant, Site, SocketDirectory, Unready};
 use lumos_bench::suites::served::Served;
+use lumos_bench::suites::timing::time_step;
 use lumos_bench::suites::verify_digest;
+use lumos_bench::suites::watch::Watch;
 use lumos_bench::{Limits, Sandbox};
 use lumos_oci::Oci;
 use lumos_record::{Case, Suite};
@@ -77,14 +79,15 @@ impl Own<'_> {
         let turns = turns(
             || self.one_ns(),
             || {
-                let name = Name::next();
-                // Written anew for each container, as the sandbox does within its own time.
-                let start = Instant::now();
-                let bundle =
-                    self.cold.sandbox.bundle(&name, &self.cold.servant, &self.cold.limits)?;
-                let mut command = Command::new("runc");
-                command.arg("run").arg("--bundle").arg(bundle).arg(&name);
-                self.peer_ns(start, &mut command)
+                // The bundle is written anew for each container, as the sandbox does.
+                self.peer_ns(|| {
+                    let name = Name::next();
+                    let Served { sandbox, servant, limits, .. } = &self.cold;
+                    let bundle = sandbox.bundle(&name, servant, limits)?;
+                    let mut command = Command::new("runc");
+                    command.arg("run").arg("--bundle").arg(bundle).arg(&name);
+                    Ok(command)
+                })
             },
         )?;
         let compares = "a cold start of noop on native-oci / by `runc run` of the same bundle";
@@ -102,14 +105,17 @@ impl Own<'_> {
         let turns = turns(
             || self.one_ns(),
             || {
-                let start = Instant::now();
-                let mut command = Command::new("docker");
-                command.args(["run", "--rm", "--network", "none", "--read-only"]);
-                command.args(["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]);
-                command.args(["--user", "65534:65534", "--memory", &memory_bytes, "--volume"]);
-                command.arg(format!("{}:/run/lumos:ro", shared.display())).arg(&image.tag);
-                command.args(["--connect", "/run/lumos/s", "--memory", &memory_bytes]);
-                self.peer_ns(start, &mut command)
+                self.peer_ns(|| {
+                    let mut command = Command::new("docker");
+                    command.args(["run", "--rm", "--network", "none", "--read-only"]);
+                    command.args(["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]);
+                    command.args(["--user", "65534:65534", "--memory", &memory_bytes]);
+                    command.args(["--memory-swap", &memory_bytes, "--pids-limit", "64"]);
+                    command.arg("--volume").arg(format!("{}:/run/lumos:ro", shared.display()));
+                    command.args([&image.tag, "--connect", "/run/lumos/s"]);
+                    command.args(["--memory", &memory_bytes]);
+                    Ok(command)
+                })
             },
         )?;
         let compares = "a cold start of noop on native-oci / by `docker run --rm --network none`";
@@ -133,21 +139,24 @@ impl Own<'_> {
         turns.compare(compares, 1, None, None)
     }
 
-    /// Times a peer from `start` to the first response of the worker that `command` starts.
-    fn peer_ns(&self, start: Instant, command: &mut Command) -> Result<f64> {
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| command.get_program().display().to_string())?;
+    /// Times a peer from the making of its command to the first response of the worker that the
+    /// command starts.
+    fn peer_ns(&self, command: impl FnOnce() -> Result<Command>) -> Result<f64> {
         let mut response = Vec::new();
-        let outcome = self.first_response(&child, &mut response);
-        let elapsed = start.elapsed();
+        let watch = Watch::alone(TIME_LIMIT);
+        let (elapsed, (child, outcome)) = time_step(&watch, || {
+            let mut command = command().map_err(|error| format!("{error:#}"))?;
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+            let child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+            let outcome = self.first_response(&child, &mut response);
+            Ok((child, outcome))
+        })
+        .map_err(|stop| anyhow!(stop))?;
         // Its worker has lost its connection, and ends.
         let output = child.wait_with_output()?;
-        outcome.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
-        ensure!(output.status.success(), "{command:?}: {}", output.status);
+        let complaints = || String::from_utf8_lossy(&output.stderr).into_owned();
+        outcome.with_context(complaints)?;
+        ensure!(output.status.success(), "a peer ended badly: {}", complaints());
         verify_digest(&response, self.payload).map_err(|stop| anyhow!(stop))?;
         Ok(elapsed.as_nanos() as f64)
     }

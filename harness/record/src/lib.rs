@@ -16,7 +16,9 @@ pub use artifact::{Artifact, ArtifactKind, ArtifactManifest, Image, Mode, Runtim
 pub use layout::{Layout, NotAWorkspace};
 pub use node::Node;
 pub use pull::{Pull, PullCheck};
-pub use record::{CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record, Skip, WorkerUse};
+pub use record::{
+    CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record, SandboxFacts, Skip, WorkerUse,
+};
 pub use run::{ReadRunError, Revision, Run, RunManifest, RunWriter};
 pub use setting::{Setting, parse_bytes, parse_cpus};
 pub use vocabulary::{Case, Lane, Phase, Profile, Suite, UnknownName};

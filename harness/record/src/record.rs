@@ -1,5 +1,6 @@
 //! What a run writes as it happens: one record a line.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,8 @@ pub enum Record {
     Run(Box<RunManifest>),
     /// A measuring process joined the run.
     Process(Process),
+    /// What a process's sandbox is made of on this node.
+    Sandbox(SandboxFacts),
     /// A case began; without a later outcome it was interrupted.
     Started {
         /// The case.
@@ -45,6 +48,15 @@ pub struct Process {
     pub pid: u32,
     /// Its command line.
     pub command_line: Vec<String>,
+}
+
+/// What a sandbox is made of on this node, such as a container engine's version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxFacts {
+    /// The crate that brings the sandbox.
+    pub package: String,
+    /// Names and values, for readers.
+    pub facts: BTreeMap<String, String>,
 }
 
 /// A case that ended in samples, which Criterion keeps.

@@ -66,8 +66,8 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
 /// A size as [`parse_bytes`] reads it, in the largest unit that divides it.
 fn show_bytes(bytes: u64) -> String {
     match bytes {
-        _ if bytes % (1 << 30) == 0 => format!("{}GiB", bytes >> 30),
-        _ if bytes % (1 << 20) == 0 => format!("{}MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 30) => format!("{}GiB", bytes >> 30),
+        _ if bytes.is_multiple_of(1 << 20) => format!("{}MiB", bytes >> 20),
         _ => format!("{}KiB", bytes.div_ceil(1 << 10)),
     }
 }

@@ -7,7 +7,7 @@ mod usage;
 mod watcher;
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, Permissions};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -333,6 +333,19 @@ impl Sandbox for Docker {
         };
         self.prepared.replace(Some(prepared));
         Ok(())
+    }
+
+    fn facts(&self) -> BTreeMap<String, String> {
+        let Ok(Attended { engine, .. }) = &self.engine else { return BTreeMap::new() };
+        let Ok(info) = engine.info() else { return BTreeMap::new() };
+        let cgroups = info.cgroup_version.map(|version| format!("version {version}"));
+        let facts = [
+            ("container engine", info.server_version),
+            ("storage driver", info.driver),
+            ("cgroups", cgroups),
+        ];
+        let known = facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        known.collect()
     }
 
     fn check_limits(&self, limits: &Limits) -> Result<(), Unready> {

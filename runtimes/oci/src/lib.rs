@@ -9,7 +9,7 @@ mod seccomp;
 mod spec;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,8 @@ use lumos_bench::sandbox::complaints::Complaints;
 use lumos_bench::sandbox::connection::{Connection, Listener};
 use lumos_bench::sandbox::process::{Child, describe_end, peak_rss_bytes};
 use lumos_bench::sandbox::{
-    LaunchError, Layout, Mark, Name, Phase, Servant, Site, Teardown, Unready, sequence,
+    ArtifactManifest, LaunchError, Layout, Mark, Name, Phase, Servant, Site, Teardown, Unready,
+    sequence,
 };
 use lumos_bench::{InvokeError, Limits, Sandbox};
 
@@ -94,6 +95,12 @@ impl Oci {
         fs::set_permissions(&socket, Permissions::from_mode(0o777))?;
         fs::set_permissions(&shared, Permissions::from_mode(0o755))?;
         let hierarchy = Hierarchy::find();
+        let root_file_systems = RootFileSystems::new(unpacked(site.layout));
+        if let Ok(built) = ArtifactManifest::read(&site.layout.artifacts()) {
+            let digests: Vec<&str> =
+                built.artifacts.iter().map(|artifact| artifact.sha256.as_str()).collect();
+            root_file_systems.keep_only(&digests);
+        }
         Ok(Self {
             listener,
             shared,
@@ -101,7 +108,7 @@ impl Oci {
             bundle,
             complaints: Complaints::in_file(&folder.join("stderr"))?,
             null: File::options().read(true).write(true).open("/dev/null")?,
-            root_file_systems: RootFileSystems::new(unpacked(site.layout)),
+            root_file_systems,
             exec: Exec::new()?,
             lacks: spec::lacks(&hierarchy),
             hierarchy: hierarchy.ok(),
@@ -192,6 +199,17 @@ impl Sandbox for Oci {
             self.prepared.borrow_mut().insert(manifest.to_owned(), image);
         }
         Ok(())
+    }
+
+    fn facts(&self) -> BTreeMap<String, String> {
+        let cgroups = match self.hierarchy {
+            Some(Hierarchy::V1 { .. }) => "version 1",
+            Some(Hierarchy::V2(_)) => "version 2",
+            None => "none",
+        };
+        let user = if spec::is_root() { "root" } else { "a user namespace" };
+        let facts = [("cgroups", cgroups), ("made by", user)];
+        facts.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
     fn check_limits(&self, limits: &Limits) -> Result<(), Unready> {

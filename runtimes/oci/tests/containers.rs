@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
-use lumos_bench::conformance::checkout::{Checkout, Outcome, Process, outcomes, wait_until};
+use lumos_bench::conformance::checkout::{
+    Checkout, FEWEST_SAMPLES, Outcome, Process, outcomes, wait_until,
+};
 use lumos_bench::conformance::images::Altered;
 use lumos_bench::conformance::{Built, main_of_sandbox, trial};
 use lumos_bench::sandbox::Name;
 use lumos_bench::suites::select::Selection;
 use lumos_oci::Oci;
-use lumos_record::{Case, Runtime, Setting, Suite};
+use lumos_record::{Case, PullCheck, Runtime, Setting, Suite};
 
 fn main() -> ExitCode {
     main_of_sandbox(env!("CARGO_PKG_NAME"), Oci::new, || lumos_oci::lacks().is_none(), trials)
@@ -40,6 +42,8 @@ fn trials(built: &Arc<Built>) -> Vec<Trial> {
         test("silent_container", silent_container),
         test("name_clash", name_clash),
         test("full_disk", full_disk),
+        test("unpacking", unpacking),
+        test("registry", registry),
         test("killed_harness", killed_harness),
     ]
 }
@@ -296,6 +300,65 @@ fn full_disk(built: &Built) -> Result<()> {
     ensure!(cause.contains("the disk is full: make room"), "{cause}");
     ensure!(left <= 1, "{left} entries are left beside the lock");
     checkout.nothing_is_left()
+}
+
+/// An image is unpacked for every sample, and nothing of it stays; a layer that was altered is
+/// no sample.
+fn unpacking(built: &Built) -> Result<()> {
+    let checkout = noop(built, "distroless", |_| ())?;
+    let unpacking = checkout.layout().lumos().join("unpacking");
+    // What a process left behind that was killed.
+    let leftover = unpacking.join("lumos-4294967295-0");
+    fs::create_dir_all(&leftover)?;
+    let selection = Selection { verify: false, ..selection(Suite::Pull) };
+    let ended = checkout.run(&selection, &FEWEST_SAMPLES)?;
+    let outcomes = outcomes(&ended.run()?)?;
+    let Some((case, Outcome::Finished(finished))) = outcomes.into_iter().next() else {
+        bail!("not measured: {ended}");
+    };
+    ensure!(case.to_string() == "pull/noop/native-oci-distroless/-", "{case}");
+    // Ten samples, one before them that tells the cost, and those of the warm-up.
+    ensure!(finished.verified >= 11, "{} images", finished.verified);
+    ensure!(fs::read_dir(&unpacking)?.next().is_none(), "something stays in {unpacking:?}");
+    let blobs = fs::read_dir(checkout.layout().artifacts().join("images"))?;
+    let largest = blobs.flatten().max_by_key(|blob| blob.metadata().map_or(0, |m| m.len()));
+    fs::write(largest.context("no blobs")?.path(), "altered")?;
+    fails(&checkout, &selection, "not what was built")?;
+    ensure!(fs::read_dir(&unpacking)?.next().is_none(), "something stays in {unpacking:?}");
+    checkout.nothing_is_left()
+}
+
+/// The program that checks the model of a pull: it pulls the image, or says what it lacks.
+fn registry(built: &Built) -> Result<()> {
+    let checkout = noop(built, "scratch", |_| ())?;
+    checkout.save_manifest()?;
+    let layout = checkout.layout();
+    let run = |path: Option<&str>| -> Result<PullCheck> {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lumos-oci-pull"));
+        command.env("LUMOS_ROOT", &layout.root).env("TMPDIR", checkout.temporary());
+        command.env_remove("CARGO_TARGET_DIR").envs(path.map(|path| ("PATH", path)));
+        let output = command.output()?;
+        ensure!(output.status.success(), "{output:?}");
+        checkout.nothing_is_left()?;
+        Ok(PullCheck::read(&layout.lumos())?)
+    };
+    let without = run(Some(""))?;
+    ensure!(without.pulls.is_empty(), "{without:?}");
+    ensure!(without.notes.iter().any(|note| note.contains("apt-get install")), "{without:?}");
+    let check = run(None)?;
+    if check.registry.is_empty() {
+        return Ok(());
+    }
+    for pull in &check.pulls {
+        ensure!(pull.times_ns.len() >= 3 && pull.round_trip_ns > 0, "{pull:?}");
+        // The bucket is not full at the start, and never lets through more than it is given.
+        if let Some(bytes_per_s) = pull.bandwidth_bytes_per_s {
+            let least_ns = pull.compressed_bytes as f64 * 0.9 / bytes_per_s as f64 * 1e9;
+            ensure!(pull.times_ns.iter().all(|&ns| ns as f64 > least_ns), "{pull:?}");
+        }
+    }
+    ensure!(!check.pulls.is_empty(), "{check:?}");
+    Ok(())
 }
 
 /// The harness is killed in the middle of a cold start: the kernel ends the container, and the

@@ -10,8 +10,9 @@ use super::load::{CaseEvidence, Evidence, Outcome, median_of};
 use super::runtimes::Runtimes;
 use super::schema::{
     Absence, CaseEstimate, CaseRatio, Figure, Method, MissingArtifact, PhaseEstimate,
-    PlatformPoint, PlatformRatio, Report, RunInfo, SCHEMA_VERSION, WorkerEstimate,
+    PlatformPoint, PlatformRatio, PullReport, Report, RunInfo, SCHEMA_VERSION, WorkerEstimate,
 };
+use super::{claims, pull};
 
 /// The seed of all resampling: a report of the same run is the same to the last digit.
 const SEED: u64 = 0x006c_756d_6f73;
@@ -36,6 +37,7 @@ pub fn analyse(evidence: Evidence) -> anyhow::Result<Report> {
     analysis.add_ratios(&mut report, &runtimes);
     report.unrecorded = unrecorded(evidence.cases.keys());
     sort(&mut report, &runtimes);
+    report.pull = pull::section(&report, evidence.pull_check);
     report.claims = claims::evaluate(&report, &runtimes)?;
     Ok(report)
 }
@@ -77,6 +79,7 @@ fn frame(evidence: &Evidence) -> Report {
             truncated: evidence.truncated,
         },
         node: manifest.node.clone(),
+        sandboxes: evidence.sandboxes.clone(),
         method: Method {
             resamples: Bootstrap::RESAMPLES,
             confidence: Bootstrap::CONFIDENCE,
@@ -93,6 +96,7 @@ fn frame(evidence: &Evidence) -> Report {
         phases: Vec::new(),
         memory: Vec::new(),
         platform: Vec::new(),
+        pull: PullReport::default(),
         claims: Vec::new(),
         skips: Vec::new(),
         failures: Vec::new(),

@@ -99,17 +99,27 @@ pub fn render(report: &Report) -> String {
         line().figure("cpu_system", "ns", &entry.cpu_system_ns).write(&mut csv);
     }
     for artifact in &report.artifacts {
-        let size = Line {
-            kind: "artifact",
-            function: artifact.function.as_deref().unwrap_or_default(),
-            runtime: artifact.engine.as_deref().unwrap_or_default(),
-            name: artifact.kind.name(),
-            unit: "bytes",
-            value: Some(artifact.bytes as f64),
-            note: &artifact.target,
-            ..Line::default()
+        let mut size = |name: &str, bytes: u64| {
+            Line {
+                kind: "artifact",
+                function: artifact.function.as_deref().unwrap_or_default(),
+                runtime: artifact.engine.as_deref().unwrap_or_default(),
+                name,
+                unit: "bytes",
+                value: Some(bytes as f64),
+                note: &artifact.target,
+                ..Line::default()
+            }
+            .write(&mut csv)
         };
-        size.write(&mut csv);
+        match &artifact.image {
+            None => size(artifact.kind.name(), artifact.bytes),
+            Some(image) => {
+                let name = format!("image of {} on {}", image.holds, image.base);
+                size(&name, artifact.bytes);
+                size(&format!("{name}, compressed"), image.compressed_bytes);
+            }
+        }
     }
     let absent = [("skip", &report.skips), ("failure", &report.failures)];
     for (kind, list) in absent {

@@ -123,6 +123,9 @@ fn first_ratios(report: &Report) -> HashMap<&Case, &CaseRatio> {
 fn without_ratio<'a>(case: &Case, runtimes: &Runtimes) -> Comparison<'a> {
     match runtimes.find(case.suite.lane(), &case.runtime) {
         None => Comparison::None("no ratio: the artifact manifest has no such runtime".into()),
+        Some(_) if case.suite == Suite::Pull => {
+            Comparison::None("no ratio: a native process has nothing to unpack".into())
+        }
         Some(_) => {
             let references = runtimes.references(case).join(" or ");
             let references = if references.is_empty() { "a native runtime" } else { &references };

@@ -1,12 +1,14 @@
 //! Reads what a run left: its records, its copies of Criterion's files, the artifact manifest.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use lumos_model::{Samples, median};
 use lumos_record::{
-    ArtifactManifest, Case, Finished, Layout, Ledger, Record, Run, RunManifest, WorkerUse,
+    ArtifactManifest, Case, Finished, Layout, Ledger, PullCheck, Record, Run, RunManifest,
+    WorkerUse,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,8 +22,12 @@ pub struct Evidence {
     pub truncated: bool,
     /// What was built, if that is known.
     pub artifacts: Option<ArtifactManifest>,
+    /// What each crate's sandbox was made of.
+    pub sandboxes: BTreeMap<String, BTreeMap<String, String>>,
     /// Every case of which the run holds a record.
     pub cases: BTreeMap<Case, CaseEvidence>,
+    /// The pulls that the model is checked against, if the run was followed by any.
+    pub pull_check: Option<PullCheck>,
     /// What somebody should know about all of this.
     pub warnings: Vec<String>,
 }
@@ -65,8 +71,37 @@ pub fn load(layout: &Layout, run_folder: &Path) -> Result<Evidence> {
         );
     }
     let artifacts = read_artifacts(layout, &run, &mut warnings);
+    let pull_check = read_pull_check(&run, &mut warnings);
     let Run { directory, manifest, records, truncated } = run;
-    Ok(Evidence { manifest, truncated, artifacts, cases: by_case(&directory, records), warnings })
+    let sandboxes = records.iter().filter_map(|record| match record {
+        // Each process of a crate tells the same.
+        Record::Sandbox(told) => Some((told.package.clone(), told.facts.clone())),
+        _ => None,
+    });
+    let sandboxes = sandboxes.collect();
+    let cases = by_case(&directory, records);
+    Ok(Evidence { manifest, truncated, artifacts, sandboxes, cases, pull_check, warnings })
+}
+
+/// Reads the pulls that the run was followed by; most are followed by none.
+fn read_pull_check(run: &Run, warnings: &mut Vec<String>) -> Option<PullCheck> {
+    match PullCheck::read(&run.directory) {
+        Ok(check) if check.schema_version == lumos_record::SCHEMA_VERSION => Some(check),
+        Ok(check) => {
+            warnings.push(format!(
+                "{} has schema {}, not {}: `cargo xtask bench --suite pull` renews it.",
+                PullCheck::FILE,
+                check.schema_version,
+                lumos_record::SCHEMA_VERSION
+            ));
+            None
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => {
+            warnings.push(format!("The pulls from a registry cannot be read: {error}."));
+            None
+        }
+    }
 }
 
 /// Sorts the records by case; of several outcomes of one case, the last counts.
@@ -74,7 +109,7 @@ fn by_case(run_folder: &Path, records: Vec<Record>) -> BTreeMap<Case, CaseEviden
     let mut cases: BTreeMap<Case, CaseEvidence> = BTreeMap::new();
     for record in records {
         match record {
-            Record::Run(_) | Record::Process(_) => {}
+            Record::Run(_) | Record::Process(_) | Record::Sandbox(_) => {}
             // A case that starts again leaves nothing of its earlier attempt.
             Record::Started { case } => drop(cases.insert(case, CaseEvidence::default())),
             Record::Finished(finished) => {

@@ -293,6 +293,7 @@ const fn what(suite: Suite) -> &'static str {
         Suite::Instantiate => "a new instance of a loaded module",
         Suite::Fresh => "a new instance and one call, as with an instance per request",
         Suite::Call => "one call of an instance that has answered before",
+        Suite::Pull => "unpacking the compressed layers of an image into an empty folder",
     }
 }
 
@@ -325,7 +326,14 @@ fn facts(report: &Report) -> Vec<(String, String)> {
         ("Guest compiler", run.toolchain.rustc.clone()),
         ("Engines", run.engines.join(", ")),
     ];
-    facts.map(|(name, value)| (name.to_owned(), value)).into()
+    let mut facts: Vec<(String, String)> =
+        facts.map(|(name, value)| (name.to_owned(), value)).into();
+    facts.extend(report.sandboxes.iter().map(|(package, told)| {
+        let told: Vec<String> =
+            told.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        (format!("Sandbox of {package}"), told.join(", "))
+    }));
+    facts
 }
 
 /// The ratios of a suite, coloured by how far from 1 they are.

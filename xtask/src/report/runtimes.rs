@@ -1,6 +1,6 @@
 //! Which runtime is what: engine, sandbox, mode and reference, from the manifest alone.
 
-use lumos_record::{Case, Lane, Mode, Runtime};
+use lumos_record::{Case, Lane, Mode, Profile, Runtime};
 
 /// The runtimes of the artifact manifest.
 pub struct Runtimes<'a>(&'a [Runtime]);
@@ -36,9 +36,9 @@ impl<'a> Runtimes<'a> {
         let lane = case.suite.lane();
         let Some(own) = self.find(lane, &case.runtime) else { return Vec::new() };
         let native = self.0.iter().filter(|runtime| {
-            let in_lane = lane == Lane::Served || runtime.loads.is_some();
+            let is_measured = runtime.takes_part(case.suite, Profile::Full);
             let plain = runtime.sandbox == Runtime::PROCESS;
-            runtime.mode == Mode::Native && in_lane && (own.mode != Mode::Native || plain)
+            runtime.mode == Mode::Native && is_measured && (own.mode != Mode::Native || plain)
         });
         let mut references: Vec<&Runtime> = native.collect();
         references.sort_by_key(|reference| {

@@ -3,7 +3,11 @@
 //! Times are in nanoseconds, sizes in bytes. Every list is sorted: by suite, function, payload
 //! (small first), then runtime (native first).
 
-use lumos_record::{Artifact, Case, Lane, Node, Phase, Profile, Revision, Runtime, Toolchain};
+use std::collections::BTreeMap;
+
+use lumos_record::{
+    Artifact, ArtifactKind, Case, Lane, Node, Phase, Profile, Pull, Revision, Runtime, Toolchain,
+};
 use serde::{Deserialize, Serialize};
 
 /// The version of this shape: raised when a reader of older reports would go wrong.
@@ -18,6 +22,9 @@ pub struct Report {
     pub run: RunInfo,
     /// The machine that measured.
     pub node: Node,
+    /// What each crate's sandbox was made of there, such as a container engine's version.
+    #[serde(default)]
+    pub sandboxes: BTreeMap<String, BTreeMap<String, String>>,
     /// How figures became estimates.
     pub method: Method,
     /// What somebody should know before trusting the figures.
@@ -38,6 +45,8 @@ pub struct Report {
     pub memory: Vec<WorkerEstimate>,
     /// Cold-start ratios on platforms with a start-up cost of their own.
     pub platform: Vec<PlatformRatio>,
+    /// What it costs to bring each image to a node.
+    pub pull: PullReport,
     /// The paper's claims beside this run's figures.
     pub claims: Vec<Claim>,
     /// Cases that were not run.
@@ -217,6 +226,76 @@ pub struct PlatformPoint {
     pub low: f64,
     /// The upper end of its interval.
     pub high: f64,
+}
+
+/// What it costs to bring images to a node: modelled pulls, and measured unpacking.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PullReport {
+    /// The links that pulls are modelled for.
+    pub links: Vec<PullLink>,
+    /// The images of the functions that the run concerns.
+    pub images: Vec<PullEstimate>,
+    /// The model beside pulls from a registry, where the run was followed by any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<PullCheckReport>,
+}
+
+/// A link to a registry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PullLink {
+    /// What it is called, such as `100 Mbit/s, 10 ms`.
+    pub name: String,
+    /// What it lets through.
+    pub bandwidth_bytes_per_s: u64,
+    /// How long the smallest request takes.
+    pub round_trip_ns: u64,
+}
+
+/// What it costs to bring an image to a node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PullEstimate {
+    /// The function that the image holds.
+    pub function: String,
+    /// What the image is built upon.
+    pub base: String,
+    /// The kind of artifact that it adds to its base.
+    pub holds: ArtifactKind,
+    /// The engine that made it, where it is precompiled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// How many layers it has.
+    pub layers: u64,
+    /// The compressed bytes of all layers.
+    pub compressed_bytes: u64,
+    /// The modelled time to pull it, for each of the links.
+    pub modelled_ns: Vec<f64>,
+    /// The measured time to unpack it; none where the run has no such figure.
+    pub unpack_ns: Option<Figure>,
+}
+
+/// The model of a pull beside pulls from a registry.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PullCheckReport {
+    /// What the registry says of its version; empty when there was none.
+    pub registry: String,
+    /// What the check had to do without, and what would change that.
+    pub notes: Vec<String>,
+    /// The pulls.
+    pub pulls: Vec<PullComparison>,
+}
+
+/// The model beside the pulls of one image over one link.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PullComparison {
+    /// What was measured.
+    #[serde(flatten)]
+    pub pull: Pull,
+    /// The median of the measured times.
+    pub measured_ns: f64,
+    /// The modelled time; none where nothing limited the link.
+    pub modelled_ns: Option<f64>,
+    /// Measured over modelled: above 1, the model promises too much.
+    pub ratio: Option<f64>,
 }
 
 /// A claim of the paper beside this run's figures.

@@ -301,7 +301,11 @@ pub fn outcomes(run: &Run) -> Result<BTreeMap<Case, Outcome>> {
             Record::Verified { case } => (case, Outcome::Verified),
             Record::Skip(skip) => (skip.case, Outcome::Skipped(skip.reason)),
             Record::Failure(failure) => (failure.case, Outcome::Failed(failure.cause)),
-            Record::Run(_) | Record::Process(_) | Record::Phases(_) | Record::Worker(_) => continue,
+            Record::Run(_)
+            | Record::Process(_)
+            | Record::Sandbox(_)
+            | Record::Phases(_)
+            | Record::Worker(_) => continue,
         };
         ensure!(started.contains(&case), "{case} ended without having begun");
         if let Some(first) = outcomes.insert(case.clone(), outcome) {

@@ -66,8 +66,8 @@ fn unpack<S: Sandbox>(
     watch: &Watch,
 ) -> Result<Duration, Unready> {
     let folder = Unpacked::new(parent).map_err(Unready::Failure)?;
-    let (time, outcome) = time_step(watch, || Ok(sandbox.unpack(servant, &folder.0)))
-        .map_err(Unready::Failure)?;
+    let (time, outcome) =
+        time_step(watch, || Ok(sandbox.unpack(servant, &folder.0))).map_err(Unready::Failure)?;
     outcome.map(|()| time)
 }
 

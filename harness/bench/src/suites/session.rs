@@ -155,6 +155,7 @@ fn outcome(record: &Record) -> Option<&Case> {
         Record::Failure(failure) => Some(&failure.case),
         Record::Run(_)
         | Record::Process(_)
+        | Record::Sandbox(_)
         | Record::Started { .. }
         | Record::Phases(_)
         | Record::Worker(_) => None,

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         trial("engines_that_fail_or_dawdle", outcomes::engines_that_fail_or_dawdle),
         trial("processes_of_a_session_share_a_run", outcomes::processes_of_a_session_share_a_run),
         trial("what_is_not_measured_is_not_kept", outcomes::what_is_not_measured_is_not_kept),
+        trial("a_suite_on_request", order::a_suite_on_request_is_measured_when_asked_for),
         trial("a_name_that_matches_nothing_runs_nothing", outcomes::nothing_matches),
     ];
     trials.extend(order::trials());

@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use lumos_bench::conformance::checkout::{Checkout, FEWEST_SAMPLES, Outcome, outcomes};
 use lumos_bench::conformance::trial;
 use lumos_bench::suites::select::Selection;
-use lumos_record::Suite;
+use lumos_record::{Record, Suite};
 use regex::Regex;
 
 use crate::{checkout, fake, selection};
@@ -38,6 +38,8 @@ fn expected(suite: Suite) -> (&'static str, &'static str) {
         Suite::Call => {
             ("load link instantiate invoke (invoke )Ndrop-instance drop-linked drop-module ", "{2}")
         }
+        // No worker: what is measured is over before there could be one.
+        Suite::Pull => ("(unpack )N", "{1}"),
     }
 }
 
@@ -51,8 +53,37 @@ pub fn trials() -> impl Iterator<Item = Trial> {
     })
 }
 
+/// A checkout whose runtime declares a suite, as one has to be that is measured on request.
+fn declaring(suite: Suite) -> Result<Checkout> {
+    let mut checkout = checkout(&[fake::ENGINE], &["steady"])?;
+    checkout.manifest.runtimes.iter_mut().for_each(|runtime| runtime.suites = vec![suite]);
+    Ok(checkout)
+}
+
+/// A suite on request is left out of a run that does not name it, and a runtime out of one that
+/// it does not declare.
+pub fn a_suite_on_request_is_measured_when_asked_for() -> Result<()> {
+    let named = Selection { suites: vec![Suite::Pull.to_string()], verify: true, ..selection() };
+    let silent = checkout(&[fake::ENGINE], &["steady"])?;
+    ensure!(silent.run(&named, &[])?.run()?.records.iter().all(|record| !is_outcome(record)));
+    let declaring = declaring(Suite::Pull)?;
+    let all = Selection { verify: true, ..selection() };
+    ensure!(declaring.run(&all, &[])?.run()?.records.iter().all(|record| !is_outcome(record)));
+    let outcomes = outcomes(&declaring.run(&named, &[])?.run()?)?;
+    let cases: Vec<String> = outcomes.keys().map(ToString::to_string).collect();
+    ensure!(cases == ["pull/steady/fake-aot-box/-"], "{cases:?}");
+    ensure!(outcomes.into_values().eq([Outcome::Verified]));
+    let folder = declaring.layout().lumos().join("unpacking");
+    ensure!(std::fs::read_dir(&folder)?.next().is_none(), "something stays in {folder:?}");
+    declaring.nothing_is_left()
+}
+
+fn is_outcome(record: &Record) -> bool {
+    !matches!(record, Record::Run(_) | Record::Process(_))
+}
+
 fn measuring(suite: Suite) -> Result<()> {
-    let checkout = checkout(&[fake::ENGINE], &["steady"])?;
+    let checkout = declaring(suite)?;
     let selection = Selection { suites: vec![suite.to_string()], ..selection() };
     let run = checkout.run(&selection, &FEWEST_SAMPLES)?.run()?;
     let log = Log::read(&checkout)?;
@@ -64,13 +95,13 @@ fn measuring(suite: Suite) -> Result<()> {
         anyhow::bail!("{outcomes:?}");
     };
     // The one call that checks an instance before it is measured is counted, and all others.
-    let invocations = log.count("invoke");
+    let invocations = log.count("invoke") + log.count("unpack");
     ensure!(finished.verified == invocations, "{} of {invocations}", finished.verified);
     Ok(())
 }
 
 fn verifying(suite: Suite) -> Result<()> {
-    let checkout = checkout(&[fake::ENGINE], &["steady"])?;
+    let checkout = declaring(suite)?;
     let suites = vec![suite.to_string()];
     let run = checkout.run(&Selection { suites, verify: true, ..selection() }, &[])?.run()?;
     ensure!(outcomes(&run)?.into_values().eq([Outcome::Verified]), "{:?}", run.records);
@@ -122,6 +153,7 @@ impl Log {
                     ensure!(lives.remove(what).is_some(), "{call} {what} a second time");
                     ensure!(lives.values().all(|of| of != what), "{call} {what} too early");
                 }
+                "unpack" => {}
                 _ => ensure!(lives.contains_key(what), "{call} of the dead {what}"),
             }
         }

@@ -66,7 +66,8 @@ fn with_engine(name: &str, check: impl FnOnce() -> Result<()> + Send + 'static) 
             let (_, outcomes) = run(&checkout(&["honest"])?, &selection(&[Suite::ColdStart]))?;
             match outcomes.as_slice() {
                 [(_, Outcome::Skipped(cause))] if *cause == reason => {
-                    let remedies = ["setup --with-docker", "systemctl", "usermod", "unset DOCKER_HOST"];
+                    let remedies =
+                        ["setup --with-docker", "systemctl", "usermod", "unset DOCKER_HOST"];
                     let has_remedy = remedies.iter().any(|remedy| cause.contains(remedy));
                     ensure!(has_remedy, "no remedy: {cause}");
                     Ok(())
