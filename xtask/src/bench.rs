@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: sets up, builds, runs the suites of every runtime, and reports.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -13,14 +13,14 @@ use cargo_metadata::{Message, TargetKind};
 use globset::Glob;
 use lumos_model::SplitMix64;
 use lumos_record::{
-    ArtifactManifest, Case, Lane, Layout, Profile, Record, Run, Runtime, Setting, Suite,
-    parse_bytes, parse_cpus,
+    ArtifactManifest, Case, Lane, Layout, Profile, PullCheck, Record, Run, Runtime, Setting, Suite,
+    Toolchain, parse_bytes, parse_cpus,
 };
 use lumos_workloads::Workloads;
 use serde::{Deserialize, Serialize};
 
 use crate::progress::Progress;
-use crate::{build, process, report};
+use crate::{build, process, report, runtimes};
 
 /// Sets up what is missing, builds the guests, runs the suites and ends with a report.
 #[derive(Debug, Default, clap::Args)]
@@ -28,7 +28,8 @@ pub struct Arguments {
     /// How much to measure: quick (minutes), standard (a representative choice) or full
     #[arg(long, default_value_t = Profile::Standard)]
     profile: Profile,
-    /// Only these suites, such as `cold_start` [a glob; may be repeated]
+    /// Only these suites, such as `cold_start`; `pull` runs when it is named, or in the profile
+    /// full [a glob; may be repeated]
     #[arg(long, value_name = "GLOB")]
     suite: Vec<String>,
     /// Only these runtimes, such as `wasmtime-*`; a name without its sandbox counts in both lanes
@@ -125,9 +126,31 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode> {
     if arguments.verify {
         return verdict(&run);
     }
+    let checked = check_models(layout, &cases, &run);
     let summary = report::generate(layout, &run, &layout.report())?;
     print!("{summary}");
+    // What was measured is reported, whatever became of the check.
+    checked.context("the check of a model failed")?;
     Ok(ExitCode::from(u8::from(summary.failures > 0)))
+}
+
+/// Runs the programs that check what a report models, where the run holds their suite, and keeps
+/// what they found in the run's folder.
+fn check_models(layout: &Layout, cases: &[(usize, Case)], run: &Path) -> Result<()> {
+    let crates = runtimes::read(layout, &Toolchain::default())?;
+    for (package, check) in
+        crates.iter().filter_map(|found| Some((&found.package, found.check.as_ref()?)))
+    {
+        if !cases.iter().any(|(_, case)| case.suite == check.suite) {
+            continue;
+        }
+        let mut command = process::cargo();
+        command.current_dir(&layout.root).args(["run", "--quiet", "--release", "--locked"]);
+        process::run(command.args(["--package", package, "--bin", &check.program]))?;
+        let found = layout.lumos().join(PullCheck::FILE);
+        fs::copy(&found, run.join(PullCheck::FILE)).with_context(|| found.display().to_string())?;
+    }
+    Ok(())
 }
 
 /// What a run that only verified has to say; it has no figures to report.

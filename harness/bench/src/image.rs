@@ -97,19 +97,26 @@ impl Image {
 }
 
 impl Layer {
+    /// Reads the layer as it is, compressed.
+    ///
+    /// # Errors
+    /// When it is not what was built; the message names the file.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        let bytes = fs::read(&self.path).with_context(|| self.path.display().to_string())?;
+        ensure!(
+            sha256_hex(&bytes) == self.digest,
+            "{} is not what was built; `cargo xtask build` builds it again",
+            self.path.display()
+        );
+        Ok(bytes)
+    }
+
     /// Unpacks the layer over whatever is in `folder`. Owners are kept where root unpacks.
     ///
     /// # Errors
     /// When the layer is not what was built, or the disk is full; the message names the file.
     pub fn unpack(&self, folder: &Path) -> Result<()> {
-        let unpack = || -> Result<()> {
-            let bytes = fs::read(&self.path)?;
-            ensure!(
-                sha256_hex(&bytes) == self.digest,
-                "it is not what was built; `cargo xtask build` builds it again"
-            );
-            unpack(bytes.as_slice(), folder)
-        };
+        let unpack = || unpack(self.read()?.as_slice(), folder);
         unpack().with_context(|| {
             format!("cannot unpack {} into {}", self.path.display(), folder.display())
         })

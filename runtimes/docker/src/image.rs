@@ -1,13 +1,10 @@
 //! The images of functions, in the engine's own keeping.
 
-use std::fs;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use bollard::models::ImageInspect;
 use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder};
 use lumos_bench::image::{Image, Layer};
 use lumos_bench::sandbox::{Name, Unready};
-use sha2::{Digest as _, Sha256};
 
 use crate::engine::{DIGEST, Engine, EngineError, RUN};
 
@@ -96,25 +93,13 @@ fn context(image: &Image) -> Result<Vec<u8>> {
     };
     add("Dockerfile", dockerfile(image)?.as_bytes())?;
     for layer in &image.layers {
-        add(&file(layer), &read(layer)?)?;
+        add(&file(layer), &layer.read()?)?;
     }
     Ok(archive.into_inner()?)
 }
 
 fn file(layer: &Layer) -> String {
     format!("{}.tar.gz", layer.digest)
-}
-
-fn read(layer: &Layer) -> Result<Vec<u8>> {
-    let path = || layer.path.display().to_string();
-    let bytes = fs::read(&layer.path).with_context(path)?;
-    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    ensure!(
-        digest == layer.digest,
-        "{} is not what was built; `cargo xtask build` builds it again",
-        path()
-    );
-    Ok(bytes)
 }
 
 /// What to build. The labels come first, so that whatever an interrupted build leaves has them.
@@ -131,6 +116,10 @@ fn dockerfile(image: &Image) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
+
+    use std::fs;
+
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use lumos_model::{Bootstrap, MINIMAL_EFFECT, Samples, Verdict, negligible_from};
 use lumos_record::{Case, Ledger, Phase, Setting, Suite, WorkerUse};
 
-use super::claims;
 use super::load::{CaseEvidence, Evidence, Outcome, median_of};
 use super::runtimes::Runtimes;
 use super::schema::{

@@ -121,6 +121,7 @@ pub fn render(report: &Report) -> String {
             }
         }
     }
+    pulls(report, &mut csv);
     let absent = [("skip", &report.skips), ("failure", &report.failures)];
     for (kind, list) in absent {
         for absence in list {
@@ -155,6 +156,26 @@ fn estimates_and_ratios(report: &Report, csv: &mut String) {
             ..Line::of("ratio", &entry.case)
         };
         line.write(csv);
+    }
+}
+
+/// The modelled pulls; what was measured beside them stands among the estimates.
+fn pulls(report: &Report, csv: &mut String) {
+    for image in &report.pull.images {
+        let name = format!("image of {} on {}", image.holds, image.base);
+        for (link, &modelled_ns) in report.pull.links.iter().zip(&image.modelled_ns) {
+            let line = Line {
+                kind: "pull",
+                function: &image.function,
+                runtime: image.engine.as_deref().unwrap_or_default(),
+                name: &name,
+                unit: "ns",
+                value: Some(modelled_ns),
+                note: &link.name,
+                ..Line::default()
+            };
+            line.write(csv);
+        }
     }
 }
 

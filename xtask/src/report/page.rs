@@ -4,15 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use lumos_record::{ArtifactKind, Case, Lane, Phase, Runtime, Suite};
+use lumos_record::{ArtifactKind, Case, Phase, Runtime, Suite};
 use serde::Serialize;
 
 use super::charts::{self, Bar, Curve, Dot, DotRow};
 use super::format;
 use super::grid::{Cell, Comparison, Grid};
 use super::schema::{
-    Absence, CaseEstimate, Claim, ClaimFigure, Figure, PhaseEstimate, PlatformRatio, Report,
-    Spread, Statistic, WorkerEstimate,
+    Absence, CaseEstimate, Claim, ClaimFigure, Figure, PhaseEstimate, PlatformRatio,
+    PullComparison, PullEstimate, Report, Spread, Statistic, WorkerEstimate,
 };
 
 /// What stands where there is nothing to show.
@@ -32,6 +32,7 @@ pub struct Page {
     suites: Vec<SuiteView>,
     phases: PhasesView,
     platform: PlatformView,
+    pull: PullView,
     sizes: Matrix,
     images: Matrix,
     workers: Vec<(String, String)>,
@@ -159,6 +160,44 @@ struct PlatformRow {
     negligible_from: String,
 }
 
+/// What it costs to bring an image to a node.
+#[derive(Serialize)]
+struct PullView {
+    links: Vec<String>,
+    rows: Vec<PullRow>,
+    /// Why images were not unpacked.
+    notes: Vec<String>,
+    /// The release of the registry that the model was checked against; empty for none.
+    registry: String,
+    checks: Vec<PullCheckRow>,
+    /// What the check had to do without; why there was none, if so.
+    check_notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct PullRow {
+    function: String,
+    image: String,
+    compressed: String,
+    layers: u64,
+    modelled: Vec<String>,
+    unpack: String,
+    unpack_interval: String,
+    /// The footnote's number; 0 for none.
+    unpack_note: usize,
+}
+
+#[derive(Serialize)]
+struct PullCheckRow {
+    image: String,
+    compressed: String,
+    link: String,
+    modelled: String,
+    measured: String,
+    n: usize,
+    ratio: String,
+}
+
 #[derive(Serialize)]
 struct MemoryRow {
     suite: String,
@@ -263,10 +302,11 @@ impl Page {
                 failures: report.failures.len(),
                 unrecorded: report.unrecorded.len(),
             },
-            heat: grids.iter().filter(|grid| grid.runtimes.len() > 1).map(heat).collect(),
+            heat: grids.iter().filter(|grid| has_ratios(grid)).map(heat).collect(),
             suites: grids.iter().map(|grid| suite(grid, &palette)).collect(),
             phases: phases(report),
             platform: platform(report, &palette),
+            pull: pull(report),
             sizes: sizes(report),
             images: images(report),
             workers: workers(report),
@@ -334,6 +374,11 @@ fn facts(report: &Report) -> Vec<(String, String)> {
         (format!("Sandbox of {package}"), told.join(", "))
     }));
     facts
+}
+
+/// Whether a suite has anything to compare: images are unpacked for containers alone.
+fn has_ratios(grid: &Grid) -> bool {
+    grid.runtimes.len() > 1 && grid.suite != Suite::Pull
 }
 
 /// The ratios of a suite, coloured by how far from 1 they are.
@@ -637,6 +682,71 @@ fn platform_chart(report: &Report, palette: &Palette) -> (String, Vec<Key>) {
     (charts::curves(title, &curves, format::decade), legend)
 }
 
+/// What it costs to bring each image to a node, and how far the model of it can be trusted.
+fn pull(report: &Report) -> PullView {
+    let mut notes = Notes::default();
+    let rows = report.pull.images.iter().map(|image| pull_row(image, &mut notes)).collect();
+    let (mut registry, mut checks, mut check_notes) = (String::new(), Vec::new(), Vec::new());
+    match &report.pull.check {
+        Some(check) => {
+            registry.clone_from(&check.registry);
+            checks.extend(check.pulls.iter().map(pull_check_row));
+            check_notes.clone_from(&check.notes);
+        }
+        None => check_notes.push(
+            "This run did not check the model: `cargo xtask bench --suite pull` does.".to_owned(),
+        ),
+    }
+    let links = report.pull.links.iter().map(|link| link.name.clone()).collect();
+    PullView { links, rows, notes: notes.texts, registry, checks, check_notes }
+}
+
+fn pull_row(image: &PullEstimate, notes: &mut Notes) -> PullRow {
+    let note = match &image.unpack_ns {
+        Some(_) => 0,
+        None if ArtifactKind::NATIVE_EXECUTABLES.contains(&image.holds) => notes.number(
+            "not unpacked in this run: `--suite pull` measures it, as does `--profile full`",
+        ),
+        None => notes.number("not unpacked: no runtime here starts Wasm from an image"),
+    };
+    let figure = image.unpack_ns.as_ref();
+    let duration = |figure: &Figure| format::duration(figure.median);
+    PullRow {
+        function: image.function.clone(),
+        image: image_name(image.engine.as_deref(), image.holds, &image.base),
+        compressed: format::bytes(image.compressed_bytes as f64),
+        layers: image.layers,
+        modelled: image.modelled_ns.iter().map(|&time_ns| format::duration(time_ns)).collect(),
+        unpack: figure.map_or_else(|| NOTHING.into(), duration),
+        unpack_interval: figure
+            .map_or_else(|| NOTHING.into(), |figure| spread(figure, format::duration)),
+        unpack_note: note,
+    }
+}
+
+fn pull_check_row(found: &PullComparison) -> PullCheckRow {
+    let pull = &found.pull;
+    let bandwidth = pull.bandwidth_bytes_per_s.map_or_else(
+        || "loopback, no limit".to_owned(),
+        |bytes_per_s| format!("{} Mbit/s", bytes_per_s as f64 * 8.0 / 1e6),
+    );
+    let round_trip = format::duration(pull.round_trip_ns as f64);
+    PullCheckRow {
+        image: format!("{} on {}", pull.function, pull.base),
+        compressed: format::bytes(pull.compressed_bytes as f64),
+        link: format!("{bandwidth}, {round_trip}"),
+        modelled: found.modelled_ns.map_or_else(|| "no limit, no model".into(), format::duration),
+        measured: format::duration(found.measured_ns),
+        n: pull.times_ns.len(),
+        ratio: found.ratio.map_or_else(|| NOTHING.into(), format::ratio),
+    }
+}
+
+/// What an image holds, and on what.
+fn image_name(engine: Option<&str>, holds: ArtifactKind, base: &str) -> String {
+    format!("{} on {base}", engine.unwrap_or(holds.name()))
+}
+
 /// The size of every function's artifacts.
 fn sizes(report: &Report) -> Matrix {
     type Column<'a> = (ArtifactKind, Option<&'a str>, &'a str);
@@ -684,8 +794,7 @@ fn images(report: &Report) -> Matrix {
     let mut cells: BTreeMap<&str, HashMap<String, MatrixCell>> = BTreeMap::new();
     for artifact in &report.artifacts {
         let Some(image) = &artifact.image else { continue };
-        let holds = artifact.engine.clone().unwrap_or_else(|| image.holds.to_string());
-        let column = format!("{holds} on {}", image.base);
+        let column = image_name(artifact.engine.as_deref(), image.holds, &image.base);
         let (unpacked, packed) = (artifact.bytes as f64, image.compressed_bytes as f64);
         let cell = MatrixCell {
             text: format!("{} ({})", format::bytes(unpacked), format::bytes(packed)),
@@ -776,7 +885,7 @@ fn memory(report: &Report) -> Vec<MemoryRow> {
 
 fn memory_unrecorded(report: &Report) -> Vec<String> {
     let recorded: HashSet<&Case> = report.memory.iter().map(|entry| &entry.case).collect();
-    measured(report, |case| case.suite.lane() == Lane::Served && !recorded.contains(case))
+    measured(report, |case| case.suite.has_workers() && !recorded.contains(case))
 }
 
 fn claim(claim: &Claim) -> ClaimRow {

@@ -54,11 +54,13 @@ impl<'a> Runtimes<'a> {
         (case.suite, case.function.clone(), payload_rank(&case.payload), case.setting, runtime)
     }
 
-    /// A key that sorts runtimes for a reader: by mode, native first, then by name.
+    /// A key that sorts runtimes for a reader: by mode, native first, then plain processes before
+    /// containers, then by name.
     pub fn rank(&self, lane: Lane, name: &str) -> impl Ord + use<> {
         let mode = self.mode_of(lane, name);
+        let contained = !self.is_reference(lane, name) && mode == Some(Mode::Native);
         // `None` sorts first by itself, but what the manifest does not know belongs last.
-        (mode.is_none(), mode, name.to_owned())
+        (mode.is_none(), mode, contained, name.to_owned())
     }
 }
 

@@ -10,7 +10,7 @@ use lumos_record::{Lane, Suite};
 use super::format;
 use super::grid::{Cell, Comparison, Grid};
 use super::runtimes::Runtimes;
-use super::schema::Report;
+use super::schema::{PullCheckReport, Report};
 
 /// A report in short. Its `Display` is the text for the terminal.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Summary {
     pub paths: Vec<PathBuf>,
     emulated: bool,
     rows: Vec<Row>,
+    /// The model of a pull beside pulls from a registry, if there were any.
+    pulls: Option<PullCheckReport>,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,7 @@ impl Summary {
             paths,
             emulated: report.node.emulated,
             rows: rows(report, grids),
+            pulls: report.pull.check.clone(),
         }
     }
 }
@@ -129,6 +132,35 @@ fn text(cell: &Cell) -> String {
     }
 }
 
+/// The model of a pull beside pulls from a registry.
+fn write_pulls(f: &mut fmt::Formatter<'_>, check: &PullCheckReport) -> fmt::Result {
+    if !check.pulls.is_empty() {
+        let titles = ["pull", "compressed", "bandwidth", "modelled", "measured", "ratio"];
+        let [image, rest @ ..] = titles;
+        write!(f, "\n{image:<24}")?;
+        rest.iter().try_for_each(|title| write!(f, "  {title:>11}"))?;
+        writeln!(f)?;
+    }
+    for found in &check.pulls {
+        let pull = &found.pull;
+        let cells = [
+            format::bytes(pull.compressed_bytes as f64),
+            pull.bandwidth_bytes_per_s.map_or_else(
+                || "no limit".to_owned(),
+                |bytes_per_s| format!("{} Mbit/s", bytes_per_s as f64 * 8.0 / 1e6),
+            ),
+            found.modelled_ns.map_or_else(String::new, format::duration),
+            format::duration(found.measured_ns),
+            found.ratio.map_or_else(String::new, format::ratio),
+        ];
+        let image = format!("{} on {}", pull.function, pull.base);
+        let line =
+            cells.iter().fold(format!("{image:<24}"), |line, cell| format!("{line}  {cell:>11}"));
+        writeln!(f, "{}", line.trim_end())?;
+    }
+    check.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let titles = ["function", "payload", "runtime"];
@@ -161,6 +193,9 @@ impl fmt::Display for Summary {
             f,
             "\nMedians, and how many times native in the same lane. One payload per function."
         )?;
+        if let Some(check) = &self.pulls {
+            write_pulls(f, check)?;
+        }
         if self.emulated {
             writeln!(f, "Emulated: nothing here is a ranking.")?;
         }

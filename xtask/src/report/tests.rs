@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lumos_record::{
-    Artifact, ArtifactKind, ArtifactManifest, Case, CpuTime, Failure, Finished, Layout, Ledger,
-    Mode, Node, Phase, PhaseSpan, Record, Revision, RunManifest, RunWriter, Runtime, Setting, Skip,
-    Suite, Toolchain, WorkerUse,
+    Artifact, ArtifactKind, ArtifactManifest, Case, CpuTime, Failure, Finished, Image, Layout,
+    Ledger, Mode, Node, Phase, PhaseSpan, Pull, PullCheck, Record, Revision, RunManifest,
+    RunWriter, Runtime, Setting, Skip, Suite, Toolchain, WorkerUse,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -58,6 +58,9 @@ impl Fixture {
         fixture.write(Record::Failure(Failure { case, cause: "wrong answer <0x00>".into() }));
         let case = self::case(Suite::Call, "sort", "beta", "1MiB");
         fixture.write(Record::Started { case });
+        let case = self::case(Suite::Pull, "noop", "alpha-box", Case::NO_PAYLOAD);
+        fixture.measure(&case, &[1.0; 24], &steady(24, 9e6));
+        fixture.follow_by(&[Some(25_000_000), None]);
         fixture
     }
 
@@ -110,6 +113,27 @@ impl Fixture {
         let case = case.clone();
         self.write(Record::Finished(Finished { case, criterion: relative, verified: 30 }));
         folder
+    }
+
+    /// Leaves pulls of one image over these links, as a check after the run does.
+    fn follow_by(&self, bandwidths_bytes_per_s: &[Option<u64>]) {
+        let pull = |&bandwidth_bytes_per_s| Pull {
+            function: "noop".into(),
+            base: "scratch".into(),
+            layers: 1,
+            compressed_bytes: 200 << 10,
+            bandwidth_bytes_per_s,
+            round_trip_ns: 400_000,
+            times_ns: vec![11_000_000, 10_000_000, 14_000_000],
+        };
+        let check = PullCheck {
+            schema_version: lumos_record::SCHEMA_VERSION,
+            registry: "fixture 1".into(),
+            notes: vec!["a note | of the check".into()],
+            pulls: bandwidths_bytes_per_s.iter().map(pull).collect(),
+        };
+        let path = self.run_folder().join(PullCheck::FILE);
+        fs::write(path, serde_json::to_vec(&check).unwrap()).unwrap();
     }
 
     fn run_folder(&self) -> PathBuf {
@@ -205,6 +229,19 @@ fn artifacts() -> ArtifactManifest {
         list.push(artifact(Wasm, Some(function), None, (scale * 20) << 10));
     }
     list.push(artifact(Precompiled, Some("noop"), Some("gamma"), 60 << 10));
+    let image = |holds, base: &str, base_bytes| Image {
+        base: base.to_owned(),
+        holds,
+        base_bytes,
+        compressed_bytes: (200 << 10) + base_bytes / 2,
+        base_compressed_bytes: base_bytes / 2,
+    };
+    for (holds, base, base_bytes) in
+        [(NativeExe, "scratch", 0), (NativeExe, "attic", 64 << 20), (Wasm, "scratch", 0)]
+    {
+        let plain = artifact(ArtifactKind::Image, Some("noop"), None, base_bytes + (400 << 10));
+        list.push(Artifact { image: Some(image(holds, base, base_bytes)), ..plain });
+    }
     ArtifactManifest {
         schema_version: lumos_record::SCHEMA_VERSION,
         toolchain: Toolchain::default(),
@@ -212,6 +249,13 @@ fn artifacts() -> ArtifactManifest {
             runtime("beta", Mode::Interpreted, Wasm, Wasm),
             runtime("gamma", Mode::Aot, Precompiled, Precompiled),
             runtime("alpha", Mode::Native, NativeLib, NativeExe),
+            Runtime {
+                sandbox: "box".into(),
+                loads: None,
+                base: Some("scratch".into()),
+                suites: vec![Suite::Pull],
+                ..runtime("alpha", Mode::Native, NativeLib, ArtifactKind::Image)
+            },
         ],
         artifacts: list,
         missing: [("precompiled sort".to_owned(), "gamma refused it".to_owned())].into(),
@@ -306,6 +350,24 @@ fn every_cell_of_a_table_is_a_figure_or_a_reason() {
     let markdown = fixture.output("report.md");
     assert!(markdown.contains("skipped: needs 3 GiB \\| has 2 GiB"), "{markdown}");
     assert!(markdown.contains("not selected: this run holds no record of it"), "{markdown}");
+}
+
+#[test]
+fn pulls_that_cannot_be_read_are_a_warning_and_absent_ones_are_not() {
+    let fixture = Fixture::complete();
+    let report = fixture.report();
+    let ratio = report["pull"]["check"]["pulls"][0]["ratio"].as_f64().unwrap();
+    // Four round trips of 0.4 ms, and 200 KiB in frames at 25 MB/s.
+    assert!((ratio - 11e6 / (1.6e6 + 204_800.0 * 1514.0 / 1448.0 * 40.0)).abs() < 1e-9);
+    assert!(report["pull"]["check"]["pulls"][1]["modelled_ns"].is_null(), "no limit, no model");
+    let path = fixture.run_folder().join(PullCheck::FILE);
+    fs::write(&path, "{").unwrap();
+    let report = fixture.report();
+    assert!(report["warnings"][0].as_str().unwrap().contains("cannot be read"), "{report}");
+    fs::remove_file(path).unwrap();
+    let report = fixture.report();
+    assert_eq!((&report["warnings"], report["pull"].get("check")), (&json!([]), None));
+    assert!(fixture.output("report.md").contains("This run did not check the model"));
 }
 
 #[test]

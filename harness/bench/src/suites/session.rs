@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use lumos_record::{
-    ArtifactManifest, Case, Finished, Layout, Process, Record, Revision, Run, RunManifest,
+    ArtifactManifest, Case, Finished, Lane, Layout, Process, Record, Revision, Run, RunManifest,
     RunWriter, SCHEMA_VERSION,
 };
 use lumos_workloads::sha256_hex;
@@ -212,7 +212,10 @@ fn manifest(
         .manifest
         .runtimes
         .iter()
-        .map(|runtime| format!("{} {}", runtime.name, runtime.engine_version))
+        .map(|runtime| {
+            let lane = if runtime.loads.is_some() { Lane::InProcess } else { Lane::Served };
+            format!("{} {}", runtime.name_in(lane), runtime.engine_version)
+        })
         .collect();
     engines.sort();
     Ok(RunManifest {
