@@ -176,7 +176,8 @@ impl fmt::Display for Summary {
             all.map(|line| line[column].chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..header.len()).map(width).collect();
-        for line in std::iter::once(&header).chain(&lines) {
+        let header = (!lines.is_empty()).then_some(&header);
+        for line in header.into_iter().chain(&lines) {
             let mut text = String::new();
             for (column, cell) in line.iter().enumerate() {
                 let width = widths[column];
