@@ -275,6 +275,8 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_size(contents.len() as u64);
             header.set_mode(0o755);
+            header.set_uid(0);
+            header.set_gid(0);
             archive.append_data(&mut header, name, contents.as_bytes()).unwrap();
         }
         let bytes = archive.into_inner().unwrap().finish().unwrap();
