@@ -1,8 +1,10 @@
 //! What an engine is to the harness: a typestate from artifact to response.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use lumos_abi::worker::InvokeError;
 
 /// An artifact whose hash, engine version and target have been compared with the manifest.
@@ -29,6 +31,56 @@ impl Checked {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// What code is compiled for, ahead of time; written as `host`, or as a target triple and the
+/// features beyond its architecture's least, such as `x86_64-unknown-linux-gnu+sse3+sse4.1`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Target {
+    /// The processor that compiles, with all that it offers.
+    #[default]
+    Host,
+    /// Any processor of an architecture that offers certain features.
+    Named {
+        /// The target triple.
+        triple: String,
+        /// The features that code may use, by the names that rustc gives them.
+        features: Vec<String>,
+    },
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::Named { triple, features } => {
+                f.write_str(triple)?;
+                features.iter().try_for_each(|feature| write!(f, "+{feature}"))
+            }
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = std::convert::Infallible;
+
+    /// Any other text than `host` is a triple: the compiler knows which there are.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.split('+').map(str::to_owned);
+        Ok(match (text, parts.next()) {
+            ("host", _) | (_, None) => Self::Host,
+            (_, Some(triple)) => Self::Named { triple, features: parts.collect() },
+        })
+    }
+}
+
+/// Code that was compiled ahead of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    /// The file to be loaded.
+    pub bytes: Vec<u8>,
+    /// How much of it is machine code or bytecode, in bytes; none where that cannot be told.
+    pub text_bytes: Option<u64>,
 }
 
 /// What a function may use.
@@ -68,8 +120,25 @@ pub trait Engine {
     type Module;
     /// A module whose imports are resolved.
     type Linked;
+    /// What the host holds for one instance: its store, and its state of WASI.
+    type Environment;
     /// A function that can be called, with its state.
     type Instance;
+
+    /// The settings that change the code which this engine compiles or the code that it loads,
+    /// such as `compiler=cranelift`: an artifact loads where all of them agree.
+    fn settings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Compiles a module ahead of time, for any engine of the same settings.
+    ///
+    /// # Errors
+    /// When the engine compiles nothing ahead of time, or the module is invalid.
+    fn compile(&self, module: &[u8], target: &Target) -> Result<Compiled> {
+        let _ = (module, target);
+        bail!("this engine compiles nothing ahead of time")
+    }
 
     /// Reads an artifact, and parses, compiles or maps it.
     ///
@@ -83,11 +152,30 @@ pub trait Engine {
     /// When an import is unknown; the message names it.
     fn link(&self, module: &Self::Module) -> Result<Self::Linked>;
 
-    /// Makes an instance and resolves its exports, so that `invoke` looks nothing up.
+    /// Sets up what the host holds for one instance.
+    ///
+    /// # Errors
+    /// When the engine's WASI cannot be set up.
+    fn environment(&self, linked: &Self::Linked) -> Result<Self::Environment>;
+
+    /// Makes an instance in its environment and resolves its exports, so that `invoke` looks
+    /// nothing up.
     ///
     /// # Errors
     /// When an export is missing, or the initialiser traps.
-    fn instantiate(&self, linked: &Self::Linked) -> Result<Self::Instance>;
+    fn instantiate(
+        &self,
+        linked: &Self::Linked,
+        environment: Self::Environment,
+    ) -> Result<Self::Instance>;
+
+    /// An instance in an environment of its own.
+    ///
+    /// # Errors
+    /// Those of [`Engine::environment`] and [`Engine::instantiate`].
+    fn new_instance(&self, linked: &Self::Linked) -> Result<Self::Instance> {
+        self.instantiate(linked, self.environment(linked)?)
+    }
 
     /// Serves one request; the response is appended to `response`.
     ///
@@ -108,6 +196,7 @@ pub enum NoEngine {}
 impl Engine for NoEngine {
     type Module = ();
     type Linked = ();
+    type Environment = ();
     type Instance = ();
 
     fn load(&self, _artifact: &Checked) -> Result<()> {
@@ -118,11 +207,31 @@ impl Engine for NoEngine {
         match *self {}
     }
 
-    fn instantiate(&self, _linked: &()) -> Result<()> {
+    fn environment(&self, _linked: &()) -> Result<()> {
+        match *self {}
+    }
+
+    fn instantiate(&self, _linked: &(), _environment: ()) -> Result<()> {
         match *self {}
     }
 
     fn invoke(&self, _: &mut (), _: &[u8], _: &mut Vec<u8>) -> Result<(), InvokeError> {
         match *self {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_reads_back_what_it_writes() {
+        for text in ["host", "pulley64", "x86_64-unknown-linux-gnu+sse3+sse4.1"] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+        let Ok(Target::Named { triple, features }) = "aarch64-unknown-linux-gnu+neon".parse() else {
+            panic!("no triple");
+        };
+        assert_eq!((triple.as_str(), features), ("aarch64-unknown-linux-gnu", vec!["neon".into()]));
     }
 }

@@ -11,6 +11,17 @@ use crate::{Checked, Engine, Limits};
 /// The `main` of a worker; `new` makes the engine of a name.
 pub fn main<E: Engine>(new: impl FnOnce(&str, &Limits) -> Result<E>) -> ExitCode {
     let entered_ns = monotonic_ns();
+    #[cfg(feature = "precompile")]
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == crate::precompile::VERB) {
+        let arguments: Vec<String> = std::env::args().skip(2).collect();
+        return match crate::precompile::run(&arguments, new) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     worker::run(entered_ns, std::env::args_os().skip(1), |options, marks| {
         Hosted::set_up(options, marks, new).map_err(|error| format!("{error:#}"))
     })
@@ -39,7 +50,9 @@ impl<E: Engine> Hosted<E> {
         marks.end("load");
         let linked = engine.link(&module)?;
         marks.end("link");
-        let instance = engine.instantiate(&linked)?;
+        let environment = engine.environment(&linked)?;
+        marks.end("environment");
+        let instance = engine.instantiate(&linked, environment)?;
         marks.end("instantiate");
         Ok(Self { instance, _linked: linked, _module: module, engine })
     }

@@ -63,7 +63,7 @@ impl<E: Engine> InProcess<E> {
     fn load(engine: E, artifact: &Checked, request: Vec<u8>) -> Result<Self> {
         let module = engine.load(artifact)?;
         let linked = engine.link(&module)?;
-        let instance = engine.instantiate(&linked)?;
+        let instance = engine.new_instance(&linked)?;
         Ok(Self { instance, linked, _module: module, engine, request })
     }
 
@@ -72,7 +72,7 @@ impl<E: Engine> InProcess<E> {
     /// # Errors
     /// Those of the engine.
     pub fn renew(&mut self) -> Result<()> {
-        self.instance = self.engine.instantiate(&self.linked)?;
+        self.instance = self.engine.new_instance(&self.linked)?;
         Ok(())
     }
 
@@ -81,7 +81,7 @@ impl<E: Engine> InProcess<E> {
     /// # Errors
     /// Those of the engine.
     pub fn fresh(&self, response: &mut Vec<u8>) -> Result<E::Instance> {
-        let mut instance = self.engine.instantiate(&self.linked)?;
+        let mut instance = self.engine.new_instance(&self.linked)?;
         self.engine.invoke(&mut instance, &self.request, response)?;
         Ok(instance)
     }

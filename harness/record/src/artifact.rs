@@ -102,9 +102,36 @@ pub struct Artifact {
     pub flags: Vec<String>,
     /// How long its build took, on the wall clock.
     pub build_time_ns: u64,
+    /// How much of it is code: the text section of machine code or of an engine's bytecode, the
+    /// code section of a Wasm module. None where that cannot be told, as of images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_bytes: Option<u64>,
+    /// What compiling it ahead of time took, and what it was compiled for; none for what is not
+    /// precompiled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compilation: Option<Compilation>,
     /// What an image is made of; none for what is no image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
+}
+
+/// What compiling a module ahead of time took, and what its code relies on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compilation {
+    /// The times of compilations of the same module, one after the other on one thread, without
+    /// reading and writing files: the engine's compiler and the writing of its format to memory.
+    pub compile_ns: Vec<u64>,
+    /// The most memory that was resident of the compiler's process by the end of the first; none
+    /// if it cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_rss_bytes: Option<u64>,
+    /// The code in what was written; none if it cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_bytes: Option<u64>,
+    /// The engine's settings, which those of the engine that loads it must equal.
+    pub settings: Vec<String>,
+    /// The features that a processor must have to run it, by the names that rustc gives them.
+    pub cpu_features: Vec<String>,
 }
 
 /// What a container image is made of.

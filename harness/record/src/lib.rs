@@ -12,7 +12,9 @@ mod run;
 mod setting;
 mod vocabulary;
 
-pub use artifact::{Artifact, ArtifactKind, ArtifactManifest, Image, Mode, Runtime, Toolchain};
+pub use artifact::{
+    Artifact, ArtifactKind, ArtifactManifest, Compilation, Image, Mode, Runtime, Toolchain,
+};
 pub use layout::{Layout, NotAWorkspace};
 pub use node::Node;
 pub use pull::{Pull, PullCheck};

@@ -148,6 +148,8 @@ pub enum Phase {
     Load,
     /// Imports are resolved.
     Link,
+    /// What the host holds for an instance is set up: its store, and its state of WASI.
+    Environment,
     /// The instance is made and its initialiser runs.
     Instantiate,
     /// The worker announces itself and answers its first request.
@@ -165,6 +167,7 @@ names!(Phase, "phase", {
     Engine => "engine",
     Load => "load",
     Link => "link",
+    Environment => "environment",
     Instantiate => "instantiate",
     FirstCall => "first-call",
     Call => "call",

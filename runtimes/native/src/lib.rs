@@ -69,6 +69,7 @@ impl Instance {
 impl Engine for Native {
     type Module = Arc<Library>;
     type Linked = Linked;
+    type Environment = ();
     type Instance = Instance;
 
     fn load(&self, artifact: &Checked) -> Result<Self::Module> {
@@ -92,7 +93,11 @@ impl Engine for Native {
         Ok(Linked { exports, library: Arc::clone(library) })
     }
 
-    fn instantiate(&self, linked: &Linked) -> Result<Instance> {
+    fn environment(&self, _linked: &Linked) -> Result<()> {
+        Ok(())
+    }
+
+    fn instantiate(&self, linked: &Linked, (): ()) -> Result<Instance> {
         let exports = linked.exports;
         // SAFETY: the export takes nothing, and its library is loaded.
         let context = NonNull::new(unsafe { (exports.open)() })

@@ -34,7 +34,7 @@ fn a_library_is_unloaded_when_its_module_is_dropped() {
         let module = engine.load(&artifact).unwrap();
         assert!(is_loaded(artifact.path()), "{function} is not there while it is loaded");
         let linked = engine.link(&module).unwrap();
-        let mut instance = engine.instantiate(&linked).unwrap();
+        let mut instance = engine.new_instance(&linked).unwrap();
         // What a call leaves behind, such as a thread's destructors, must not hold the library.
         let request = workload.payloads[0].generate();
         engine.invoke(&mut instance, &request, &mut Vec::new()).unwrap();

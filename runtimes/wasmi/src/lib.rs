@@ -42,7 +42,7 @@ pub struct Linked {
 }
 
 /// What the host keeps for an instance.
-struct Host {
+pub struct Host {
     wasi: WasiCtx,
     limits: StoreLimits,
 }
@@ -59,6 +59,7 @@ pub struct Instance {
 impl Engine for Wasmi {
     type Module = Module;
     type Linked = Linked;
+    type Environment = Store<Host>;
     type Instance = Instance;
 
     fn load(&self, artifact: &Checked) -> Result<Module> {
@@ -74,11 +75,15 @@ impl Engine for Wasmi {
         Ok(Linked { module: module.clone(), linker })
     }
 
-    fn instantiate(&self, linked: &Linked) -> Result<Instance> {
+    fn environment(&self, _linked: &Linked) -> Result<Store<Host>> {
         let limits = wasmi::StoreLimitsBuilder::new().memory_size(self.memory_bytes).build();
         let host = Host { wasi: WasiCtxBuilder::new().build(), limits };
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limits);
+        Ok(store)
+    }
+
+    fn instantiate(&self, linked: &Linked, mut store: Store<Host>) -> Result<Instance> {
         let instance =
             linked.linker.instantiate_and_start(&mut store, &linked.module).map_err(show)?;
         let initialize = instance.get_typed_func::<(), ()>(&store, "_initialize").map_err(show)?;

@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 use lumos_abi::exports::name;
 use lumos_bench::guest::Mailbox;
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
+#[cfg(feature = "compiler")]
+use lumos_bench::{Compiled, Target};
 use wasmtime::{
     Config, InstancePre, Linker, Memory, Module, Precompiled, Store, StoreLimits, TypedFunc,
 };
@@ -21,6 +23,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 /// An engine in one of its modes.
 pub struct Wasmtime {
     engine: wasmtime::Engine,
+    name: &'static str,
     loads_precompiled: bool,
     memory_bytes: usize,
 }
@@ -30,12 +33,17 @@ pub struct Wasmtime {
 /// # Errors
 /// When the name is another, or its mode needs a compiler that is not linked.
 pub fn engine(name: &str, limits: &Limits) -> Result<Wasmtime> {
+    let known = ["wasmtime-aot", "wasmtime-jit", "wasmtime-winch", "wasmtime-pulley"];
+    let Some(name) = known.into_iter().find(|&known| known == name) else {
+        bail!("this crate has no engine `{name}`");
+    };
     let loads_precompiled = matches!(name, "wasmtime-aot" | "wasmtime-pulley");
     if !loads_precompiled && !cfg!(feature = "compiler") {
         bail!("`{name}` compiles, and this program links no compiler");
     }
     Ok(Wasmtime {
         engine: wasmtime::Engine::new(&config(name)?).map_err(show)?,
+        name,
         loads_precompiled,
         memory_bytes: usize::try_from(limits.memory_bytes)?,
     })
@@ -44,38 +52,65 @@ pub fn engine(name: &str, limits: &Limits) -> Result<Wasmtime> {
 /// The settings of a mode: the same when code is compiled and when it is loaded.
 ///
 /// # Errors
-/// When there is no mode of that name.
-pub fn config(name: &str) -> Result<Config> {
+/// When wasmtime has no such target.
+fn config(name: &str) -> Result<Config> {
     let mut config = Config::new();
     // What maps machine code back to Wasm serves backtraces alone. Native functions are
     // stripped as well.
     config.generate_address_map(false).wasm_backtrace_max_frames(None);
     match name {
-        // The target stays unset: naming it, even the host's, turns the detection of the
-        // processor's features off.
-        "wasmtime-aot" | "wasmtime-jit" => {}
         "wasmtime-pulley" => {
-            config.target("pulley64").map_err(show)?;
+            config.target(PULLEY).map_err(show)?;
         }
         #[cfg(feature = "compiler")]
         "wasmtime-winch" => {
             config.strategy(wasmtime::Strategy::Winch);
         }
-        _ => bail!("this crate has no engine `{name}`"),
+        // The target stays unset: naming it, even the host's, turns the detection of the
+        // processor's features off.
+        _ => {}
     }
     Ok(config)
 }
 
-/// Compiles the module in a file for one of the modes that load precompiled code.
+/// The target whose machine code is bytecode.
+const PULLEY: &str = "pulley64";
+
+/// The settings of a mode for a processor that is named.
 ///
 /// # Errors
-/// When the module is invalid, or the output cannot be written.
+/// When wasmtime does not know the target.
 #[cfg(feature = "compiler")]
-pub fn precompile(engine: &str, module: &Path, output: &Path) -> Result<()> {
-    let bytes = std::fs::read(module)?;
-    let engine = wasmtime::Engine::new(&config(engine)?).map_err(show)?;
-    let compiled = engine.precompile_module(&bytes).map_err(show)?;
-    std::fs::write(output, compiled).with_context(|| output.display().to_string())
+fn config_for(name: &str, triple: &str, features: &[String]) -> Result<Config> {
+    let mut config = config(name)?;
+    config.target(triple).map_err(show)?;
+    for flag in features.iter().filter_map(|feature| cranelift_flag(feature)) {
+        // SAFETY: the flag promises that the processor has the feature, which is compared with
+        // the processor before the code is loaded.
+        unsafe { config.cranelift_flag_enable(flag) };
+    }
+    Ok(config)
+}
+
+/// What Cranelift calls a feature of a processor; none for those that it has no use for.
+#[cfg(feature = "compiler")]
+fn cranelift_flag(feature: &str) -> Option<&'static str> {
+    Some(match feature {
+        "sse3" => "has_sse3",
+        "ssse3" => "has_ssse3",
+        "sse4.1" => "has_sse41",
+        "sse4.2" => "has_sse42",
+        "cmpxchg16b" => "has_cmpxchg16b",
+        "popcnt" => "has_popcnt",
+        "avx" => "has_avx",
+        "avx2" => "has_avx2",
+        "fma" => "has_fma",
+        "bmi1" => "has_bmi1",
+        "bmi2" => "has_bmi2",
+        "lzcnt" => "has_lzcnt",
+        "lse" => "has_lse",
+        _ => return None,
+    })
 }
 
 /// What the host keeps for an instance.
@@ -106,13 +141,13 @@ impl Wasmtime {
     }
 
     #[cfg(feature = "compiler")]
-    fn compile(&self, path: &Path) -> Result<Module> {
+    fn load_module(&self, path: &Path) -> Result<Module> {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
         Module::new(&self.engine, bytes).map_err(show)
     }
 
     #[cfg(not(feature = "compiler"))]
-    fn compile(&self, path: &Path) -> Result<Module> {
+    fn load_module(&self, path: &Path) -> Result<Module> {
         bail!("{}: this program links no compiler", path.display())
     }
 }
@@ -120,12 +155,41 @@ impl Wasmtime {
 impl Engine for Wasmtime {
     type Module = Module;
     type Linked = InstancePre<Host>;
+    type Environment = Store<Host>;
     type Instance = Instance;
+
+    fn settings(&self) -> Vec<String> {
+        let compiler = match self.name {
+            "wasmtime-winch" => "compiler=winch",
+            _ => "compiler=cranelift",
+        };
+        let target = if self.name == "wasmtime-pulley" { "code=pulley64" } else { "code=machine" };
+        let rest = ["opt-level=speed", "address-map=off", "metering=off"];
+        [compiler, target].into_iter().chain(rest).map(str::to_owned).collect()
+    }
+
+    #[cfg(feature = "compiler")]
+    fn compile(&self, module: &[u8], target: &Target) -> Result<Compiled> {
+        let other = match target {
+            Target::Host => None,
+            Target::Named { triple, .. } if triple == PULLEY && self.name == "wasmtime-pulley" => {
+                None
+            }
+            Target::Named { triple, features } => {
+                let config = config_for(self.name, triple, features)?;
+                Some(wasmtime::Engine::new(&config).map_err(show)?)
+            }
+        };
+        let engine = other.as_ref().unwrap_or(&self.engine);
+        let bytes = engine.precompile_module(module).map_err(show)?;
+        // wasmtime's format is ELF: who keeps the file can tell how much of it is code.
+        Ok(Compiled { bytes, text_bytes: None })
+    }
 
     fn load(&self, artifact: &Checked) -> Result<Module> {
         match self.loads_precompiled {
             true => self.load_precompiled(artifact.path()),
-            false => self.compile(artifact.path()),
+            false => self.load_module(artifact.path()),
         }
     }
 
@@ -135,12 +199,16 @@ impl Engine for Wasmtime {
         linker.instantiate_pre(module).map_err(show)
     }
 
-    fn instantiate(&self, linked: &InstancePre<Host>) -> Result<Instance> {
+    fn environment(&self, _linked: &InstancePre<Host>) -> Result<Store<Host>> {
         let limits = wasmtime::StoreLimitsBuilder::new().memory_size(self.memory_bytes).build();
         // No standard streams: a reactor has no use for them, and they start threads.
         let host = Host { wasi: WasiCtxBuilder::new().build_p1(), limits };
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limits);
+        Ok(store)
+    }
+
+    fn instantiate(&self, linked: &InstancePre<Host>, mut store: Store<Host>) -> Result<Instance> {
         let instance = linked.instantiate(&mut store).map_err(show)?;
         let initialize =
             instance.get_typed_func::<(), ()>(&mut store, "_initialize").map_err(show)?;

@@ -36,7 +36,7 @@ fn payloads(workload: &Workload) -> impl Iterator<Item = &Payload> {
 fn answer<E: Engine>(engine: &E, artifact: &Checked, payload: &Payload) -> Result<()> {
     let module = engine.load(artifact)?;
     let linked = engine.link(&module)?;
-    let mut instances = [engine.instantiate(&linked)?, engine.instantiate(&linked)?];
+    let mut instances = [engine.new_instance(&linked)?, engine.new_instance(&linked)?];
     let request = payload.generate();
     let mut response = Vec::new();
     for index in [0, 1, 0] {

@@ -16,6 +16,7 @@ use super::cgroup::{Cgroup, Hierarchy};
 use super::complaints::Complaints;
 use super::connection::{Connection, Listener};
 use super::{LaunchError, Mark, Sandbox, Servant, Site, Teardown, Unready, sequence};
+pub use crate::memory::peak_rss_bytes;
 use crate::{InvokeError, Limits};
 
 /// How long a worker may take to end by itself once its socket is closed.
@@ -86,15 +87,6 @@ impl Process {
         let trouble = cgroup.and_then(Cgroup::memory_trouble);
         self.complaints.describe(what, &trouble.unwrap_or_else(|| describe_end(end)))
     }
-}
-
-/// The most memory that was resident of one process, which must still live.
-pub fn peak_rss_bytes(pid: i32) -> Option<u64> {
-    // VmHWM is the peak of this one process. The peak in the resource usage of children would
-    // be the largest of all children so far.
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// What the kernel says of a process's end.

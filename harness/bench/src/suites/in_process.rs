@@ -32,7 +32,7 @@ impl<E: Engine> Loaded<E> {
     fn new(engine: &E, artifact: &Checked) -> Result<Self, Stop> {
         let module = engine.load(artifact).map_err(show)?;
         let linked = engine.link(&module).map_err(show)?;
-        let instance = engine.instantiate(&linked).map_err(show)?;
+        let instance = engine.new_instance(&linked).map_err(show)?;
         Ok(Self { instance, linked, _module: module })
     }
 }
@@ -66,12 +66,12 @@ impl<'e, E: Engine> Prepared<'e, E> {
         match suite {
             Suite::Call => invocations
                 .time(iterations, watch, |response| engine.invoke(instance, request, response)),
-            Suite::Instantiate => {
-                repeat(iterations, || time_step(watch, || engine.instantiate(linked).map_err(show)))
-            }
+            Suite::Instantiate => repeat(iterations, || {
+                time_step(watch, || engine.new_instance(linked).map_err(show))
+            }),
             _ => repeat(iterations, || {
                 invocations.time_one(watch, |response| {
-                    let mut instance = engine.instantiate(linked).map_err(show)?;
+                    let mut instance = engine.new_instance(linked).map_err(show)?;
                     engine.invoke(&mut instance, request, response).map_err(|e| e.to_string())?;
                     Ok(instance)
                 })

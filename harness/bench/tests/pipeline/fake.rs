@@ -123,6 +123,7 @@ pub struct Instance {
 impl Engine for Fake {
     type Module = Module;
     type Linked = Linked;
+    type Environment = ();
     type Instance = Instance;
 
     fn load(&self, artifact: &Checked) -> Result<Module> {
@@ -141,7 +142,12 @@ impl Engine for Fake {
         Ok(Linked(Made::new("link", "drop-linked", module.0.id, program, &self.0)))
     }
 
-    fn instantiate(&self, linked: &Linked) -> Result<Instance> {
+    fn environment(&self, linked: &Linked) -> Result<()> {
+        self.0.note("environment", linked.0.id, 0);
+        Ok(())
+    }
+
+    fn instantiate(&self, linked: &Linked, (): ()) -> Result<Instance> {
         let program = &linked.0.program;
         if program == "trapping" {
             bail!("the initialiser trapped");

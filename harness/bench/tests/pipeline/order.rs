@@ -21,23 +21,24 @@ fn expected(suite: Suite) -> (&'static str, &'static str) {
         Suite::Warm => ("launch invoke (invoke )Npeak teardown gone ", "{1}"),
         // Never two modules at once: the dynamic linker would hand out the first again.
         Suite::Load => (
-            "load link instantiate invoke drop-instance drop-linked drop-module \
+            "load link environment instantiate invoke drop-instance drop-linked drop-module \
              (load drop-module )N",
             "{2}",
         ),
         Suite::Instantiate => (
-            "load link instantiate invoke (instantiate drop-instance )N\
+            "load link environment instantiate invoke (environment instantiate drop-instance )N\
              drop-instance drop-linked drop-module ",
             "{2}",
         ),
         Suite::Fresh => (
-            "load link instantiate invoke (instantiate invoke drop-instance )N\
+            "load link environment instantiate invoke (environment instantiate invoke drop-instance )N\
              drop-instance drop-linked drop-module ",
             "{2}",
         ),
-        Suite::Call => {
-            ("load link instantiate invoke (invoke )Ndrop-instance drop-linked drop-module ", "{2}")
-        }
+        Suite::Call => (
+            "load link environment instantiate invoke (invoke )Ndrop-instance drop-linked drop-module ",
+            "{2}",
+        ),
         // No worker: what is measured is over before there could be one.
         Suite::Pull => ("(unpack )N", "{1}"),
     }

@@ -32,6 +32,7 @@ struct Stuck;
 impl Engine for Stuck {
     type Module = ();
     type Linked = ();
+    type Environment = ();
     type Instance = ();
 
     fn load(&self, _: &Checked) -> Result<()> {
@@ -42,7 +43,11 @@ impl Engine for Stuck {
         Ok(())
     }
 
-    fn instantiate(&self, (): &()) -> Result<()> {
+    fn environment(&self, (): &()) -> Result<()> {
+        Ok(())
+    }
+
+    fn instantiate(&self, (): &(), (): ()) -> Result<()> {
         Ok(())
     }
 
