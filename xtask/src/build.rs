@@ -382,6 +382,9 @@ fn describe(wanted: Wanted, file: &Path, build_time_ns: u64) -> Result<Artifact>
         toolchain,
         flags,
         build_time_ns,
+        text_bytes: None,
+        variant: None,
+        compilation: None,
         image: None,
     })
 }

@@ -150,6 +150,9 @@ impl Images<'_> {
             toolchain: toolchain.clone(),
             flags: Vec::new(),
             build_time_ns: start.elapsed().as_nanos() as u64,
+            text_bytes: None,
+            variant: None,
+            compilation: None,
             image: Some(Image {
                 base: form.base.name.to_owned(),
                 holds: form.holds,
@@ -281,6 +284,9 @@ mod tests {
                 toolchain: "rustc 1.95".to_owned(),
                 flags: Vec::new(),
                 build_time_ns: 1,
+                text_bytes: None,
+                variant: None,
+                compilation: None,
                 image: None,
             });
         }

@@ -171,6 +171,9 @@ mod tests {
             toolchain: String::new(),
             flags: Vec::new(),
             build_time_ns: 0,
+            text_bytes: None,
+            variant: None,
+            compilation: None,
             image: None,
         };
         let manifest = ArtifactManifest {

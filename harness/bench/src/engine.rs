@@ -229,7 +229,8 @@ mod tests {
         for text in ["host", "pulley64", "x86_64-unknown-linux-gnu+sse3+sse4.1"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
-        let Ok(Target::Named { triple, features }) = "aarch64-unknown-linux-gnu+neon".parse() else {
+        let Ok(Target::Named { triple, features }) = "aarch64-unknown-linux-gnu+neon".parse()
+        else {
             panic!("no triple");
         };
         assert_eq!((triple.as_str(), features), ("aarch64-unknown-linux-gnu", vec!["neon".into()]));

@@ -35,8 +35,8 @@ pub fn run<E: Engine>(
     let Ok(target) = target.parse::<Target>();
     let engine = new(engine, &Limits::default())?;
     let bytes = std::fs::read(module).with_context(|| module.display().to_string())?;
-    let compilation = compile(&engine, &bytes, output, &target)
-        .with_context(|| module.display().to_string())?;
+    let compilation =
+        compile(&engine, &bytes, output, &target).with_context(|| module.display().to_string())?;
     println!("{}", serde_json::to_string(&compilation)?);
     Ok(())
 }

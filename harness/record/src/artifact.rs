@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Variant;
 use crate::vocabulary::{Lane, Profile, Suite, UnknownName, names};
 
 /// One built form of a function, or the program that serves it.
@@ -106,6 +107,9 @@ pub struct Artifact {
     /// code section of a Wasm module. None where that cannot be told, as of images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_bytes: Option<u64>,
+    /// How its Wasm was built; none for what every suite but `variants` measures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Variant>,
     /// What compiling it ahead of time took, and what it was compiled for; none for what is not
     /// precompiled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +117,14 @@ pub struct Artifact {
     /// What an image is made of; none for what is no image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
+}
+
+impl Artifact {
+    /// Whether it can be used on an architecture: Wasm and bytecode can anywhere.
+    pub fn runs_on(&self, arch: &str) -> bool {
+        let own = self.target.split('-').next().unwrap_or_default();
+        own == arch || own.starts_with("wasm") || own.starts_with("pulley")
+    }
 }
 
 /// What compiling a module ahead of time took, and what its code relies on.
@@ -274,7 +286,8 @@ pub struct ArtifactManifest {
     pub runtimes: Vec<Runtime>,
     /// Every artifact.
     pub artifacts: Vec<Artifact>,
-    /// Artifacts that could not be built, as `<kind> <function or engine>` and the reason.
+    /// Artifacts that could not be built, as `<kind> <function or engine>`, followed by ` for ` and
+    /// the architecture where that is not the host's, and the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub missing: BTreeMap<String, String>,
 }
@@ -295,7 +308,29 @@ impl ArtifactManifest {
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, named(&e)))
     }
 
-    /// Finds the artifact of a kind, for a function and an engine.
+    /// The manifest as it concerns one architecture.
+    pub fn on(mut self, arch: &str) -> Self {
+        self.artifacts.retain(|artifact| artifact.runs_on(arch));
+        self
+    }
+
+    /// The manifest in which Wasm was built in one way, as is everything that was made of it.
+    pub fn of_variant(mut self, variant: Variant) -> Self {
+        if variant == Variant::DEFAULT {
+            return self;
+        }
+        let of_wasm = [ArtifactKind::Wasm, ArtifactKind::WasmCommand, ArtifactKind::Precompiled];
+        self.artifacts.retain(|artifact| {
+            !of_wasm.contains(&artifact.kind) || artifact.variant == Some(variant)
+        });
+        for artifact in &mut self.artifacts {
+            artifact.variant = None;
+        }
+        self
+    }
+
+    /// Finds the artifact of a kind, for a function and an engine, among those of no particular
+    /// variant.
     pub fn find(
         &self,
         kind: ArtifactKind,
@@ -306,6 +341,7 @@ impl ArtifactManifest {
             artifact.kind == kind
                 && artifact.function.as_deref() == function
                 && artifact.engine.as_deref() == engine
+                && artifact.variant.is_none()
         })
     }
 

@@ -10,6 +10,7 @@ mod pull;
 mod record;
 mod run;
 mod setting;
+mod variant;
 mod vocabulary;
 
 pub use artifact::{
@@ -23,6 +24,7 @@ pub use record::{
 };
 pub use run::{ReadRunError, Revision, Run, RunManifest, RunWriter};
 pub use setting::{Setting, parse_bytes, parse_cpus};
+pub use variant::Variant;
 pub use vocabulary::{Case, Lane, Phase, Profile, Suite, UnknownName};
 
 /// The version of the schema in this crate: raised when a reader of older files would go wrong.

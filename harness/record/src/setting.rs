@@ -1,15 +1,18 @@
-//! What a node offers to a worker: limits, and the state of the page cache.
+//! What a case is measured under: limits, the state of the page cache, how its Wasm was built.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a worker may use, and what it finds: a driver of its times, so a part of the case.
+use crate::Variant;
+
+/// What a worker may use, what it finds, and how its function was built: drivers of its times,
+/// so a part of the case.
 ///
 /// Written as `cpus=0.5,memory=128MiB,drop-caches`, each part where it is not the default;
-/// the default, written as nothing, is no limit of processors, the harness's own limit of memory
-/// and a warm page cache.
+/// the default, written as nothing, is no limit of processors, the harness's own limit of memory,
+/// a warm page cache, and Wasm as it is built for all suites but `variants`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Setting {
     /// Thousandths of a processor that a worker may use; none means all.
@@ -18,6 +21,8 @@ pub struct Setting {
     pub memory_bytes: Option<u64>,
     /// Whether the page cache is dropped before each cold start.
     pub drops_caches: bool,
+    /// How the function's Wasm was built; the suite `variants` names each way, the default too.
+    pub variant: Option<Variant>,
 }
 
 impl Setting {
@@ -77,7 +82,8 @@ impl fmt::Display for Setting {
         let cpus = self.cpus_milli.map(|milli| format!("cpus={}", f64::from(milli) / 1000.0));
         let memory = self.memory_bytes.map(|bytes| format!("memory={}", show_bytes(bytes)));
         let caches = self.drops_caches.then(|| Self::DROP_CACHES.to_owned());
-        let parts: Vec<String> = [cpus, memory, caches].into_iter().flatten().collect();
+        let variant = self.variant.map(|variant| format!("variant={variant}"));
+        let parts: Vec<String> = [cpus, memory, caches, variant].into_iter().flatten().collect();
         f.write_str(&parts.join(","))
     }
 }
@@ -95,6 +101,7 @@ impl FromStr for Setting {
             match part.split_once('=') {
                 Some(("cpus", cpus)) => setting.cpus_milli = Some(parse_cpus(cpus)?),
                 Some(("memory", bytes)) => setting.memory_bytes = Some(parse_bytes(bytes)?),
+                Some(("variant", variant)) => setting.variant = Some(variant.parse()?),
                 None if part == Self::DROP_CACHES => setting.drops_caches = true,
                 _ => return Err(format!("unknown part `{part}` of the setting `{text}`")),
             }
@@ -122,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_setting_reads_back_what_it_writes() {
-        for text in ["", "cpus=0.5", "memory=128MiB", "cpus=2,memory=1GiB,drop-caches"] {
+        for text in ["", "cpus=0.5", "cpus=2,memory=1GiB,drop-caches", "variant=Os+simd"] {
             let setting: Setting = text.parse().unwrap();
             assert_eq!(setting.to_string(), text);
         }
@@ -139,6 +146,7 @@ mod tests {
             ("memory=0MiB", "`0MiB`"),
             ("memory=99999999999999GiB", "99999999999999GiB"),
             ("warp", "unknown part `warp`"),
+            ("variant=O9", "unknown variant `O9`"),
         ] {
             let message = text.parse::<Setting>().unwrap_err();
             assert!(message.contains(part), "{message}");

@@ -93,6 +93,8 @@ pub enum Suite {
     Call,
     /// An image's compressed layers, unpacked into an empty folder.
     Pull,
+    /// One call, as in `call`, of the same function built in different ways.
+    Variants,
 }
 
 names!(Suite, "suite", {
@@ -103,6 +105,7 @@ names!(Suite, "suite", {
     Fresh => "fresh",
     Call => "call",
     Pull => "pull",
+    Variants => "variants",
 });
 
 impl Suite {
@@ -110,7 +113,9 @@ impl Suite {
     pub const fn lane(self) -> Lane {
         match self {
             Self::ColdStart | Self::Warm | Self::Pull => Lane::Served,
-            Self::Load | Self::Instantiate | Self::Fresh | Self::Call => Lane::InProcess,
+            Self::Load | Self::Instantiate | Self::Fresh | Self::Call | Self::Variants => {
+                Lane::InProcess
+            }
         }
     }
 
@@ -127,7 +132,7 @@ impl Suite {
     /// Whether the suite is measured only where somebody asks for it by name, or for everything:
     /// it takes long, and not every runtime has a part in it.
     pub const fn is_on_request(self) -> bool {
-        matches!(self, Self::Pull)
+        matches!(self, Self::Pull | Self::Variants)
     }
 }
 

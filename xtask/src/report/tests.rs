@@ -220,6 +220,9 @@ fn artifacts() -> ArtifactManifest {
         toolchain: "rustc 1.95.0".into(),
         flags: Vec::new(),
         build_time_ns: 1,
+        text_bytes: None,
+        variant: None,
+        compilation: None,
         image: None,
     };
     use ArtifactKind::{NativeExe, NativeLib, Precompiled, Wasm, Worker};

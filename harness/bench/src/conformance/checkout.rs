@@ -159,6 +159,9 @@ impl Checkout {
             toolchain: String::new(),
             flags: Vec::new(),
             build_time_ns: 0,
+            text_bytes: None,
+            variant: None,
+            compilation: None,
             image: None,
         });
         Ok(())
