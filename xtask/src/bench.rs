@@ -243,6 +243,7 @@ fn settings(arguments: &Arguments) -> Result<Vec<Setting>> {
                 cpus_milli: Some(parse_cpus(&node.cpus.to_string())?),
                 memory_bytes: Some(parse_bytes(&node.memory)?),
                 drops_caches: false,
+                variant: None,
             })
         };
         limits.push(read().map_err(anyhow::Error::msg)?);

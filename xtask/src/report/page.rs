@@ -334,6 +334,7 @@ const fn what(suite: Suite) -> &'static str {
         Suite::Fresh => "a new instance and one call, as with an instance per request",
         Suite::Call => "one call of an instance that has answered before",
         Suite::Pull => "unpacking the compressed layers of an image into an empty folder",
+        Suite::Variants => "one call, as in `call`, of the same function built in different ways",
     }
 }
 
