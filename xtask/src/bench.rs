@@ -104,7 +104,7 @@ struct Selection {
 /// # Errors
 /// When the set-up or the build fails, or a name matches nothing.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode> {
-    let manifest = build::build(layout, false)?;
+    let manifest = build::build(layout, &build::Wish::host()?)?;
     let selection = select(layout, arguments, &manifest)?;
     let benches = Benches::build(layout)?;
     let cases = benches.list(&selection)?;

@@ -23,7 +23,7 @@ pub struct Arguments {
 /// # Errors
 /// When a function is unknown, does not build, or refuses a request.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
-    let manifest = build::build(layout, false)?;
+    let manifest = build::build(layout, &build::Wish::host()?)?.on(std::env::consts::ARCH);
     let workloads = Workloads::read_drafts(&layout.workloads())?;
     for name in &arguments.functions {
         workloads.function(name).with_context(|| {

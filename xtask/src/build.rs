@@ -10,23 +10,63 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, TargetKind};
 use lumos_record::{
-    Artifact, ArtifactKind, ArtifactManifest, Layout, Runtime, SCHEMA_VERSION, Toolchain,
+    Artifact, ArtifactKind, ArtifactManifest, Compilation, Layout, Runtime, SCHEMA_VERSION,
+    Toolchain, Variant,
 };
 use lumos_workloads::sha256_hex;
 
 use crate::images::{self, Images};
 use crate::progress::Progress;
 use crate::runtimes::{self, RuntimeCrate, WorkerDeclaration};
-use crate::setup;
+use crate::targets::{self, Arch, Isa, Platform};
 use crate::toolchain::{Guests, WASM};
-use crate::{process, source};
+use crate::{process, setup, source, text};
 
 /// Builds every artifact that is missing or stale, after setting up what that takes.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Build everything anew
     #[arg(long)]
     force: bool,
+    /// The architectures to build for: host, x86_64, aarch64 or all
+    #[arg(long, value_name = "ARCHITECTURE", default_value = "host")]
+    target: String,
+    /// What of a processor native code and precompiled Wasm may use: native, x86-64-v2, x86-64-v3
+    /// or armv8-a [may be repeated, for one architecture each]
+    #[arg(long, value_name = "NAME")]
+    isa: Vec<Isa>,
+    /// Build the functions' Wasm in every way that the suite `variants` compares
+    #[arg(long)]
+    variants: bool,
+}
+
+/// What a build is to make, beside what is there and still fresh.
+#[derive(Debug)]
+pub struct Wish {
+    /// Everything anew.
+    pub force: bool,
+    /// For these platforms.
+    pub platforms: Vec<Platform>,
+    /// Every variant of the functions' Wasm.
+    pub variants: bool,
+}
+
+impl Wish {
+    /// What measuring on this host takes.
+    ///
+    /// # Errors
+    /// When artifacts are built for no such architecture.
+    pub fn host() -> Result<Self> {
+        Ok(Self { force: false, platforms: vec![Platform::host()?], variants: false })
+    }
+
+    /// Every platform, and whether it is asked for: of the others, what is fresh is kept.
+    fn all_platforms(&self) -> Result<Vec<(Platform, bool)>> {
+        let is_asked = |arch: Arch| self.platforms.iter().any(|platform| platform.arch == arch);
+        let others: Vec<Arch> = Arch::ALL.into_iter().filter(|&arch| !is_asked(arch)).collect();
+        let others = Platform::all(&others, &[])?.into_iter().map(|platform| (platform, false));
+        Ok(self.platforms.iter().map(|&platform| (platform, true)).chain(others).collect())
+    }
 }
 
 /// Runs the command.
@@ -35,11 +75,18 @@ pub struct Arguments {
 /// When the set-up is incomplete, or the workspace cannot be read. A function that does not
 /// compile is an error too, after everything else was built.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
-    let manifest = build(layout, arguments.force)?;
+    let architectures = targets::architectures(&arguments.target)?;
+    let platforms = Platform::all(&architectures, &arguments.isa)?;
+    let wish = Wish { force: arguments.force, platforms, variants: arguments.variants };
+    let manifest = build(layout, &wish)?;
     let folder = layout.artifacts();
     let (images, files): (Vec<&Artifact>, Vec<&Artifact>) =
         manifest.artifacts.iter().partition(|artifact| artifact.kind == ArtifactKind::Image);
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let mut targets: BTreeMap<&str, usize> = BTreeMap::new();
+    for artifact in &manifest.artifacts {
+        *targets.entry(&artifact.target).or_default() += 1;
+    }
     println!(
         "{} artifacts, {:.1} MiB, and {} images, {:.1} MiB, in {}",
         files.len(),
@@ -49,6 +96,11 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
         mebibytes(images::blob_bytes(&folder.join(images::FOLDER))?),
         folder.display()
     );
+    let targets = targets.iter().map(|(target, count)| format!("{count} for {target}"));
+    println!("{}", targets.collect::<Vec<_>>().join(", "));
+    for (name, reason) in &manifest.missing {
+        println!("missing: {name}: {reason}");
+    }
     Ok(())
 }
 
@@ -56,26 +108,30 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn build(layout: &Layout, force: bool) -> Result<ArtifactManifest> {
-    let guests = setup::ensure()?;
+pub fn build(layout: &Layout, wish: &Wish) -> Result<ArtifactManifest> {
+    let mut architectures = vec![Arch::host()?];
+    architectures.extend(wish.platforms.iter().map(|platform| platform.arch));
+    let guests = setup::ensure(&architectures)?;
     let folder = layout.artifacts();
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     // Two builds at once would write the same files.
     let lock = File::create(folder.join("lock")).context("the artifacts' lock")?;
     lock.lock().context("the artifacts' lock")?;
     let crates = runtimes::read(layout, &guests.record)?;
-    let before = match force {
+    let before = match wish.force {
         true => ArtifactManifest::default(),
         // A manifest that cannot be read is no reason to fail, but to build.
         false => ArtifactManifest::read(&folder).unwrap_or_default(),
     };
-    Builder::new(layout, guests, before)?.build(&crates, force)
+    Builder::new(layout, guests, before, wish)?.build(&crates)
 }
 
 struct Builder<'b> {
     layout: &'b Layout,
+    wish: &'b Wish,
     folder: PathBuf,
     guests: Guests,
+    platforms: Vec<(Platform, bool)>,
     before: ArtifactManifest,
     functions: Vec<String>,
     manifest: ArtifactManifest,
@@ -89,36 +145,61 @@ struct Wanted {
     function: Option<String>,
     engine: Option<String>,
     engine_version: Option<String>,
+    variant: Option<Variant>,
+    /// None where it is the same on all of them.
+    platform: Option<Platform>,
     path: PathBuf,
     source_hash: String,
     target: String,
     toolchain: String,
     flags: Vec<String>,
+    /// Whether it is to be made, and not only kept if it is fresh.
+    is_asked: bool,
 }
 
 impl Wanted {
     /// How the manifest's `missing` and the harness's refusals name it.
     fn name(&self) -> String {
-        let parts = [self.function.as_deref(), self.engine.as_deref()];
+        let variant = self.variant.map(|variant| variant.to_string());
+        let parts = [self.function.as_deref(), self.engine.as_deref(), variant.as_deref()];
         let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        format!("{} {parts}", self.kind)
+        let suffix = self.platform.map(Platform::suffix).unwrap_or_default();
+        format!("{} {parts}{suffix}", self.kind)
     }
 }
 
+/// What a build step leaves beside its file.
+type Made = Option<Compilation>;
+
 impl<'b> Builder<'b> {
-    fn new(layout: &'b Layout, guests: Guests, before: ArtifactManifest) -> Result<Self> {
+    fn new(
+        layout: &'b Layout,
+        guests: Guests,
+        before: ArtifactManifest,
+        wish: &'b Wish,
+    ) -> Result<Self> {
         let functions = functions(layout)?;
         let manifest = ArtifactManifest {
             schema_version: SCHEMA_VERSION,
             toolchain: guests.record.clone(),
             ..ArtifactManifest::default()
         };
-        let folder = layout.artifacts();
-        let (failures, progress) = (Vec::new(), None);
-        Ok(Self { layout, folder, guests, before, functions, manifest, failures, progress })
+        let (folder, platforms) = (layout.artifacts(), wish.all_platforms()?);
+        Ok(Self {
+            layout,
+            wish,
+            folder,
+            guests,
+            platforms,
+            before,
+            functions,
+            manifest,
+            failures: Vec::new(),
+            progress: None,
+        })
     }
 
-    fn build(mut self, crates: &[RuntimeCrate], force: bool) -> Result<ArtifactManifest> {
+    fn build(mut self, crates: &[RuntimeCrate]) -> Result<ArtifactManifest> {
         self.manifest.runtimes = crates.iter().flat_map(|found| found.runtimes.clone()).collect();
         for function in self.functions.clone() {
             self.function(&function)?;
@@ -129,7 +210,7 @@ impl<'b> Builder<'b> {
             }
             self.precompile(found)?;
         }
-        self.images(force)?;
+        self.images()?;
         let text = serde_json::to_vec_pretty(&self.manifest)?;
         // Untouched when nothing has changed: runs name the manifest by its hash.
         place(&self.folder.join(ArtifactManifest::FILE), &text)?;
@@ -145,51 +226,79 @@ impl<'b> Builder<'b> {
     /// The forms of a function that its source is compiled to.
     fn function(&mut self, function: &str) -> Result<()> {
         let sources = source::guest_hash(self.layout, function)?;
-        let forms = [
-            (ArtifactKind::NativeExe, "native-exe"),
-            (ArtifactKind::NativeExeDynamic, "native-exe-dynamic"),
-            (ArtifactKind::NativeLib, "native-lib.so"),
-            (ArtifactKind::Wasm, "reactor.wasm"),
-            (ArtifactKind::WasmCommand, "command.wasm"),
-        ];
-        for (kind, file) in forms {
-            let wasm = matches!(kind, ArtifactKind::Wasm | ArtifactKind::WasmCommand);
-            let target = if wasm { WASM } else { &self.guests.host }.to_owned();
-            let wanted = Wanted {
+        let wanted = |kind, platform: Option<Platform>, variant: Option<Variant>, is_asked| {
+            let target = platform.map_or(WASM.to_owned(), |platform| platform.arch.triple());
+            let folder = Path::new(&target).join(function);
+            let path = match variant {
+                Some(variant) => folder.join(variant.to_string()).join(file_name(kind)),
+                None => folder.join(file_name(kind)),
+            };
+            let mut flags = flags(kind);
+            flags.extend(platform.iter().flat_map(|platform| platform.guest_flags()));
+            flags.extend(
+                variant_flags(variant.unwrap_or(Variant::DEFAULT)).filter(|_| platform.is_none()),
+            );
+            Wanted {
                 kind,
                 function: Some(function.to_owned()),
                 engine: None,
                 engine_version: None,
-                path: Path::new(&target).join(function).join(file),
+                variant,
+                platform,
+                path,
                 source_hash: sources.clone(),
                 toolchain: self.guests.record.rustc.clone(),
-                flags: flags(kind),
+                flags,
                 target,
-            };
+                is_asked,
+            }
+        };
+        let mut all = Vec::new();
+        for kind in [ArtifactKind::Wasm, ArtifactKind::WasmCommand] {
+            all.push(wanted(kind, None, None, true));
+        }
+        let natives =
+            [ArtifactKind::NativeExe, ArtifactKind::NativeExeDynamic, ArtifactKind::NativeLib];
+        for &(platform, is_asked) in &self.platforms {
+            all.extend(natives.map(|kind| wanted(kind, Some(platform), None, is_asked)));
+        }
+        for variant in Variant::ALL.into_iter().filter(|&variant| variant != Variant::DEFAULT) {
+            all.push(wanted(ArtifactKind::Wasm, None, Some(variant), self.wish.variants));
+        }
+        for wanted in all {
             self.make(wanted, |builder, wanted, output| builder.compile_guest(wanted, output))?;
         }
         Ok(())
     }
 
-    fn compile_guest(&self, wanted: &Wanted, output: &Path) -> Result<()> {
+    fn compile_guest(&self, wanted: &Wanted, output: &Path) -> Result<Made> {
         let function = wanted.function.as_deref().unwrap_or_default();
         let is_lib = matches!(wanted.kind, ArtifactKind::NativeLib | ArtifactKind::Wasm);
+        let variant = wanted.variant.unwrap_or(Variant::DEFAULT);
         let mut rustflags = remapped_paths(self.layout);
-        let mut command = match wanted.kind {
-            // A reactor's start file is its own: a command must not have it.
-            ArtifactKind::Wasm => self.guests.cargo("rustc", &wanted.target, &rustflags),
-            _ => {
+        let mut command = match wanted.platform {
+            Some(platform) => {
                 rustflags.extend(wanted.flags.iter().cloned());
-                self.guests.cargo("build", &wanted.target, &rustflags)
+                self.guests.cargo_for("build", platform, &rustflags)
+            }
+            None => {
+                rustflags.extend(variant.simd.then(|| SIMD.to_owned()));
+                // A reactor's start file is its own: a command must not have it.
+                let verb = if is_lib { "rustc" } else { "build" };
+                let mut command = self.guests.cargo_for_wasm(verb, &rustflags);
+                command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", variant.opt_level());
+                command
             }
         };
         // One folder per set of flags, or cargo would build each dependency time and again.
-        let folder = self.layout.lumos().join("build").join(match wanted.kind {
-            ArtifactKind::NativeExe => "native-exe",
-            ArtifactKind::NativeExeDynamic => "native-exe-dynamic",
-            ArtifactKind::NativeLib => "native-lib",
-            _ => WASM,
-        });
+        let compiled = Variant { wasm_opt: false, ..variant };
+        let folder = match wanted.kind {
+            ArtifactKind::NativeExe => "native-exe".to_owned(),
+            ArtifactKind::NativeExeDynamic => "native-exe-dynamic".to_owned(),
+            ArtifactKind::NativeLib => "native-lib".to_owned(),
+            _ => format!("{WASM}-{compiled}"),
+        };
+        let folder = self.layout.lumos().join("build").join(folder);
         command.current_dir(self.layout.guests()).env("CARGO_TARGET_DIR", folder);
         command.args(["--package", function, if is_lib { "--lib" } else { "--bins" }]);
         let extra = match wanted.kind {
@@ -198,34 +307,59 @@ impl<'b> Builder<'b> {
         };
         let kind = if is_lib { TargetKind::CDyLib } else { TargetKind::Bin };
         let built = cargo_output(&mut command, &extra, function, &kind)?;
-        copy(&built, output)
+        match variant.wasm_opt && wanted.platform.is_none() {
+            true => wasm_opt(&built, variant, output)?,
+            false => copy(&built, output)?,
+        }
+        Ok(None)
     }
 
     fn worker(&mut self, found: &RuntimeCrate, worker: &WorkerDeclaration) -> Result<()> {
-        let toolchain = process::output(process::rustc().arg("--version"))?.trim().to_owned();
-        let host = &self.guests.host;
-        let wanted = Wanted {
-            kind: ArtifactKind::Worker,
-            function: None,
-            engine: Some(worker.name.clone()),
-            engine_version: found.runtimes.first().map(|runtime| runtime.engine_version.clone()),
-            path: Path::new(host).join("workers").join(&worker.name),
-            source_hash: source::worker_hash(self.layout, &found.package)?,
-            target: host.clone(),
-            toolchain,
-            flags: flags(ArtifactKind::Worker),
-        };
-        self.make(wanted, |builder, wanted, output| {
-            let mut command = process::cargo();
-            command.current_dir(&builder.layout.root).args(["rustc", "--release", "--locked"]);
-            command.args(["--package", &found.package, "--bin", &worker.name]);
-            command.args(["--no-default-features", "--features", &worker.features.join(",")]);
-            // The flags reach the program alone, not its dependencies: those are the same as
-            // the bench targets', and are compiled once.
-            let extra: Vec<OsString> = wanted.flags.iter().map(OsString::from).collect();
-            let built = cargo_output(&mut command, &extra, &found.package, &TargetKind::Bin)?;
-            copy(&built, output)
-        })
+        let source_hash = source::worker_hash(self.layout, &found.package)?;
+        let version = process::output(process::rustc().arg("--version"))?.trim().to_owned();
+        for (platform, is_asked) in self.platforms.clone() {
+            let is_host = platform.is_host();
+            // What compiles ahead of time does so here, for all platforms.
+            let is_compiler = is_host && !worker.precompiles.is_empty();
+            let target = platform.arch.triple();
+            let wanted = Wanted {
+                kind: ArtifactKind::Worker,
+                function: None,
+                engine: Some(worker.name.clone()),
+                engine_version: found
+                    .runtimes
+                    .first()
+                    .map(|runtime| runtime.engine_version.clone()),
+                variant: None,
+                platform: Some(platform),
+                path: Path::new(&target).join("workers").join(&worker.name),
+                source_hash: source_hash.clone(),
+                target,
+                toolchain: if is_host { &version } else { &self.guests.record.rustc }.clone(),
+                flags: flags(ArtifactKind::Worker),
+                is_asked: is_asked || is_compiler,
+            };
+            self.make(wanted, |builder, wanted, output| {
+                // The compiler of the bench targets, so that both share their dependencies.
+                let mut command = match is_host {
+                    true => process::cargo(),
+                    false => builder.guests.cargo_for("rustc", platform, &[]),
+                };
+                if is_host {
+                    command.args(["rustc", "--release", "--locked"]);
+                }
+                command.current_dir(&builder.layout.root);
+                command.args(["--package", &found.package, "--bin", &worker.name]);
+                command.args(["--no-default-features", "--features", &worker.features.join(",")]);
+                // The flags reach the program alone, not its dependencies: those are the same as
+                // the bench targets', and are compiled once.
+                let extra: Vec<OsString> = wanted.flags.iter().map(OsString::from).collect();
+                let built = cargo_output(&mut command, &extra, &found.package, &TargetKind::Bin)?;
+                copy(&built, output)?;
+                Ok(None)
+            })?;
+        }
+        Ok(())
     }
 
     /// What a crate's workers compile ahead of time.
@@ -241,10 +375,41 @@ impl<'b> Builder<'b> {
                         worker.name
                     );
                 };
-                let target = found.targets.get(engine).unwrap_or(&self.guests.host).clone();
+                let portable = found.targets.get(engine).map(String::as_str);
                 for function in self.functions.clone() {
-                    self.precompile_one(runtime, worker, &function, &target)?;
+                    self.precompile_function(runtime, worker, &function, portable)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What an engine makes of a function: for each platform, or once for the target `portable`,
+    /// whose code runs on all of them; of other variants than the default for the host alone.
+    fn precompile_function(
+        &mut self,
+        runtime: &Runtime,
+        worker: &WorkerDeclaration,
+        function: &str,
+        portable: Option<&str>,
+    ) -> Result<()> {
+        let platforms: Vec<(Option<Platform>, bool)> = match portable {
+            Some(_) => vec![(None, true)],
+            None => {
+                self.platforms.iter().map(|&(platform, asked)| (Some(platform), asked)).collect()
+            }
+        };
+        for variant in [None].into_iter().chain(Variant::ALL.map(Some)) {
+            for &(platform, is_asked) in &platforms {
+                let is_measured = platform.is_none_or(Platform::is_host);
+                let is_asked = match variant {
+                    None => is_asked,
+                    Some(Variant::DEFAULT) => continue,
+                    Some(_) if !is_measured => continue,
+                    Some(_) => is_asked && self.wish.variants,
+                };
+                let target = (platform, portable);
+                self.precompile_one(runtime, worker, function, target, variant, is_asked)?;
             }
         }
         Ok(())
@@ -255,60 +420,102 @@ impl<'b> Builder<'b> {
         runtime: &Runtime,
         worker: &WorkerDeclaration,
         function: &str,
-        target: &str,
+        (platform, portable): (Option<Platform>, Option<&str>),
+        variant: Option<Variant>,
+        is_asked: bool,
     ) -> Result<()> {
-        let module = self.manifest.find(ArtifactKind::Wasm, Some(function), None).cloned();
-        let program = self.manifest.find(ArtifactKind::Worker, None, Some(&worker.name)).cloned();
+        let host = Arch::host()?;
+        let module = self.built(ArtifactKind::Wasm, Some(function), None, variant, host).cloned();
+        let program =
+            self.built(ArtifactKind::Worker, None, Some(&worker.name), None, host).cloned();
+        let target = match (portable, platform) {
+            (Some(portable), _) => portable.to_owned(),
+            (None, Some(platform)) => platform.arch.triple(),
+            (None, None) => self.guests.host.clone(),
+        };
+        let folder = Path::new(&target).join("precompiled").join(&runtime.name);
+        let name = match variant {
+            Some(variant) => format!("{function}-{variant}.bin"),
+            None => format!("{function}.bin"),
+        };
         let mut wanted = Wanted {
             kind: ArtifactKind::Precompiled,
             function: Some(function.to_owned()),
             engine: Some(runtime.name.clone()),
             engine_version: Some(runtime.engine_version.clone()),
-            path: Path::new(&self.guests.host)
-                .join("precompiled")
-                .join(&runtime.name)
-                .join(format!("{function}.bin")),
+            variant,
+            platform,
+            path: folder.join(name),
             source_hash: String::new(),
-            target: target.to_owned(),
+            target,
             toolchain: format!("{} {}", runtime.package, runtime.engine_version),
-            // Machine code uses what the host's processor offers; bytecode is the same anywhere.
-            flags: match target == self.guests.host {
-                true => vec!["target-cpu=native".to_owned()],
-                false => Vec::new(),
-            },
+            // Bytecode is the same anywhere.
+            flags: platform.map(Platform::engine_flag).into_iter().collect(),
+            is_asked,
         };
         let (Some(module), Some(program)) = (module, program) else {
-            let reason = "its module or its compiler could not be built".to_owned();
-            self.manifest.missing.insert(wanted.name(), reason);
+            if is_asked {
+                let reason = "its module or its compiler could not be built".to_owned();
+                self.manifest.missing.insert(wanted.name(), reason);
+            }
             return Ok(());
         };
         // What is compiled, and by what.
         wanted.source_hash = sha256_hex(format!("{} {}", module.sha256, program.sha256).as_bytes());
-        self.make(wanted, |builder, _, output| {
+        self.make(wanted, |builder, wanted, output| {
             let mut command = Command::new(builder.folder.join(&program.path));
             command.args(["precompile", &runtime.name]);
             command.arg(builder.folder.join(&module.path)).arg(output);
-            process::quiet_output(&mut command).map(drop)
+            command.arg(wanted.platform.map_or(wanted.target.clone(), Platform::engine_target));
+            let printed = process::quiet_output(&mut command)?;
+            let compilation = serde_json::from_str(&printed)
+                .with_context(|| format!("`{}`", process::show(&command)))?;
+            Ok(Some(compilation))
+        })
+    }
+
+    /// An artifact of this build that can be used on an architecture.
+    fn built(
+        &self,
+        kind: ArtifactKind,
+        function: Option<&str>,
+        engine: Option<&str>,
+        variant: Option<Variant>,
+        arch: Arch,
+    ) -> Option<&Artifact> {
+        self.manifest.artifacts.iter().find(|artifact| {
+            artifact.kind == kind
+                && artifact.function.as_deref() == function
+                && artifact.engine.as_deref() == engine
+                && artifact.variant == variant
+                && artifact.runs_on(arch.name())
         })
     }
 
     /// The container images of what was built.
-    fn images(&mut self, force: bool) -> Result<()> {
+    fn images(&mut self) -> Result<()> {
         let mut at = |step: &str| at(&mut self.progress, step);
-        let bases = images::ready(&self.layout.lumos().join("images"), force, &mut at)?;
-        let images = Images {
-            folder: &self.folder,
-            host: &self.guests.host,
-            functions: &self.functions,
-            bases: &bases,
-            before: &self.before,
-        };
-        images.build(&mut self.manifest, &mut at)?;
-        drop(self.progress.take());
-        for base in bases {
-            if let Err(reason) = base.layer {
-                eprintln!("note: no images on {}: {reason}", base.name);
+        let folder = self.layout.lumos().join("images");
+        let mut notes = BTreeMap::new();
+        let mut images = Images::begin(&self.folder, &self.functions, &self.before)?;
+        for &(platform, is_asked) in &self.platforms {
+            let make = match (is_asked, self.wish.force) {
+                (false, _) => images::Make::Nothing,
+                (true, false) => images::Make::Missing,
+                (true, true) => images::Make::All,
+            };
+            let bases = images::ready(&folder, platform.arch, make, &mut at)?;
+            images.add(platform, is_asked, &bases, &mut self.manifest, &mut at)?;
+            for base in bases.into_iter().filter(|_| is_asked) {
+                if let Err(reason) = base.layer {
+                    notes.insert(format!("{}{}", base.name, platform.suffix()), reason);
+                }
             }
+        }
+        images.finish()?;
+        drop(self.progress.take());
+        for (name, reason) in notes {
+            eprintln!("note: no images on {name}: {reason}");
         }
         Ok(())
     }
@@ -319,13 +526,22 @@ impl<'b> Builder<'b> {
     fn make(
         &mut self,
         wanted: Wanted,
-        make: impl FnOnce(&Self, &Wanted, &Path) -> Result<()>,
+        make: impl FnOnce(&Self, &Wanted, &Path) -> Result<Made>,
     ) -> Result<()> {
         if let Some(artifact) = self.unchanged(&wanted) {
             self.manifest.artifacts.push(artifact);
             return Ok(());
         }
+        if !wanted.is_asked {
+            return Ok(());
+        }
         let name = wanted.name();
+        if wanted.variant.is_some_and(|variant| variant.wasm_opt)
+            && let Err(reason) = setup::wasm_opt()
+        {
+            self.manifest.missing.insert(name, format!("{reason:#}"));
+            return Ok(());
+        }
         at(&mut self.progress, &name);
         let output = self.folder.join(&wanted.path);
         if let Some(parent) = output.parent() {
@@ -333,8 +549,9 @@ impl<'b> Builder<'b> {
         }
         let start = Instant::now();
         match make(self, &wanted, &output) {
-            Ok(()) => {
-                let artifact = describe(wanted, &output, start.elapsed().as_nanos() as u64)?;
+            Ok(made) => {
+                let build_time_ns = start.elapsed().as_nanos() as u64;
+                let artifact = describe(wanted, &output, build_time_ns, made)?;
                 self.manifest.artifacts.push(artifact);
             }
             Err(error) => {
@@ -347,13 +564,17 @@ impl<'b> Builder<'b> {
     }
 
     fn unchanged(&self, wanted: &Wanted) -> Option<Artifact> {
-        let known =
-            self.before.find(wanted.kind, wanted.function.as_deref(), wanted.engine.as_deref())?;
+        let known = self.before.artifacts.iter().find(|known| {
+            known.kind == wanted.kind
+                && known.function == wanted.function
+                && known.engine == wanted.engine
+                && known.variant == wanted.variant
+                && known.target == wanted.target
+        })?;
         let same = known.source_hash == wanted.source_hash
             && known.flags == wanted.flags
             && known.toolchain == wanted.toolchain
             && known.engine_version == wanted.engine_version
-            && known.target == wanted.target
             && known.path == wanted.path;
         let file = fs::read(self.folder.join(&known.path)).ok().filter(|_| same)?;
         (sha256_hex(&file) == known.sha256).then(|| known.clone())
@@ -365,10 +586,11 @@ fn at(progress: &mut Option<Progress>, step: &str) {
     progress.get_or_insert_with(|| Progress::begin("building", 0)).at(step);
 }
 
-fn describe(wanted: Wanted, file: &Path, build_time_ns: u64) -> Result<Artifact> {
+fn describe(wanted: Wanted, file: &Path, build_time_ns: u64, made: Made) -> Result<Artifact> {
     let bytes = fs::read(file).with_context(|| file.display().to_string())?;
-    let Wanted { kind, function, engine, engine_version, path, source_hash, .. } = wanted;
+    let Wanted { kind, function, engine, engine_version, variant, path, source_hash, .. } = wanted;
     let Wanted { target, toolchain, flags, .. } = wanted;
+    let counted = made.as_ref().and_then(|compilation| compilation.text_bytes);
     Ok(Artifact {
         kind,
         function,
@@ -382,11 +604,57 @@ fn describe(wanted: Wanted, file: &Path, build_time_ns: u64) -> Result<Artifact>
         toolchain,
         flags,
         build_time_ns,
-        text_bytes: None,
-        variant: None,
-        compilation: None,
+        // An engine whose format is its own says itself how much of it is code.
+        text_bytes: counted.or_else(|| text::bytes(&bytes)),
+        variant,
+        compilation: made,
         image: None,
     })
+}
+
+/// What a function's artifact of a kind is called in its folder.
+const fn file_name(kind: ArtifactKind) -> &'static str {
+    match kind {
+        ArtifactKind::NativeLib => "native-lib.so",
+        ArtifactKind::Wasm => "reactor.wasm",
+        ArtifactKind::WasmCommand => "command.wasm",
+        _ => kind.name(),
+    }
+}
+
+/// What lets the compiler use the instructions of `simd128`.
+const SIMD: &str = "-Ctarget-feature=+simd128";
+
+/// How the manifest tells variants apart, beside their name.
+fn variant_flags(variant: Variant) -> impl Iterator<Item = String> {
+    let opt_level = (variant.opt_level() != "3").then(|| "-Copt-level=s".to_owned());
+    let simd = variant.simd.then(|| SIMD.to_owned());
+    let optimiser = variant.wasm_opt.then(|| optimiser_arguments(variant).join(" "));
+    [opt_level, simd, optimiser].into_iter().flatten()
+}
+
+/// What Binaryen's optimiser is called with: the same aim, and the features that rustc's target
+/// has.
+fn optimiser_arguments(variant: Variant) -> Vec<&'static str> {
+    let mut arguments = vec![
+        setup::WASM_OPT,
+        if variant.for_size { "-Os" } else { "-O3" },
+        "--enable-bulk-memory",
+        "--enable-multivalue",
+        "--enable-mutable-globals",
+        "--enable-nontrapping-float-to-int",
+        "--enable-reference-types",
+        "--enable-sign-ext",
+    ];
+    arguments.extend(variant.simd.then_some("--enable-simd"));
+    arguments
+}
+
+fn wasm_opt(module: &Path, variant: Variant, output: &Path) -> Result<()> {
+    let arguments = optimiser_arguments(variant);
+    let mut command = Command::new(arguments[0]);
+    command.args(&arguments[1..]).arg(module).arg("-o").arg(output);
+    process::quiet_output(&mut command).map(drop)
 }
 
 /// The compiler's flags for a kind, beside the profile's.

@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use lumos_record::{ArtifactManifest, Layout, Node};
 use serde::Deserialize;
 
+use crate::setup::WASM_OPT;
+use crate::targets::Arch;
 use crate::toolchain::{Guests, WASM};
 use crate::{build, process};
 
@@ -35,6 +37,7 @@ pub fn run(layout: &Layout) -> Result<()> {
         ("host compiler", host_compiler()),
         ("C linker", program("cc", "apt-get install gcc")),
         ("guest compiler", guest_compiler()?),
+        ("wasm-opt", optional(WASM_OPT, "variants of a build that it optimises")),
         ("artifacts", artifacts(layout)),
         ("processor", Finding::Good(format!("{}, {} CPUs", node.cpu_model, node.cpus))),
         (
@@ -49,6 +52,7 @@ pub fn run(layout: &Layout) -> Result<()> {
         ("noise", noise(noise_ratio)),
     ];
     findings.extend(container_engines());
+    findings.extend(other_architectures()?);
     let mut lacks = 0;
     for (name, finding) in &findings {
         let (mark, text, remedy) = match finding {
@@ -98,8 +102,40 @@ fn program(name: &str, remedy: &str) -> Finding {
     }
 }
 
+fn optional(name: &str, purpose: &str) -> Finding {
+    match process::find(name) {
+        Some(path) => Finding::Good(path.display().to_string()),
+        None => {
+            let remedy = format!("optional, for {purpose}: cargo xtask setup");
+            Finding::Fair(format!("no {name}"), remedy)
+        }
+    }
+}
+
+/// What building for other architectures takes, and running what was built.
+fn other_architectures() -> Result<Vec<(&'static str, Finding)>> {
+    let host = Arch::host()?;
+    let others = Arch::ALL.into_iter().filter(|&arch| arch != host);
+    let mut findings = Vec::new();
+    for arch in others {
+        let absent: Vec<String> = [arch.cross_compiler(), arch.emulator()]
+            .into_iter()
+            .filter(|program| process::find(program).is_none())
+            .collect();
+        let has_target = Guests::find(&[host, arch])?.is_some();
+        let remedy = format!("optional: cargo xtask setup --target {arch}");
+        let finding = match (absent.as_slice(), has_target) {
+            ([], true) => Finding::Good("is built here, and runs under emulation".to_owned()),
+            ([], false) => Finding::Fair(format!("no compiler for {}", arch.triple()), remedy),
+            (absent, _) => Finding::Fair(format!("no {}", absent.join(", no ")), remedy),
+        };
+        findings.push((arch.name(), finding));
+    }
+    Ok(findings)
+}
+
 fn guest_compiler() -> Result<Finding> {
-    Ok(match Guests::find()? {
+    Ok(match Guests::find(&[Arch::host()?])? {
         Some(guests) => Finding::Good(format!(
             "{}, for {WASM} and {}",
             build::describe_toolchain(&guests.record),

@@ -17,14 +17,15 @@ use std::time::Instant;
 use anyhow::Result;
 use lumos_record::{Artifact, ArtifactKind, ArtifactManifest, Image};
 use lumos_workloads::sha256_hex;
-use oci_spec::image::{Arch, Os, Platform, PlatformBuilder};
+use oci_spec::image::{Arch as GoArch, Os, PlatformBuilder};
 
 use bases::Finished;
-pub use bases::{Base, ready};
+pub use bases::{Base, Make, ready};
 use layer::{Content, Entry, Layer, mount_points};
 use store::Store;
 pub use store::blob_bytes;
 
+use crate::targets::{Arch, Platform};
 use crate::toolchain::WASM;
 
 /// The layout's folder among the artifacts.
@@ -33,19 +34,18 @@ pub const FOLDER: &str = "images";
 /// Raised when another image is made of the same artifact and base.
 const VERSION: &str = "1";
 
-/// What images are built from.
+/// The images of a build, platform by platform.
 #[derive(Debug)]
 pub struct Images<'i> {
     /// The folder of the artifacts.
-    pub folder: &'i Path,
-    /// The host's target triple.
-    pub host: &'i str,
+    folder: &'i Path,
     /// The functions that get images.
-    pub functions: &'i [String],
-    /// What they are built upon.
-    pub bases: &'i [Base],
+    functions: &'i [String],
     /// The manifest of the last build.
-    pub before: &'i ArtifactManifest,
+    before: &'i ArtifactManifest,
+    store: Store,
+    /// Every image's name and digest.
+    names: Vec<(String, String)>,
 }
 
 /// An image to be built.
@@ -67,60 +67,120 @@ impl Form<'_> {
         }
     }
 
+    /// Whether an image is of this form, whatever it holds and for whichever target.
+    fn is_of(&self, image: &Image) -> bool {
+        image.base == self.base.name && image.holds == self.holds
+    }
+
     fn is_program(&self) -> bool {
         ArtifactKind::NATIVE_EXECUTABLES.contains(&self.holds)
     }
 }
 
-impl Images<'_> {
-    /// Adds every function's images to the manifest, which has the artifacts that they hold, and
-    /// leaves nothing else in the layout. `at` is told of each image that was not there.
+impl<'i> Images<'i> {
+    /// Opens the layout among the artifacts.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin(
+        folder: &'i Path,
+        functions: &'i [String],
+        before: &'i ArtifactManifest,
+    ) -> Result<Self> {
+        let store = Store::open(&folder.join(FOLDER))?;
+        Ok(Self { folder, functions, before, store, names: Vec::new() })
+    }
+
+    /// Adds every function's images for a platform to the manifest, which has the artifacts that
+    /// they hold; where the platform is not asked for, those that are there and fresh. `at` is told
+    /// of each image that was not there.
     ///
     /// # Errors
     /// When the layout cannot be written. An image that lacks its base or its artifact is no
     /// error: it is in the manifest with the reason.
-    pub fn build(&self, manifest: &mut ArtifactManifest, at: &mut dyn FnMut(&str)) -> Result<()> {
-        let store = Store::open(&self.folder.join(FOLDER))?;
+    pub fn add(
+        &mut self,
+        platform: Platform,
+        is_asked: bool,
+        bases: &[Base],
+        manifest: &mut ArtifactManifest,
+        at: &mut dyn FnMut(&str),
+    ) -> Result<()> {
         let scratch = Base::scratch();
-        let engines = precompilers(manifest);
-        let mut names = Vec::new();
+        // What holds Wasm or bytecode is the same for all platforms.
+        let own = manifest.clone().on(platform.arch.name());
+        let engines = precompilers(&own);
         for function in self.functions {
-            for form in forms(self.bases, &scratch, &engines) {
-                let name = format!("{} {function} {}", ArtifactKind::Image, form.tag);
-                let (base, held) = match ingredients(manifest, function, &form) {
+            for form in forms(bases, &scratch, &engines) {
+                let name =
+                    format!("{} {function} {}{}", ArtifactKind::Image, form.tag, platform.suffix());
+                let (base, held) = match ingredients(&own, function, &form) {
                     Ok(ingredients) => ingredients,
                     Err(reason) => {
-                        manifest.missing.insert(name, reason);
+                        if is_asked {
+                            manifest.missing.insert(name, reason);
+                        }
                         continue;
                     }
                 };
-                let image = self.image(&store, function, &form, base, held, &mut || at(&name))?;
-                names.push((format!("lumos/{function}:{}", form.tag), image.sha256.clone()));
-                manifest.artifacts.push(image);
+                let target = image_target(held, platform);
+                let is_present = |known: &Artifact| {
+                    known.target == target
+                        && known.function.as_deref() == Some(function)
+                        && known.image.as_ref().is_some_and(|image| form.is_of(image))
+                        && known.engine.as_deref() == form.engine
+                };
+                if manifest.artifacts.iter().any(is_present) {
+                    continue;
+                }
+                let image =
+                    self.image(function, &form, base, held, target, is_asked, &mut || {
+                        at(&name);
+                    })?;
+                if let Some(image) = image {
+                    self.names
+                        .push((format!("lumos/{function}:{}", form.tag), image.sha256.clone()));
+                    manifest.artifacts.push(image);
+                }
             }
         }
-        store.finish(&names)
+        Ok(())
     }
 
-    /// An image: that of the last build when nothing differs, else a new one.
+    /// Writes the index, and leaves nothing else in the layout than what was added.
+    ///
+    /// # Errors
+    /// When the layout cannot be written.
+    pub fn finish(self) -> Result<()> {
+        self.store.finish(&self.names)
+    }
+
+    /// An image: that of the last build when nothing differs, else a new one where it is asked
+    /// for.
     #[expect(clippy::disallowed_methods, reason = "how long a build took is no measurement")]
+    #[expect(clippy::too_many_arguments, reason = "an image is made of all of these")]
     fn image(
         &self,
-        store: &Store,
         function: &str,
         form: &Form<'_>,
         base: Option<&Finished>,
         held: &Artifact,
+        target: &str,
+        is_asked: bool,
         at: &mut dyn FnMut(),
-    ) -> Result<Artifact> {
+    ) -> Result<Option<Artifact>> {
+        let store = &self.store;
         let toolchain = base.map_or(&held.toolchain, |base| &base.contents);
         let base_digest = base.map_or("", |base| &base.layer.digest);
-        let inputs = [VERSION, self.host, form.file(), &held.sha256, base_digest, toolchain];
+        let inputs = [VERSION, target, form.file(), &held.sha256, base_digest, toolchain];
         let source_hash = sha256_hex(inputs.join("\n").as_bytes());
         if let Some(known) = self.unchanged(function, form, &source_hash)
             && store.is_complete(&known.sha256)
         {
-            return Ok(known.clone());
+            return Ok(Some(known.clone()));
+        }
+        if !is_asked {
+            return Ok(None);
         }
         at();
         let start = Instant::now();
@@ -135,9 +195,8 @@ impl Images<'_> {
         let base_layer = base.map(|base| &base.layer);
         let layers: Vec<&Layer> = base_layer.into_iter().chain([&own]).collect();
         let entry_point = form.is_program().then(|| format!("/{}", form.file()));
-        let target = if form.holds == ArtifactKind::Wasm { WASM } else { self.host };
-        let digest = store.add_image(&platform(target)?, entry_point.as_deref(), &layers)?;
-        Ok(Artifact {
+        let digest = store.add_image(&describe(target)?, entry_point.as_deref(), &layers)?;
+        Ok(Some(Artifact {
             kind: ArtifactKind::Image,
             function: Some(function.to_owned()),
             engine: form.engine.map(str::to_owned),
@@ -160,14 +219,12 @@ impl Images<'_> {
                 compressed_bytes: layers.iter().map(|layer| layer.compressed_bytes).sum(),
                 base_compressed_bytes: base_layer.map_or(0, |layer| layer.compressed_bytes),
             }),
-        })
+        }))
     }
 
     fn unchanged(&self, function: &str, form: &Form<'_>, source_hash: &str) -> Option<&Artifact> {
         self.before.artifacts.iter().find(|known| {
-            let same_form =
-                |image: &Image| image.base == form.base.name && image.holds == form.holds;
-            known.image.as_ref().is_some_and(same_form)
+            known.image.as_ref().is_some_and(|image| form.is_of(image))
                 && known.function.as_deref() == Some(function)
                 && known.engine.as_deref() == form.engine
                 && known.source_hash == source_hash
@@ -214,13 +271,23 @@ fn ingredients<'i>(
     Ok((base.as_ref(), held))
 }
 
+/// The target of an image that holds an artifact: bytecode is called by the architecture of the
+/// program that reads it, since images know no other.
+fn image_target(held: &Artifact, platform: Platform) -> &'static str {
+    match (held.kind, platform.arch) {
+        (ArtifactKind::Wasm, _) => WASM,
+        (_, Arch::X86_64) => "x86_64-unknown-linux-gnu",
+        (_, Arch::Aarch64) => "aarch64-unknown-linux-gnu",
+    }
+}
+
 /// A target in the words of images, which are those of Go.
-fn platform(target: &str) -> Result<Platform> {
+fn describe(target: &str) -> Result<oci_spec::image::Platform> {
     let (architecture, os) = match target.split('-').next().unwrap_or_default() {
-        _ if target == WASM => (Arch::Wasm, Os::from("wasip1")),
-        "x86_64" => (Arch::Amd64, Os::Linux),
-        "aarch64" => (Arch::ARM64, Os::Linux),
-        other => (Arch::from(other), Os::Linux),
+        _ if target == WASM => (GoArch::Wasm, Os::from("wasip1")),
+        "x86_64" => (GoArch::Amd64, Os::Linux),
+        "aarch64" => (GoArch::ARM64, Os::Linux),
+        other => (GoArch::from(other), Os::Linux),
     };
     Ok(PlatformBuilder::default().architecture(architecture).os(os).build()?)
 }
@@ -232,7 +299,9 @@ mod tests {
     use std::path::PathBuf;
 
     use flate2::read::GzDecoder;
-    use oci_spec::image::{ANNOTATION_REF_NAME, ImageConfiguration, ImageIndex, ImageManifest};
+    use oci_spec::image::{
+        ANNOTATION_REF_NAME, ImageConfiguration, ImageIndex, ImageManifest, MediaType,
+    };
 
     use super::*;
 
@@ -242,6 +311,7 @@ mod tests {
     struct Fake {
         folder: tempfile::TempDir,
         bases: Vec<Base>,
+        architectures: Vec<Arch>,
         manifest: ArtifactManifest,
     }
 
@@ -259,7 +329,9 @@ mod tests {
                 based("distroless", Ok(Some(Finished { layer, contents, file }))),
                 based("debian", Err("needs root: be root".to_owned())),
             ];
-            let mut fake = Self { folder, bases, manifest: ArtifactManifest::default() };
+            let architectures = vec![Arch::X86_64];
+            let manifest = ArtifactManifest::default();
+            let mut fake = Self { folder, bases, architectures, manifest };
             fake.artifact(ArtifactKind::NativeExe, None, b"static");
             fake.artifact(ArtifactKind::NativeExeDynamic, None, b"dynamic");
             fake.artifact(ArtifactKind::Wasm, None, b"wasm");
@@ -294,14 +366,13 @@ mod tests {
         /// The manifest with the images, and the names of those that were not there before.
         fn build(&self, before: &ArtifactManifest) -> (ArtifactManifest, Vec<String>) {
             let (mut manifest, mut built) = (self.manifest.clone(), Vec::new());
-            let images = Images {
-                folder: self.folder.path(),
-                host: HOST,
-                functions: &["noop".to_owned()],
-                bases: &self.bases,
-                before,
-            };
-            images.build(&mut manifest, &mut |name| built.push(name.to_owned())).unwrap();
+            let functions = ["noop".to_owned()];
+            let mut images = Images::begin(self.folder.path(), &functions, before).unwrap();
+            let mut at = |name: &str| built.push(name.to_owned());
+            for platform in Platform::all(&self.architectures, &[]).unwrap() {
+                images.add(platform, true, &self.bases, &mut manifest, &mut at).unwrap();
+            }
+            images.finish().unwrap();
             (manifest, built)
         }
 
@@ -384,6 +455,52 @@ mod tests {
             (name.into(), platform.into(), layers, entry_point.into(), file.into())
         });
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn images_of_one_name_for_two_architectures_have_an_index_of_their_own() {
+        let mut fake = Fake::new();
+        let mut arm = fake.manifest.artifacts[0].clone();
+        assert_eq!(arm.kind, ArtifactKind::NativeExe);
+        arm.target = Arch::Aarch64.triple();
+        fake.manifest.artifacts.push(arm);
+        fake.architectures.push(Arch::Aarch64);
+        let (manifest, built) = fake.build(&ArtifactManifest::default());
+        let host = |arch: Arch| if arch.is_host() { "" } else { " for " };
+        let scratch = |arch: Arch| match host(arch) {
+            "" => "image noop scratch".to_owned(),
+            for_ => format!("image noop scratch{for_}{arch}"),
+        };
+        assert_eq!(built.iter().filter(|name| name.starts_with("image noop scratch")).count(), 2);
+        assert!(built.contains(&scratch(Arch::X86_64)) && built.contains(&scratch(Arch::Aarch64)));
+        let folder = fake.folder.path().join(FOLDER);
+        let index = ImageIndex::from_file(folder.join(store::INDEX)).unwrap();
+        let of_name = |name: &str| {
+            let mut found = index
+                .manifests()
+                .iter()
+                .filter(|image| image.annotations().as_ref().unwrap()[ANNOTATION_REF_NAME] == name);
+            (found.next().unwrap().clone(), found.count())
+        };
+        let (scratch, others) = of_name("lumos/noop:scratch");
+        assert_eq!((scratch.media_type(), others), (&MediaType::ImageIndex, 0));
+        let inner = fake.blob(scratch.digest().digest());
+        let inner = ImageIndex::from_reader(inner.as_slice()).unwrap();
+        let platforms: Vec<String> = inner
+            .manifests()
+            .iter()
+            .map(|image| image.platform().as_ref().unwrap().architecture().to_string())
+            .collect();
+        assert_eq!(platforms, ["amd64", "arm64"]);
+        // Wasm is the same on both, and has one image.
+        assert_eq!(of_name("lumos/noop:wasm").0.media_type(), &MediaType::ImageManifest);
+        let native = ArtifactKind::NATIVE_EXECUTABLES;
+        let arm = manifest.clone().on("aarch64");
+        let x86 = manifest.on("x86_64");
+        let digest = |manifest: &ArtifactManifest| {
+            manifest.image("noop", Image::SCRATCH, native).unwrap().sha256.clone()
+        };
+        assert_ne!(digest(&arm), digest(&x86));
     }
 
     #[test]

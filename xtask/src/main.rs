@@ -13,6 +13,7 @@ mod build;
 mod ci;
 mod clean;
 mod doctor;
+mod emulation;
 mod images;
 mod overhead;
 mod process;
@@ -21,7 +22,9 @@ mod report;
 mod runtimes;
 mod setup;
 mod source;
+mod targets;
 mod test;
+mod text;
 mod tidy;
 mod toolchain;
 

@@ -76,7 +76,7 @@ struct Allocations {
 /// # Errors
 /// When something cannot be built or run, or a target is missed; the message names which.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
-    build::build(layout, false)?;
+    build::build(layout, &build::Wish::host()?)?;
     let mut command = process::cargo();
     command.current_dir(&layout.root).args(["run", "--release", "--locked", "--quiet"]);
     let text = process::output(command.args(["--package", PACKAGE, "--bin", PACKAGE]))?;

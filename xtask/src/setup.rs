@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::targets::{self, Arch};
 use crate::toolchain::{DEBIAN_PACKAGES, Guests, Provider, WASM, debian_start_files};
 use crate::{build, process};
 
@@ -17,6 +18,9 @@ pub struct Arguments {
     /// Install Docker's engine too, which is Debian's package docker.io
     #[arg(long)]
     with_docker: bool,
+    /// Install what building and testing for other architectures takes: x86_64, aarch64 or all
+    #[arg(long, value_name = "ARCHITECTURE", default_value = "host")]
+    target: String,
 }
 
 /// Runs the command.
@@ -24,10 +28,16 @@ pub struct Arguments {
 /// # Errors
 /// When something is missing that cannot be installed; the message holds the remedy.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let guests = ensure()?;
-    // Everything but one base of images works without it.
-    if let Err(reason) = debootstrap() {
-        eprintln!("note: {reason:#}");
+    let architectures = targets::architectures(&arguments.target)?;
+    let guests = ensure(&architectures)?;
+    // Everything but one base of images, and but some variants of a build, works without.
+    for optional in [debootstrap(), wasm_opt()] {
+        if let Err(reason) = optional {
+            eprintln!("note: {reason:#}");
+        }
+    }
+    for &arch in architectures.iter().filter(|&&arch| !arch.is_host()) {
+        emulator(arch)?;
     }
     if arguments.with_docker {
         docker()?;
@@ -36,40 +46,51 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that the guests can be built, and returns what builds them.
+/// Makes sure that guests can be built for Wasm and for architectures, and returns what builds
+/// them.
 ///
 /// # Errors
 /// As [`run`].
-pub fn ensure() -> Result<Guests> {
-    if let Some(guests) = Guests::find()? {
+pub fn ensure(architectures: &[Arch]) -> Result<Guests> {
+    for &arch in architectures.iter().filter(|&&arch| !arch.is_host()) {
+        cross_compiler(arch)?;
+    }
+    if let Some(guests) = Guests::find(architectures)? {
         return Ok(guests);
     }
     let chosen = Provider::chosen()?;
+    let triples = architectures.iter().map(|arch| arch.triple());
+    let wanted: Vec<String> = [WASM.to_owned()].into_iter().chain(triples).collect();
     if chosen != Some(Provider::Debian)
-        && add_target()
-        && let Some(guests) = Guests::find()?
+        && add_targets(&wanted)
+        && let Some(guests) = Guests::find(architectures)?
     {
         return Ok(guests);
     }
     if chosen == Some(Provider::Rustup) {
-        bail!("`rustup target add {WASM}` does not work here, and nothing else was asked for");
+        bail!(
+            "`rustup target add {}` does not work here, and nothing else was asked for",
+            wanted.join(" ")
+        );
     }
     install_packages()?;
-    Guests::find()?.with_context(|| {
-        format!("still missing after the set-up: {}", Provider::Debian.lacks().join(", "))
+    Guests::find(architectures)?.with_context(|| {
+        let lacks = Provider::Debian.lacks(architectures);
+        format!("still missing after the set-up: {}", lacks.join(", "))
     })
 }
 
-/// Asks rustup for the Wasm target, and returns whether it delivered.
+/// Asks rustup for targets, and returns whether it delivered.
 #[expect(clippy::disallowed_methods, reason = "patience with a server is no measurement")]
-fn add_target() -> bool {
+fn add_targets(targets: &[String]) -> bool {
     const PATIENCE: Duration = Duration::from_secs(180);
     if process::find("rustup").is_none() {
         return false;
     }
-    eprintln!("setup: installing the target {WASM} with `rustup target add {WASM}`");
+    eprintln!("setup: installing targets with `rustup target add {}`", targets.join(" "));
     let mut command = Command::new("rustup");
-    let Ok(mut child) = command.args(["target", "add", WASM]).stdin(Stdio::null()).spawn() else {
+    command.args(["target", "add"]).args(targets);
+    let Ok(mut child) = command.stdin(Stdio::null()).spawn() else {
         return false;
     };
     // Where rustup's server cannot be reached, it may take for ever to find out.
@@ -88,6 +109,47 @@ fn add_target() -> bool {
     false
 }
 
+/// Makes sure that programs can be linked for another architecture.
+fn cross_compiler(arch: Arch) -> Result<()> {
+    let packages = arch.cross_packages();
+    let packages = packages.each_ref().map(String::as_str);
+    need(&arch.cross_compiler(), &packages, &format!("building for {arch}"))
+}
+
+/// Makes sure that another architecture's programs can be run.
+///
+/// # Errors
+/// When the emulator is missing and cannot be installed; the message holds the remedy.
+pub fn emulator(arch: Arch) -> Result<()> {
+    need(&arch.emulator(), &["qemu-user-static"], &format!("running programs for {arch}"))
+}
+
+/// Makes sure that Wasm can be optimised after it was compiled: only some variants take that.
+///
+/// # Errors
+/// When Binaryen is missing and cannot be installed; the message holds the remedy.
+pub fn wasm_opt() -> Result<()> {
+    need(WASM_OPT, &["binaryen"], "optimising Wasm after it was compiled")
+}
+
+/// Binaryen's optimiser.
+pub const WASM_OPT: &str = "wasm-opt";
+
+/// Makes sure that a program is there, which packages of Debian bring.
+fn need(program: &str, packages: &[&str], purpose: &str) -> Result<()> {
+    if is_installed(program) {
+        return Ok(());
+    }
+    if process::find("apt-get").is_none() {
+        bail!("{purpose} needs {program}: install it by this node's own means");
+    }
+    let command = install_command(packages);
+    if !process::is_root() {
+        bail!("{purpose} needs {program}, which root installs with `{command}`");
+    }
+    install(packages).with_context(|| format!("{purpose} needs {program}: see `{command}`"))
+}
+
 /// The program that installs Debian into a folder.
 pub const DEBOOTSTRAP: &str = "debootstrap";
 
@@ -96,18 +158,7 @@ pub const DEBOOTSTRAP: &str = "debootstrap";
 /// # Errors
 /// When debootstrap is missing and cannot be installed.
 pub fn debootstrap() -> Result<()> {
-    if is_installed(DEBOOTSTRAP) {
-        return Ok(());
-    }
-    let command = install_command(&[DEBOOTSTRAP]);
-    if process::find("apt-get").is_none() {
-        bail!("images upon Debian need debootstrap: install it by this node's own means");
-    }
-    if !process::is_root() {
-        bail!("images upon Debian need debootstrap, which root installs with `{command}`");
-    }
-    install(&[DEBOOTSTRAP])
-        .with_context(|| format!("images upon Debian need debootstrap: see `{command}`"))
+    need(DEBOOTSTRAP, &[DEBOOTSTRAP], "making images upon Debian")
 }
 
 /// Makes sure that Docker's engine is installed, and says how to start it where none answers:

@@ -24,9 +24,10 @@ pub fn guest_hash(layout: &Layout, function: &str) -> Result<String> {
 pub fn worker_hash(layout: &Layout, package: &str) -> Result<String> {
     let folder = package.strip_prefix("lumos-").unwrap_or(package);
     let root = &layout.root;
-    let worker_sources = ["src/engine.rs", "src/guest.rs", "src/lib.rs", "src/worker.rs"];
-    let bench = root.join("harness/bench");
-    let mut parts: Vec<PathBuf> = worker_sources.iter().map(|file| bench.join(file)).collect();
+    let worker_sources = ["cpu", "engine", "guest", "lib", "memory", "precompile", "worker"];
+    let bench = root.join("harness/bench/src");
+    let mut parts: Vec<PathBuf> =
+        worker_sources.iter().map(|module| bench.join(format!("{module}.rs"))).collect();
     parts.push(layout.guests().join("abi"));
     parts.push(root.join("runtimes").join(folder).join("src"));
     parts.push(root.join("runtimes").join(folder).join("Cargo.toml"));

@@ -21,7 +21,7 @@ pub struct Arguments {
 /// # Errors
 /// When the build or a test fails.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
-    build::build(layout, false)?;
+    build::build(layout, &build::Wish::host()?)?;
     // One after the other, from the quickest to the slowest to compile. Engines are tested
     // optimised: that is how they are measured, and the interpreters need it.
     let suites: [(&str, &[&str]); 3] = [

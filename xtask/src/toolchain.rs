@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use lumos_record::Toolchain;
 
 use crate::process;
+use crate::targets::{Arch, Platform};
 
 /// The Wasm target.
 pub const WASM: &str = "wasm32-wasip1";
@@ -61,14 +62,19 @@ impl Provider {
         process::try_output(command.args(["--print", "sysroot"])).map(PathBuf::from)
     }
 
-    /// What keeps the provider from building for Wasm; empty when nothing does.
-    pub fn lacks(self) -> Vec<String> {
+    /// What keeps the provider from building for Wasm and for `architectures`; empty when nothing
+    /// does.
+    pub fn lacks(self, architectures: &[Arch]) -> Vec<String> {
         let Some(sysroot) = self.sysroot() else {
             return vec![self.rustc().display().to_string()];
         };
-        let target = sysroot.join("lib/rustlib").join(WASM).join("lib");
+        let library = |target: &str| sysroot.join("lib/rustlib").join(target).join("lib");
+        let target = library(WASM);
         let needed: Vec<PathBuf> = match self {
-            Self::Rustup => vec![target],
+            Self::Rustup => {
+                let native = architectures.iter().map(|arch| library(&arch.triple()));
+                native.chain([target]).collect()
+            }
             Self::Debian => {
                 let start_files = debian_start_files(&target).map(|(file, _)| file);
                 let library = sysroot.join("lib/rustlib/src/rust/library/std/Cargo.toml");
@@ -106,16 +112,18 @@ pub struct Guests {
 }
 
 impl Guests {
-    /// Finds a complete provider: the chosen one, else rustup, else Debian.
+    /// Finds a provider that builds for Wasm and `architectures`: the chosen one, else rustup, else
+    /// Debian.
     ///
     /// # Errors
     /// When the environment asks for a provider that does not exist.
-    pub fn find() -> Result<Option<Self>> {
+    pub fn find(architectures: &[Arch]) -> Result<Option<Self>> {
         let candidates = match Provider::chosen()? {
             Some(provider) => vec![provider],
             None => vec![Provider::Rustup, Provider::Debian],
         };
-        let complete = candidates.into_iter().find(|provider| provider.lacks().is_empty());
+        let complete =
+            candidates.into_iter().find(|provider| provider.lacks(architectures).is_empty());
         complete.map(Self::describe).transpose()
     }
 
@@ -133,8 +141,25 @@ impl Guests {
         Ok(Self { provider, record, host: field("host:") })
     }
 
-    /// `cargo <verb>` for guests and `target`, with the compiler's `flags`.
-    pub fn cargo(&self, verb: &str, target: &str, flags: &[String]) -> Command {
+    /// `cargo <verb>` for Wasm, with the compiler's `flags`.
+    pub fn cargo_for_wasm(&self, verb: &str, flags: &[String]) -> Command {
+        let mut command = self.cargo(verb, WASM, flags, "std,panic_abort");
+        if self.provider == Provider::Debian {
+            command.env("CARGO_TARGET_WASM32_WASIP1_LINKER", DEBIAN_LINKER);
+        }
+        command
+    }
+
+    /// `cargo <verb>` for a platform, with the compiler's `flags`.
+    pub fn cargo_for(&self, verb: &str, platform: Platform, flags: &[String]) -> Command {
+        let target = platform.arch.triple();
+        let mut command = self.cargo(verb, &target, flags, "std,panic_abort,panic_unwind");
+        platform.set_linker(&mut command);
+        command
+    }
+
+    /// `cargo <verb>` for `target`; where its standard library has to be built, of these crates.
+    fn cargo(&self, verb: &str, target: &str, flags: &[String], library: &str) -> Command {
         let mut command = match self.provider {
             Provider::Rustup => process::cargo(),
             Provider::Debian => Command::new("/usr/bin/cargo"),
@@ -146,8 +171,7 @@ impl Guests {
         if self.provider == Provider::Debian {
             command.env("RUSTC", self.provider.rustc());
             command.env("RUSTC_BOOTSTRAP", "1");
-            command.env("CARGO_TARGET_WASM32_WASIP1_LINKER", DEBIAN_LINKER);
-            command.args(["-Z", "build-std=std,panic_abort"]);
+            command.args(["-Z", &format!("build-std={library}")]);
         }
         command
     }

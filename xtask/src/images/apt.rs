@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use tempfile::TempDir;
 
 use crate::process;
+use crate::targets::Arch;
 
 /// The node's apt, with lists of packages of its own: those of the node may be absent, old, or
 /// only for root to renew.
@@ -20,6 +21,8 @@ pub struct Apt {
     pub mirror: String,
     /// The release's name.
     pub suite: String,
+    /// The architecture whose packages are asked for.
+    pub arch: Arch,
     folder: PathBuf,
     /// What the mirrors hold, or why that could not be found out; asked once.
     lists: OnceCell<Result<TempDir, String>>,
@@ -30,7 +33,7 @@ impl Apt {
     ///
     /// # Errors
     /// When the node has no apt, or apt no mirror.
-    pub fn find(folder: &Path) -> Result<Self> {
+    pub fn find(folder: &Path, arch: Arch) -> Result<Self> {
         if process::find("apt-get").is_none() {
             bail!(
                 "it is made of Debian's packages, and this node has no apt-get: build it where \
@@ -44,14 +47,15 @@ impl Apt {
         let targets = process::quiet_output(&mut command)?;
         let (mirror, suite) = first_target(&targets)
             .context("apt is set up with no mirror: add one to /etc/apt/sources.list")?;
-        Ok(Self { mirror, suite, folder: folder.to_owned(), lists: OnceCell::new() })
+        Ok(Self { mirror, suite, arch, folder: folder.to_owned(), lists: OnceCell::new() })
     }
 
     /// One that is never asked.
     #[cfg(test)]
     pub fn fake(folder: &Path) -> Self {
         let (mirror, suite) = ("http://mirror.example/debian/".to_owned(), "stable".to_owned());
-        Self { mirror, suite, folder: folder.to_owned(), lists: OnceCell::new() }
+        let arch = Arch::X86_64;
+        Self { mirror, suite, arch, folder: folder.to_owned(), lists: OnceCell::new() }
     }
 
     /// Asks the mirrors what they hold; the second time, returns the answer to the first.
@@ -96,6 +100,10 @@ impl Apt {
         let settings = [
             format!("Dir::State::lists={folder}"),
             format!("Dir::Cache={folder}"),
+            format!("APT::Architecture={}", self.arch.debian()),
+            format!("APT::Architectures={}", self.arch.debian()),
+            // What the node has installed is of its own architecture.
+            "Dir::State::status=/dev/null".to_owned(),
             // The drafts of root are for root alone.
             "APT::Sandbox::User=root".to_owned(),
             "Acquire::Languages=none".to_owned(),

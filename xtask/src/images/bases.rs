@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use lumos_record::{ArtifactKind, Image};
 use lumos_workloads::sha256_hex;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use super::apt::{self, Apt};
 use super::layer::{self, Entry, Layer};
 use super::{debian, distroless};
 use crate::build::place;
+use crate::targets::Arch;
 
 /// What an image is built upon.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ struct Recipe {
     name: &'static str,
     /// Raised when the recipe changes: what it made before is then stale.
     version: u32,
-    check: fn() -> Result<()>,
+    check: fn(Arch) -> Result<()>,
     collect: fn(&Apt, &Path) -> Result<Collected>,
 }
 
@@ -72,19 +73,30 @@ const RECIPES: [Recipe; 2] = [
     Recipe { name: "debian", version: 1, check: debian::check, collect: debian::collect },
 ];
 
-/// All bases, smallest first. Those that are not kept in `folder` are made, or all of them when
-/// `anew`; `at` is told of each.
+/// Which bases are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Make {
+    /// None: those that are kept serve.
+    Nothing,
+    /// Those that are not kept.
+    Missing,
+    /// All, anew.
+    All,
+}
+
+/// All bases for an architecture, smallest first; those that are made are kept in `folder`, and
+/// `at` is told of each.
 ///
 /// # Errors
 /// When the folder cannot be used. A base that cannot be made is no error: it says why.
-pub fn ready(folder: &Path, anew: bool, at: &mut dyn FnMut(&str)) -> Result<Vec<Base>> {
+pub fn ready(folder: &Path, arch: Arch, make: Make, at: &mut dyn FnMut(&str)) -> Result<Vec<Base>> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     remove_all(folder, apt::DRAFT, None)?;
-    let apt = Apt::find(folder);
+    let apt = Apt::find(folder, arch);
     let mut bases = vec![Base::scratch()];
     for recipe in RECIPES {
         let layer = match &apt {
-            Ok(apt) => prepare(&recipe, apt, folder, anew, at),
+            Ok(apt) => prepare(&recipe, apt, folder, make, at),
             Err(error) => Err(anyhow::anyhow!("{error:#}")),
         };
         bases.push(Base {
@@ -100,24 +112,30 @@ fn prepare(
     recipe: &Recipe,
     apt: &Apt,
     folder: &Path,
-    anew: bool,
+    make: Make,
     at: &mut dyn FnMut(&str),
 ) -> Result<Finished> {
-    let inputs = [&recipe.version.to_string(), std::env::consts::ARCH, &apt.mirror, &apt.suite];
+    let inputs = [&recipe.version.to_string(), apt.arch.name(), &apt.mirror, &apt.suite];
     let key = sha256_hex(inputs.join(" ").as_bytes());
-    let stem = format!("{}-{}", recipe.name, &key[..16]);
+    let kind = format!("{}-{}-", recipe.name, apt.arch);
+    let stem = format!("{kind}{}", &key[..16]);
     let (about, file) = ["json", "tar.gz"].map(|end| folder.join(format!("{stem}.{end}"))).into();
-    if !anew && let Some(kept) = read(&about, &file) {
+    if make != Make::All
+        && let Some(kept) = read(&about, &file)
+    {
         return Ok(kept);
     }
-    (recipe.check)()?;
-    at(&format!("base {}", recipe.name));
+    if make == Make::Nothing {
+        bail!("it was not asked for");
+    }
+    (recipe.check)(apt.arch)?;
+    at(&format!("base {} for {}", recipe.name, apt.arch));
     let draft = apt::draft(folder)?;
     let Collected { entries, contents } = (recipe.collect)(apt, draft.path())?;
     let unfinished = draft.path().join("layer");
     let output = File::create(&unfinished).with_context(|| unfinished.display().to_string())?;
     let layer = layer::write(entries, BufWriter::new(output))?;
-    remove_all(folder, &format!("{}-", recipe.name), Some(&stem))?;
+    remove_all(folder, &kind, Some(&stem))?;
     fs::rename(&unfinished, &file).with_context(|| file.display().to_string())?;
     let finished = Finished { layer, contents, file };
     // Last, since it vouches for the layer.
@@ -151,8 +169,6 @@ fn remove_all(folder: &Path, prefix: &str, but: Option<&str>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::bail;
-
     use super::super::layer::Content;
     use super::*;
 
@@ -177,9 +193,10 @@ mod tests {
         let apt = Apt::fake(folder.path());
         let mut made = 0;
         let mut prepare = |version: u32, anew: bool| {
-            let recipe = Recipe { name: "small", version, check: || Ok(()), collect };
+            let recipe = Recipe { name: "small", version, check: |_| Ok(()), collect };
             let at = &mut |_: &str| made += 1;
-            let base = prepare(&recipe, &apt, folder.path(), anew, at).unwrap();
+            let make = if anew { Make::All } else { Make::Missing };
+            let base = prepare(&recipe, &apt, folder.path(), make, at).unwrap();
             (base, made, names(folder.path()))
         };
         let (first, made, files) = prepare(1, false);
@@ -197,12 +214,14 @@ mod tests {
     fn what_cannot_be_made_says_why_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let apt = Apt::fake(folder.path());
-        let recipe = Recipe { name: "small", version: 1, check: || bail!("be root"), collect };
-        let unable = prepare(&recipe, &apt, folder.path(), false, &mut |_| panic!("it begins"));
+        let recipe = Recipe { name: "small", version: 1, check: |_| bail!("be root"), collect };
+        let make = |make| prepare(&recipe, &apt, folder.path(), make, &mut |_| panic!("it begins"));
+        let unable = make(Make::Missing);
         assert_eq!(unable.unwrap_err().to_string(), "be root");
+        assert_eq!(make(Make::Nothing).unwrap_err().to_string(), "it was not asked for");
         let collect = |_: &Apt, _: &Path| bail!("no network");
-        let recipe = Recipe { name: "small", version: 1, check: || Ok(()), collect };
-        let failed = prepare(&recipe, &apt, folder.path(), false, &mut |_| {});
+        let recipe = Recipe { name: "small", version: 1, check: |_| Ok(()), collect };
+        let failed = prepare(&recipe, &apt, folder.path(), Make::Missing, &mut |_| {});
         assert_eq!(failed.unwrap_err().to_string(), "no network");
         assert!(names(folder.path()).is_empty());
     }

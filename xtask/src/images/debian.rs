@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use super::apt::Apt;
 use super::bases::Collected;
 use super::layer::{Content, Entry};
+use crate::emulation::Emulation;
+use crate::targets::Arch;
 use crate::{process, setup};
 
 /// What belongs to the node that made the base, or to the moment; of folders, the contents.
@@ -33,9 +35,12 @@ const LEFT_OUT: [&str; 13] = [
 ///
 /// # Errors
 /// When it cannot, with the remedy.
-pub fn check() -> Result<()> {
+pub fn check(arch: Arch) -> Result<()> {
     if !process::is_root() {
         bail!("it is made with debootstrap, which needs root: build as root to have it");
+    }
+    if !arch.is_host() {
+        setup::emulator(arch)?;
     }
     setup::debootstrap()
 }
@@ -47,10 +52,13 @@ pub fn check() -> Result<()> {
 pub fn collect(apt: &Apt, folder: &Path) -> Result<Collected> {
     // It would wait for a mirror that is silent for longer than anybody else.
     apt.lists()?;
+    // The packages' own scripts run in the new system.
+    let _emulation = Emulation::begin(apt.arch)?;
     let root = folder.join("root");
     let mut command = Command::new("unshare");
     // What it mounts ends with its own namespace, even when it is interrupted.
-    command.args(["--mount", setup::DEBOOTSTRAP, "--variant=minbase", &apt.suite]);
+    command.args(["--mount", setup::DEBOOTSTRAP, "--variant=minbase"]);
+    command.arg(format!("--arch={}", apt.arch.debian())).arg(&apt.suite);
     command.arg(&root).arg(&apt.mirror);
     // Programs of the system are not on every root's path.
     let path = std::env::var("PATH").unwrap_or_default();

@@ -12,6 +12,7 @@ use super::apt::Apt;
 use super::bases::Collected;
 use super::layer::{Content, Entry, mount_points};
 use crate::process;
+use crate::targets::Arch;
 
 /// What the base is made of.
 pub const PACKAGES: [&str; 4] = ["ca-certificates", "libc6", "libgcc-s1", "tzdata"];
@@ -33,7 +34,7 @@ const MOVED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin"];
 ///
 /// # Errors
 /// When it cannot, with the remedy.
-pub fn check() -> Result<()> {
+pub fn check(_: Arch) -> Result<()> {
     if process::find("dpkg-deb").is_none() {
         bail!("it is unpacked with dpkg-deb: install Debian's package dpkg");
     }

@@ -150,44 +150,69 @@ impl Store {
     }
 
     /// Writes the index of the images, given as names and digests, and removes the blobs that
-    /// none of them is made of.
+    /// none of them is made of. Images of one name are for several platforms, and get an index of
+    /// their own.
     ///
     /// # Errors
     /// When an image cannot be read, or the index not be written.
     pub fn finish(&self, images: &[(String, String)]) -> Result<()> {
-        let mut descriptors = Vec::new();
         let mut used = BTreeSet::new();
+        let mut named: Vec<(&str, Vec<Descriptor>)> = Vec::new();
         for (name, digest) in images {
-            let path = self.blob(digest);
-            let manifest =
-                ImageManifest::from_file(&path).with_context(|| path.display().to_string())?;
-            let config = self.blob(manifest.config().digest().digest());
-            let config = ImageConfiguration::from_file(&config)
-                .with_context(|| config.display().to_string())?;
-            let bytes = fs::metadata(&path).with_context(|| path.display().to_string())?.len();
-            let mut image = descriptor(MediaType::ImageManifest, digest, bytes)?;
-            image.set_annotations(Some(HashMap::from([(
-                ANNOTATION_REF_NAME.to_owned(),
-                name.clone(),
-            )])));
-            image.set_platform(Some(
-                PlatformBuilder::default()
-                    .architecture(config.architecture().clone())
-                    .os(config.os().clone())
-                    .build()?,
-            ));
-            descriptors.push(image);
-            used.insert(digest.clone());
-            used.extend(parts(&manifest).map(|part| part.digest().digest().to_owned()));
+            let descriptor = self.describe(digest, &mut used)?;
+            match named.iter_mut().find(|(known, _)| known == name) {
+                Some((_, platforms)) => platforms.push(descriptor),
+                None => named.push((name, vec![descriptor])),
+            }
         }
-        let index: ImageIndex = ImageIndexBuilder::default()
-            .schema_version(SCHEMA_VERSION)
-            .media_type(MediaType::ImageIndex)
-            .manifests(descriptors)
-            .build()?;
-        place(&self.folder.join(INDEX), &serde_json::to_vec(&index)?)?;
+        let mut descriptors = Vec::new();
+        for (name, mut platforms) in named {
+            let mut image = match platforms.len() {
+                1 => platforms.remove(0),
+                _ => {
+                    let index = self.add(MediaType::ImageIndex, &index(platforms)?)?;
+                    used.insert(index.digest().digest().to_owned());
+                    index
+                }
+            };
+            let annotations = HashMap::from([(ANNOTATION_REF_NAME.to_owned(), name.to_owned())]);
+            image.set_annotations(Some(annotations));
+            descriptors.push(image);
+        }
+        place(&self.folder.join(INDEX), &index(descriptors)?)?;
         self.retain(|name, _| used.contains(name))
     }
+
+    /// The entry of an image in an index; the blobs that it is made of are added to `used`.
+    fn describe(&self, digest: &str, used: &mut BTreeSet<String>) -> Result<Descriptor> {
+        let path = self.blob(digest);
+        let manifest =
+            ImageManifest::from_file(&path).with_context(|| path.display().to_string())?;
+        let config = self.blob(manifest.config().digest().digest());
+        let config =
+            ImageConfiguration::from_file(&config).with_context(|| config.display().to_string())?;
+        let bytes = fs::metadata(&path).with_context(|| path.display().to_string())?.len();
+        let mut image = descriptor(MediaType::ImageManifest, digest, bytes)?;
+        image.set_platform(Some(
+            PlatformBuilder::default()
+                .architecture(config.architecture().clone())
+                .os(config.os().clone())
+                .build()?,
+        ));
+        used.insert(digest.to_owned());
+        used.extend(parts(&manifest).map(|part| part.digest().digest().to_owned()));
+        Ok(image)
+    }
+}
+
+/// An index of images, as it is written.
+fn index(manifests: Vec<Descriptor>) -> Result<Vec<u8>> {
+    let index: ImageIndex = ImageIndexBuilder::default()
+        .schema_version(SCHEMA_VERSION)
+        .media_type(MediaType::ImageIndex)
+        .manifests(manifests)
+        .build()?;
+    Ok(serde_json::to_vec(&index)?)
 }
 
 /// The bytes of all blobs of a layout together: images share theirs.
