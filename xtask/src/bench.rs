@@ -19,11 +19,13 @@ use lumos_record::{
 use lumos_workloads::Workloads;
 use serde::{Deserialize, Serialize};
 
+use crate::emulation::Emulation;
 use crate::progress::Progress;
-use crate::{build, process, report, runtimes};
+use crate::targets::{self, Arch, Isa, Platform};
+use crate::{build, process, report, runtimes, setup};
 
 /// Sets up what is missing, builds the guests, runs the suites and ends with a report.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// How much to measure: quick (minutes), standard (a representative choice) or full
     #[arg(long, default_value_t = Profile::Standard)]
@@ -55,6 +57,13 @@ pub struct Arguments {
     /// A second series of cold starts, each after dropping the page cache (as root)
     #[arg(long)]
     drop_caches: bool,
+    /// Run workers of this architecture: another than the host's through an emulator, for
+    /// correctness alone, in the served lane: host, x86_64 or aarch64
+    #[arg(long, value_name = "ARCHITECTURE", default_value = "host")]
+    target: String,
+    /// What of a processor native code and precompiled Wasm may use, as in `cargo xtask build`
+    #[arg(long, value_name = "NAME")]
+    isa: Vec<Isa>,
     /// Draws the order of the runtime crates for each function
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -78,8 +87,55 @@ impl Arguments {
         Self {
             profile: Profile::Quick,
             function: functions.map(str::to_owned).to_vec(),
-            limit: 60,
             ..Self::default()
+        }
+    }
+
+    /// Every function once with its quick payload, in the served lane of another architecture.
+    pub fn emulating(target: &str) -> Self {
+        Self {
+            profile: Profile::Quick,
+            suite: vec![Suite::Warm.to_string()],
+            target: target.to_owned(),
+            verify: true,
+            ..Self::default()
+        }
+    }
+
+    /// What measuring takes.
+    fn wish(&self) -> Result<(build::Wish, Option<Arch>)> {
+        let host = Arch::host()?;
+        let arch = match targets::architectures(&self.target)?.as_slice() {
+            &[arch] => arch,
+            _ => bail!("--target {}: one run measures one architecture", self.target),
+        };
+        let platforms = Platform::all(&[arch], &self.isa)?;
+        let is_named = self.suite.iter().any(|suite| suite == Suite::Variants.name());
+        let variants = is_named || self.profile == Profile::Full && self.suite.is_empty();
+        let wish = build::Wish { force: false, platforms, variants };
+        Ok((wish, (arch != host).then_some(arch)))
+    }
+}
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self {
+            profile: Profile::default(),
+            suite: Vec::new(),
+            runtime: Vec::new(),
+            function: Vec::new(),
+            payload: Vec::new(),
+            cpus: None,
+            memory: None,
+            node: Vec::new(),
+            drop_caches: false,
+            target: "host".to_owned(),
+            isa: Vec::new(),
+            seed: 0,
+            limit: 60,
+            list: false,
+            verify: false,
+            criterion: Vec::new(),
         }
     }
 }
@@ -97,6 +153,14 @@ struct Selection {
     list: bool,
     verify: bool,
     invocation_limit_ms: u64,
+    emulator: Option<Emulator>,
+}
+
+/// What runs another architecture's workers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Emulator {
+    arch: String,
+    program: PathBuf,
 }
 
 /// Runs the command; the exit code is 1 when a case failed.
@@ -104,8 +168,21 @@ struct Selection {
 /// # Errors
 /// When the set-up or the build fails, or a name matches nothing.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode> {
-    let manifest = build::build(layout, &build::Wish::host()?)?;
-    let selection = select(layout, arguments, &manifest)?;
+    let (wish, emulated) = arguments.wish()?;
+    if let Some(arch) = emulated {
+        setup::emulator(arch)?;
+    }
+    let manifest = build::build(layout, &wish)?;
+    let mut selection = select(layout, arguments, &manifest)?;
+    // Containers are started by others, whom the kernel has to help.
+    let emulation = emulated.map(Emulation::begin).transpose();
+    if let Some(arch) = emulated {
+        let program = targets::emulator(arch)?;
+        selection.emulator = Some(Emulator { arch: arch.name().to_owned(), program });
+        if let Err(reason) = &emulation {
+            eprintln!("note: containers for {arch} will not run: {reason:#}");
+        }
+    }
     let benches = Benches::build(layout)?;
     let cases = benches.list(&selection)?;
     if arguments.list {
@@ -123,6 +200,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode> {
         );
     }
     let run = benches.run(&selection, &cases, &arguments.criterion)?;
+    drop(emulation);
     if arguments.verify {
         return verdict(&run);
     }
@@ -196,6 +274,7 @@ fn select(
         list: false,
         verify: arguments.verify,
         invocation_limit_ms: arguments.limit.saturating_mul(1000),
+        emulator: None,
     })
 }
 

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use lumos_record::{Artifact, ArtifactKind, ArtifactManifest, Runtime};
+use lumos_record::{Artifact, ArtifactKind, ArtifactManifest, Runtime, Variant};
 use lumos_workloads::sha256_hex;
 
-use crate::Checked;
+use crate::{Checked, cpu};
 
 /// Why an artifact may not be loaded; each says how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +19,12 @@ pub enum Refusal {
     Altered(PathBuf, String),
     /// It was made by another version of the engine.
     EngineVersion(PathBuf, String),
+    /// It was compiled with other settings than those of the engine that would load it.
+    Settings(PathBuf, String),
     /// It was built for another target.
     Target(PathBuf, String),
+    /// It relies on what this processor does not have.
+    Processor(PathBuf, String),
 }
 
 impl fmt::Display for Refusal {
@@ -31,7 +35,10 @@ impl fmt::Display for Refusal {
             Self::Altered(path, difference) => {
                 write!(f, "{} is not what was built: {difference}", path.display())
             }
-            Self::EngineVersion(path, difference) | Self::Target(path, difference) => {
+            Self::EngineVersion(path, difference)
+            | Self::Settings(path, difference)
+            | Self::Target(path, difference)
+            | Self::Processor(path, difference) => {
                 write!(f, "{} cannot be loaded here: {difference}", path.display())
             }
         }?;
@@ -48,20 +55,38 @@ pub struct Artifacts {
     pub manifest: ArtifactManifest,
     /// The folder that the manifest's paths are relative to.
     pub directory: PathBuf,
+    /// The architecture of the workers that are to be run: this program's own, or one that is
+    /// emulated.
+    pub arch: String,
 }
 
 impl Artifacts {
-    /// Reads the manifest of a folder.
+    /// Reads the manifest of a folder, as it concerns this program's architecture.
     ///
     /// # Errors
     /// When there is none, or it cannot be read; the message names the file and the remedy.
     pub fn read(directory: &Path) -> anyhow::Result<Self> {
-        let manifest = ArtifactManifest::read(directory)
-            .map_err(|error| anyhow::anyhow!("{error}; `cargo xtask build` writes it"))?;
-        Ok(Self { manifest, directory: directory.to_owned() })
+        Self::read_for(directory, std::env::consts::ARCH)
     }
 
-    /// Finds and checks the artifact of a function that a runtime loads as a `kind`.
+    /// Reads the manifest of a folder, as it concerns an architecture.
+    ///
+    /// # Errors
+    /// As [`Artifacts::read`].
+    pub fn read_for(directory: &Path, arch: &str) -> anyhow::Result<Self> {
+        let manifest = ArtifactManifest::read(directory)
+            .map_err(|error| anyhow::anyhow!("{error}; `cargo xtask build` writes it"))?;
+        let (directory, arch) = (directory.to_owned(), arch.to_owned());
+        Ok(Self { manifest: manifest.on(&arch), directory, arch })
+    }
+
+    /// The artifacts of which what holds Wasm, and what was made of it, was built in one way.
+    pub fn of_variant(&self, variant: Variant) -> Self {
+        Self { manifest: self.manifest.clone().of_variant(variant), ..self.clone() }
+    }
+
+    /// Finds and checks the artifact of a function that a runtime loads as a `kind`; `settings`
+    /// are those of the engine that would load it, see [`crate::Engine::settings`].
     ///
     /// # Errors
     /// See [`Refusal`].
@@ -70,6 +95,7 @@ impl Artifacts {
         runtime: &Runtime,
         kind: ArtifactKind,
         function: &str,
+        settings: &[String],
     ) -> Result<Checked, Refusal> {
         let artifact = self.manifest.for_runtime(runtime, kind, function);
         let what = match (kind, &runtime.base) {
@@ -77,7 +103,8 @@ impl Artifacts {
             (ArtifactKind::Image, Some(base)) => format!("{kind} {function} {base}"),
             _ => format!("{kind} {function}"),
         };
-        self.check(artifact, &what, Some(&runtime.engine_version))
+        let loader = Loader { engine_version: &runtime.engine_version, settings };
+        self.check(artifact, &what, Some(&loader))
     }
 
     /// Finds and checks a worker program.
@@ -93,15 +120,20 @@ impl Artifacts {
         &self,
         artifact: Option<&Artifact>,
         what: &str,
-        engine_version: Option<&str>,
+        loader: Option<&Loader<'_>>,
     ) -> Result<Checked, Refusal> {
         let Some(artifact) = artifact else {
-            let reason = self.manifest.missing.get(what).map_or("", String::as_str);
+            let is_own = self.arch == std::env::consts::ARCH;
+            let what = if is_own { what.to_owned() } else { format!("{what} for {}", self.arch) };
+            let reason = self.manifest.missing.get(&what).map_or("", String::as_str);
             let separator = if reason.is_empty() { "" } else { ": " };
             return Err(Refusal::Missing(format!("there is no {what}{separator}{reason}")));
         };
         let path = self.directory.join(&artifact.path);
-        check_provenance(artifact, &path, engine_version)?;
+        self.check_target(artifact, &path)?;
+        if let (ArtifactKind::Precompiled, Some(loader)) = (artifact.kind, loader) {
+            self.check_provenance(artifact, &path, loader)?;
+        }
         let bytes = std::fs::read(&path)
             .map_err(|error| Refusal::Unreadable(path.clone(), error.to_string()))?;
         // An image's bytes are those of its layers, and the file is its manifest.
@@ -117,39 +149,83 @@ impl Artifacts {
         // SAFETY: compared with the manifest just now; only a build writes to the folder.
         Ok(unsafe { Checked::assume(path) })
     }
+
+    /// Compares the architecture that an artifact was built for with that of the workers.
+    fn check_target(&self, artifact: &Artifact, path: &Path) -> Result<(), Refusal> {
+        if artifact.runs_on(&self.arch) {
+            return Ok(());
+        }
+        let difference = format!("built for {}, and needed for {}", artifact.target, self.arch);
+        Err(Refusal::Target(path.to_owned(), difference))
+    }
+
+    /// Compares what is recorded of precompiled code with what would load and run it.
+    fn check_provenance(
+        &self,
+        artifact: &Artifact,
+        path: &Path,
+        loader: &Loader<'_>,
+    ) -> Result<(), Refusal> {
+        let built_by = artifact.engine_version.as_deref().unwrap_or("unknown");
+        if built_by != loader.engine_version {
+            let difference = format!(
+                "compiled by engine version {built_by}, and the engine that loads it is {}",
+                loader.engine_version
+            );
+            return Err(Refusal::EngineVersion(path.to_owned(), difference));
+        }
+        let Some(compilation) = &artifact.compilation else {
+            let difference = "the manifest does not say how it was compiled".to_owned();
+            return Err(Refusal::Settings(path.to_owned(), difference));
+        };
+        if compilation.settings != loader.settings {
+            let only = |these: &[String], those: &[String]| {
+                let only: Vec<&str> =
+                    these.iter().filter(|s| !those.contains(s)).map(String::as_str).collect();
+                if only.is_empty() { "nothing else".to_owned() } else { only.join(", ") }
+            };
+            let difference = format!(
+                "compiled with {}, and the engine that loads it has {}",
+                only(&compilation.settings, loader.settings),
+                only(loader.settings, &compilation.settings)
+            );
+            return Err(Refusal::Settings(path.to_owned(), difference));
+        }
+        let offered = self.cpu_features();
+        let lacking: Vec<&str> = compilation
+            .cpu_features
+            .iter()
+            .map(String::as_str)
+            .filter(|feature| !offered.contains(feature))
+            .collect();
+        if !lacking.is_empty() {
+            let difference =
+                format!("its code uses {}, which this processor lacks", lacking.join(", "));
+            return Err(Refusal::Processor(path.to_owned(), difference));
+        }
+        Ok(())
+    }
+
+    /// What the processor offers that is to run the code: of one that is emulated, nothing beyond
+    /// what all of its architecture have is known.
+    fn cpu_features(&self) -> Vec<&'static str> {
+        match self.arch == std::env::consts::ARCH {
+            true => cpu::features(),
+            false => Vec::new(),
+        }
+    }
 }
 
-/// Compares what is recorded of an artifact with what would load it.
-fn check_provenance(
-    artifact: &Artifact,
-    path: &Path,
-    engine_version: Option<&str>,
-) -> Result<(), Refusal> {
-    let (built_by, loads) = (artifact.engine_version.as_deref(), engine_version);
-    if artifact.kind == ArtifactKind::Precompiled && built_by != loads {
-        let difference = format!(
-            "compiled by engine version {}, and the engine that loads it is {}",
-            built_by.unwrap_or("unknown"),
-            loads.unwrap_or("unknown")
-        );
-        return Err(Refusal::EngineVersion(path.to_owned(), difference));
-    }
-    // Wasm runs anywhere; everything else is bound to an architecture.
-    let portable = matches!(artifact.kind, ArtifactKind::Wasm | ArtifactKind::WasmCommand);
-    let architecture = artifact.target.split('-').next().unwrap_or_default();
-    let bytecode = architecture.starts_with("pulley");
-    if !portable && !bytecode && architecture != std::env::consts::ARCH {
-        let difference =
-            format!("built for {}, and this node is {}", artifact.target, std::env::consts::ARCH);
-        return Err(Refusal::Target(path.to_owned(), difference));
-    }
-    Ok(())
+/// What would load an artifact.
+struct Loader<'l> {
+    engine_version: &'l str,
+    settings: &'l [String],
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lumos_record::Mode;
+    use lumos_record::{Compilation, Mode};
 
     fn runtime() -> Runtime {
         Runtime::plain("fake-aot", "lumos-fake", Mode::Aot, "2.0", ArtifactKind::Precompiled)
@@ -173,7 +249,11 @@ mod tests {
             build_time_ns: 0,
             text_bytes: None,
             variant: None,
-            compilation: None,
+            compilation: Some(Compilation {
+                compile_ns: vec![1],
+                settings: settings(),
+                ..Compilation::default()
+            }),
             image: None,
         };
         let manifest = ArtifactManifest {
@@ -181,12 +261,23 @@ mod tests {
             artifacts: vec![artifact],
             ..ArtifactManifest::default()
         };
-        Artifacts { manifest, directory: directory.to_owned() }
+        let arch = std::env::consts::ARCH.to_owned();
+        Artifacts { manifest, directory: directory.to_owned(), arch }
+    }
+
+    fn settings() -> Vec<String> {
+        vec!["compiler=fake".to_owned(), "opt-level=speed".to_owned()]
+    }
+
+    /// How the one artifact was compiled, to be altered.
+    fn compilation(artifacts: &mut Artifacts) -> &mut Compilation {
+        artifacts.manifest.artifacts[0].compilation.as_mut().unwrap()
     }
 
     fn refusal(artifacts: &Artifacts, function: &str) -> String {
         let kind = ArtifactKind::Precompiled;
-        let refusal = artifacts.function(&runtime(), kind, function).unwrap_err().to_string();
+        let refusal = artifacts.function(&runtime(), kind, function, &settings());
+        let refusal = refusal.unwrap_err().to_string();
         assert!(refusal.contains("cargo xtask build"), "no remedy in: {refusal}");
         refusal
     }
@@ -195,7 +286,7 @@ mod tests {
     fn what_was_built_is_accepted() {
         let directory = tempfile::tempdir().unwrap();
         let artifacts = built(directory.path());
-        artifacts.function(&runtime(), ArtifactKind::Precompiled, "noop").unwrap();
+        artifacts.function(&runtime(), ArtifactKind::Precompiled, "noop", &settings()).unwrap();
     }
 
     #[test]
@@ -222,6 +313,49 @@ mod tests {
         artifacts.manifest.artifacts[0].target = "riscv64gc-unknown-linux-gnu".into();
         let message = refusal(&artifacts, "noop");
         assert!(message.contains("riscv64gc") && message.contains(std::env::consts::ARCH));
+    }
+
+    #[test]
+    fn other_settings_are_refused_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut artifacts = built(directory.path());
+        compilation(&mut artifacts).settings[1] = "opt-level=size".into();
+        let message = refusal(&artifacts, "noop");
+        assert!(message.contains("compiled with opt-level=size, and"), "{message}");
+        assert!(message.contains("has opt-level=speed"), "{message}");
+        assert!(!message.contains("compiler=fake"), "{message}");
+        compilation(&mut artifacts).settings = [settings(), vec!["metering=on".into()]].concat();
+        let message = refusal(&artifacts, "noop");
+        assert!(message.contains("with metering=on, and") && message.contains("nothing else"));
+        artifacts.manifest.artifacts[0].compilation = None;
+        assert!(refusal(&artifacts, "noop").contains("does not say how"));
+    }
+
+    #[test]
+    fn a_processor_that_lacks_a_feature_is_told_which() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut artifacts = built(directory.path());
+        let offered = cpu::features().into_iter().map(str::to_owned);
+        compilation(&mut artifacts).cpu_features = offered.collect();
+        artifacts.function(&runtime(), ArtifactKind::Precompiled, "noop", &settings()).unwrap();
+        compilation(&mut artifacts).cpu_features.push("warp-drive".into());
+        let message = refusal(&artifacts, "noop");
+        assert!(message.contains("uses warp-drive, which this processor lacks"), "{message}");
+    }
+
+    #[test]
+    fn a_manifest_for_two_architectures_is_read_for_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut artifacts = built(directory.path());
+        let mut other = artifacts.manifest.artifacts[0].clone();
+        other.target = "riscv64gc-unknown-linux-gnu".into();
+        artifacts.manifest.artifacts.insert(0, other);
+        let text = serde_json::to_vec(&artifacts.manifest).unwrap();
+        std::fs::write(directory.path().join(ArtifactManifest::FILE), text).unwrap();
+        let own = Artifacts::read(directory.path()).unwrap();
+        own.function(&runtime(), ArtifactKind::Precompiled, "noop", &settings()).unwrap();
+        let other = Artifacts::read_for(directory.path(), "arm").unwrap();
+        assert!(refusal(&other, "noop").contains("no precompiled noop fake-aot for arm"));
     }
 
     #[test]

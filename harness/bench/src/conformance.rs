@@ -61,8 +61,9 @@ pub fn main_of_sandbox<S: Sandbox>(
     let mut trials = Vec::new();
     for runtime in built.runtimes.iter().cloned() {
         let name = runtime.name_in(Lane::Served);
-        let is_built =
-            |function: &str| built.artifacts.function(&runtime, runtime.serves, function).is_ok();
+        let is_built = |function: &str| {
+            built.artifacts.function(&runtime, runtime.serves, function, &[]).is_ok()
+        };
         let runs = available() && is_built("noop") && is_built("faulty");
         let (first, second) = (Arc::clone(&built), Arc::clone(&built));
         let (one, other) = (runtime.clone(), runtime.clone());

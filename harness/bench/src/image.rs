@@ -68,25 +68,26 @@ impl Image {
         })
     }
 
-    /// This node's architecture, as images name it.
-    pub const fn host_architecture() -> &'static str {
-        match std::env::consts::ARCH.as_bytes() {
-            b"x86_64" => "amd64",
-            b"aarch64" => "arm64",
-            _ => std::env::consts::ARCH,
+    /// An architecture, as images name it.
+    pub fn architecture_of(arch: &str) -> &str {
+        match arch {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
         }
     }
 
-    /// Checks that this node can run the image.
+    /// Checks that the image runs where programs for `arch` do.
     ///
     /// # Errors
     /// A sentence with both architectures, or one that says that there is nothing to run.
-    pub fn check_runnable(&self) -> Result<(), String> {
-        if self.architecture != Self::host_architecture() {
+    pub fn check_runnable(&self, arch: &str) -> Result<(), String> {
+        let wanted = Self::architecture_of(arch);
+        if self.architecture != wanted {
             return Err(format!(
-                "the image is for {}, and this node is {}; `cargo xtask build` builds one for it",
+                "the image is for {}, and this node runs {wanted}; `cargo xtask build` builds one \
+                 for it",
                 self.architecture,
-                Self::host_architecture()
             ));
         }
         match self.entrypoint.is_empty() {
@@ -324,10 +325,10 @@ mod tests {
     fn an_image_of_another_architecture_and_one_without_entry_point_are_refused() {
         let mut image = image(Vec::new());
         image.architecture = "riscv64".into();
-        assert!(image.check_runnable().unwrap_err().contains("riscv64"));
-        image.architecture = Image::host_architecture().into();
+        assert!(image.check_runnable("x86_64").unwrap_err().contains("riscv64"));
+        image.architecture = "arm64".into();
         image.entrypoint.clear();
-        assert!(image.check_runnable().unwrap_err().contains("entry point"));
+        assert!(image.check_runnable("aarch64").unwrap_err().contains("entry point"));
     }
 
     #[test]

@@ -26,6 +26,11 @@ pub fn fingerprint() -> Node {
     }
 }
 
+/// The fingerprint of this node as programs of another architecture see it, through an emulator.
+pub fn emulated(arch: &str) -> Node {
+    Node { arch: arch.to_owned(), emulated: true, ..fingerprint() }
+}
+
 /// Runs the same short computation many times, and returns how much longer its slow runs (the
 /// 95th percentile) take than its median run: 1.0 on a silent node.
 pub fn noise() -> f64 {

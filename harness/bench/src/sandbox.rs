@@ -13,6 +13,7 @@ use std::time::Duration;
 pub use lumos_record::{ArtifactManifest, CpuTime, Layout, Phase};
 
 use crate::suites::pull;
+pub use crate::suites::select::Emulator;
 use crate::{Checked, InvokeError, Limits};
 
 /// What a sandbox is made with.
@@ -24,6 +25,15 @@ pub struct Site<'s> {
     pub time_limit: Duration,
     /// Where things are in the checkout.
     pub layout: &'s Layout,
+    /// What runs the workers' programs, where they are another architecture's.
+    pub emulator: Option<&'s Emulator>,
+}
+
+impl Site<'_> {
+    /// The architecture of the workers.
+    pub fn arch(&self) -> &str {
+        self.emulator.map_or(std::env::consts::ARCH, |emulator| &emulator.arch)
+    }
 }
 
 /// What a sandbox is to run: a program, and the arguments that tell it what to load.

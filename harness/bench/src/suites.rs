@@ -19,10 +19,11 @@ pub mod watch;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use criterion::Criterion;
-use lumos_record::{Lane, Layout, Record, SandboxFacts, Setting, Suite};
+use lumos_record::{ArtifactKind, Lane, Layout, Record, SandboxFacts, Setting, Suite};
 use lumos_workloads::Workloads;
 
 use crate::artifact::Artifacts;
@@ -30,7 +31,7 @@ use crate::sandbox::process::Process;
 use crate::sandbox::{Site, SocketDirectory};
 use crate::{Engine, Limits, NoEngine, Sandbox};
 pub use harness::verify_digest;
-use harness::{Chosen, Harness};
+use harness::{Chosen, Harness, Trouble};
 use plan::Plan;
 use select::{CriterionArguments, Filter, Purpose, Selection};
 use session::Session;
@@ -90,7 +91,10 @@ fn try_main<E: Engine, S: Sandbox>(
     if run.is_none() && std::env::var_os(ARTIFACTS_READY).is_none() {
         build_artifacts(&layout)?;
     }
-    let artifacts = Artifacts::read(&layout.artifacts())?;
+    let artifacts = match &selection.emulator {
+        Some(emulator) => Artifacts::read_for(&layout.artifacts(), &emulator.arch)?,
+        None => Artifacts::read(&layout.artifacts())?,
+    };
     let workloads = Workloads::read(&layout.workloads())?;
     let keeps = purpose == Purpose::Measure && !selection.list;
     if keeps && run.is_none() {
@@ -177,7 +181,13 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
         let ended = session.as_ref().map_or(Ok(HashSet::new()), Session::ended)?;
         let (sockets, _own) = sockets()?;
         let limit = self.selection.invocation_limit();
-        let site = Site { sockets: &sockets, time_limit: limit, layout: &self.layout };
+        let emulator = self.selection.emulator.clone();
+        let site = Site {
+            sockets: &sockets,
+            time_limit: limit,
+            layout: &self.layout,
+            emulator: emulator.as_ref(),
+        };
         let sandbox = (self.new_sandbox)(&site)?;
         let watch = match std::env::var_os(Watch::VARIABLE) {
             Some(path) => Watch::shared(Path::new(&path), limit)?,
@@ -207,7 +217,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
                 session.write(&Record::Sandbox(SandboxFacts { package, facts }))?;
             }
         }
-        let mut engines: HashMap<&str, Result<E, String>> = HashMap::new();
+        let mut engines: HashMap<&str, Result<Rc<E>, String>> = HashMap::new();
         for planned in &plan.cases {
             let case = planned.case();
             let own = planned.runtime.package == self.package;
@@ -227,19 +237,28 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
                 continue;
             }
             let name = planned.runtime.name.as_str();
-            harness.case(&case, |harness| match case.suite.lane() {
-                Lane::Served if case.suite == Suite::Pull => {
-                    pull::run(harness, &sandbox, planned, &case)
-                }
-                Lane::Served => served::run(harness, &sandbox, planned, &case),
-                Lane::InProcess => {
+            harness.case(&case, |harness| {
+                // Made at its first case, since one that cannot be made fails its cases alone.
+                let mut engine = || {
                     let engine = engines.entry(name).or_insert_with(|| {
-                        (self.new_engine)(name, &limits).map_err(|error| format!("{error:#}"))
+                        let engine = (self.new_engine)(name, &limits);
+                        engine.map(Rc::new).map_err(|error| format!("{error:#}"))
                     });
-                    match engine {
-                        Ok(engine) => in_process::run(harness, engine, planned, &case),
-                        Err(error) => Err(harness::Trouble::Failure(error.clone())),
+                    engine.clone().map_err(Trouble::Failure)
+                };
+                match case.suite.lane() {
+                    Lane::Served if case.suite == Suite::Pull => {
+                        pull::run(harness, &sandbox, planned, &case)
                     }
+                    Lane::Served => {
+                        // The worker's engine is this one: both are of one build.
+                        let settings = match planned.runtime.serves {
+                            ArtifactKind::Precompiled => engine()?.settings(),
+                            _ => Vec::new(),
+                        };
+                        served::run(harness, &sandbox, planned, &case, &settings)
+                    }
+                    Lane::InProcess => in_process::run(harness, &*engine()?, planned, &case),
                 }
             })?;
         }

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lumos_bench::Checked;
 use lumos_bench::artifact::Artifacts;
 use lumos_bench::sandbox::Servant;
 use lumos_bench::suites::plan::Planned;
 use lumos_bench::suites::served::servant;
-use lumos_record::{Layout, Runtime, Setting, Suite};
+use lumos_bench::{Checked, Engine as _, Limits};
+use lumos_record::{ArtifactKind, Layout, Runtime, Setting, Suite};
 use lumos_workloads::Workloads;
 
 /// How long a worker may be silent; nothing here takes a thousandth of it.
@@ -82,7 +82,7 @@ impl Checkout {
     pub fn artifact(&self, planned: &Planned<'_>) -> Result<Checked> {
         let (runtime, function) = (planned.runtime, &planned.workload.function);
         let loads = runtime.loads.context("the runtime has no part in the in-process lane")?;
-        Ok(self.artifacts.function(runtime, loads, function)?)
+        Ok(self.artifacts.function(runtime, loads, function, &settings(runtime)?)?)
     }
 
     /// What a sandbox runs for a case.
@@ -90,6 +90,16 @@ impl Checkout {
     /// # Errors
     /// As [`Checkout::artifact`].
     pub fn servant(&self, planned: &Planned<'_>) -> Result<Servant> {
-        Ok(servant(&self.artifacts, planned)?)
+        Ok(servant(&self.artifacts, planned, &settings(planned.runtime)?)?)
+    }
+}
+
+/// The settings of a runtime's engine, where what it loads has to agree with them.
+fn settings(runtime: &Runtime) -> Result<Vec<String>> {
+    match runtime.serves {
+        ArtifactKind::Precompiled => {
+            Ok(lumos_wasmtime::engine(&runtime.name, &Limits::default())?.settings())
+        }
+        _ => Ok(Vec::new()),
     }
 }

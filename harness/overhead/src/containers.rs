@@ -38,7 +38,8 @@ pub type Outcome = Result<Comparison, String>;
 pub fn compare(checkout: &Checkout) -> Result<Vec<(&'static str, Outcome)>> {
     let sockets = SocketDirectory::create()?;
     let layout = Layout::find(std::path::Path::new(env!("CARGO_MANIFEST_DIR")))?;
-    let site = Site { sockets: sockets.path(), time_limit: TIME_LIMIT, layout: &layout };
+    let (sockets, time_limit) = (sockets.path(), TIME_LIMIT);
+    let site = Site { sockets, time_limit, layout: &layout, emulator: None };
     let oci = Oci::new(&site)?;
     let planned = checkout.planned_in(Suite::ColdStart, "native", "oci", FUNCTION, PAYLOAD)?;
     let servant = checkout.servant(&planned)?;

@@ -200,7 +200,7 @@ pub struct Runtime {
     /// The base of the images that it serves; none when it serves no images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// The suites that measure it; empty means all of its lanes, but for those on request.
+    /// The suites that measure it; empty means all of its lanes, but for `pull`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suites: Vec<Suite>,
     /// The least profile that measures it.
@@ -258,7 +258,7 @@ impl Runtime {
         in_lane
             && profile >= self.profile
             && match self.suites.is_empty() {
-                true => !suite.is_on_request(),
+                true => suite != Suite::Pull,
                 false => self.suites.contains(&suite),
             }
     }

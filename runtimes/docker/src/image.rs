@@ -27,7 +27,7 @@ pub fn ensure_built(engine: &Engine, image: &Image) -> Result<String, Unready> {
         return Ok(id);
     }
     let context = context(image).map_err(|error| Unready::Failure(format!("{error:#}")))?;
-    engine.build(options(&tag), context).map_err(|error| match error {
+    engine.build(options(&tag, &image.architecture), context).map_err(|error| match error {
         EngineError::Refused(_, message) => Unready::Failure(explain_build(&message)),
         unreachable => unready(unreachable),
     })?;
@@ -58,8 +58,9 @@ fn is_built_from(found: &ImageInspect, image: &Image) -> bool {
     digest == Some(&image.digest) && found.architecture.as_ref() == Some(&image.architecture)
 }
 
-fn options(tag: &str) -> BuildImageOptions {
+fn options(tag: &str, architecture: &str) -> BuildImageOptions {
     BuildImageOptionsBuilder::new()
+        .platform(&format!("linux/{architecture}"))
         .dockerfile("Dockerfile")
         .t(tag)
         .nocache(true)
@@ -128,7 +129,7 @@ mod tests {
             digest: "0123456789abcdef0123".to_owned(),
             layers,
             entrypoint: vec!["/function".to_owned(), "a \"b\"".to_owned()],
-            architecture: Image::host_architecture().to_owned(),
+            architecture: "amd64".to_owned(),
         }
     }
 

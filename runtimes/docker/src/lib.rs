@@ -54,6 +54,8 @@ pub struct Docker {
     folder: PathBuf,
     /// The image that was prepared last.
     prepared: RefCell<Option<Prepared>>,
+    /// The architecture of the workers; another than the node's is for the kernel to emulate.
+    arch: String,
 }
 
 /// An engine whose containers are watched.
@@ -109,7 +111,8 @@ impl Docker {
             let watcher = watcher.map_err(|error| format!("cannot start a thread: {error}"))?;
             Ok(Attended { engine, watcher })
         });
-        Ok(Self { engine, listener, folder, prepared: RefCell::default() })
+        let arch = site.arch().to_owned();
+        Ok(Self { engine, listener, folder, prepared: RefCell::default(), arch })
     }
 
     fn prepared(&self, servant: &Servant) -> Result<Prepared, LaunchError> {
@@ -323,7 +326,7 @@ impl Sandbox for Docker {
         let manifest = servant.program.path();
         let image =
             Image::read(manifest).map_err(|error| Unready::Failure(format!("{error:#}")))?;
-        image.check_runnable().map_err(Unready::Failure)?;
+        image.check_runnable(&self.arch).map_err(Unready::Failure)?;
         let id = image::ensure_built(&attended.engine, &image)?;
         let prepared = Prepared {
             manifest: manifest.to_owned(),

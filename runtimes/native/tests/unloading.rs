@@ -30,7 +30,7 @@ fn a_library_is_unloaded_when_its_module_is_dropped() {
     let engine = lumos_native::engine(&runtime.name, &Limits::default()).unwrap();
     for workload in built.workloads.benchmarked() {
         let function = &workload.function;
-        let artifact = built.artifacts.function(runtime, loads, function).unwrap();
+        let artifact = built.artifacts.function(runtime, loads, function, &[]).unwrap();
         let module = engine.load(&artifact).unwrap();
         assert!(is_loaded(artifact.path()), "{function} is not there while it is loaded");
         let linked = engine.link(&module).unwrap();

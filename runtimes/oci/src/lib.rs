@@ -64,6 +64,8 @@ pub struct Oci {
     /// Why this node makes no containers for this process, if it does not.
     lacks: Option<String>,
     hierarchy: Option<Hierarchy>,
+    /// The architecture of the workers; another than the node's is for the kernel to emulate.
+    arch: String,
     /// Images that were prepared, by the path of their manifests.
     prepared: RefCell<HashMap<PathBuf, Prepared>>,
 }
@@ -112,6 +114,7 @@ impl Oci {
             exec: Exec::new()?,
             lacks: spec::lacks(&hierarchy),
             hierarchy: hierarchy.ok(),
+            arch: site.arch().to_owned(),
             prepared: RefCell::default(),
         })
     }
@@ -119,7 +122,7 @@ impl Oci {
     fn unpack(&self, manifest: &Path) -> Result<Prepared, Unready> {
         let failure = |error: anyhow::Error| Unready::Failure(format!("{error:#}"));
         let image = Image::read(manifest).map_err(failure)?;
-        image.check_runnable().map_err(Unready::Failure)?;
+        image.check_runnable(&self.arch).map_err(Unready::Failure)?;
         let root = self.root_file_systems.get(&image).map_err(failure)?;
         Ok(Prepared { root, entrypoint: image.entrypoint })
     }

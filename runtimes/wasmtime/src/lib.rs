@@ -53,7 +53,7 @@ pub fn engine(name: &str, limits: &Limits) -> Result<Wasmtime> {
 ///
 /// # Errors
 /// When wasmtime has no such target.
-fn config(name: &str) -> Result<Config> {
+pub fn config(name: &str) -> Result<Config> {
     let mut config = Config::new();
     // What maps machine code back to Wasm serves backtraces alone. Native functions are
     // stripped as well.

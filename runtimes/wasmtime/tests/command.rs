@@ -19,7 +19,7 @@ fn every_command_answers_rightly() {
     let engine = Engine::default();
     for workload in built.workloads.benchmarked() {
         let (runtime, function) = (&built.runtimes[0], &workload.function);
-        let command = built.artifacts.function(runtime, ArtifactKind::WasmCommand, function);
+        let command = built.artifacts.function(runtime, ArtifactKind::WasmCommand, function, &[]);
         let command = command.unwrap_or_else(|refusal| panic!("{refusal}"));
         let module = Module::from_file(&engine, command.path()).unwrap();
         let is_quick = |profile| profile == Profile::Quick;

@@ -16,8 +16,8 @@ pub(super) fn check<E: Engine>(
     new_engine: fn(&str, &Limits) -> Result<E>,
 ) -> Result<()> {
     let loads = runtime.loads.context("the runtime has no part in the in-process lane")?;
-    let artifact = artifacts.function(runtime, loads, &workload.function)?;
     let engine = new_engine(&runtime.name, &Limits::default())?;
+    let artifact = artifacts.function(runtime, loads, &workload.function, &engine.settings())?;
     for payload in payloads(workload) {
         answer(&engine, &artifact, payload).with_context(|| format!("payload {}", payload.id))?;
     }

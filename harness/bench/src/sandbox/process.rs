@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct Process {
     complaints: Complaints,
     /// Where workers with limits get their cgroups, or why they cannot.
     hierarchy: Result<Hierarchy, String>,
+    /// The program that runs workers of another architecture.
+    emulator: Option<PathBuf>,
 }
 
 impl Process {
@@ -38,12 +40,14 @@ impl Process {
     /// # Errors
     /// When the folder for sockets cannot be written.
     pub fn new(site: &Site<'_>) -> anyhow::Result<Self> {
-        Self::in_folder(site.sockets, site.time_limit).with_context(|| {
+        let process = Self::in_folder(site.sockets, site.time_limit).with_context(|| {
             format!(
                 "cannot make a socket in {}: a shorter path in TMPDIR may help",
                 site.sockets.display()
             )
-        })
+        })?;
+        let emulator = site.emulator.map(|emulator| emulator.program.clone());
+        Ok(Self { emulator, ..process })
     }
 
     /// Prepares a sandbox whose socket is in `directory`; a worker that is silent for
@@ -55,7 +59,7 @@ impl Process {
         let complaints = Complaints::in_file(&directory.join("stderr"))?;
         let listener = Listener::bind(&directory.join("process.sock"), time_limit)?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        Ok(Self { listener, null, complaints, hierarchy: Hierarchy::find() })
+        Ok(Self { listener, null, complaints, hierarchy: Hierarchy::find(), emulator: None })
     }
 
     fn spawn(
@@ -64,7 +68,14 @@ impl Process {
         limits: &Limits,
         cgroup: Option<&Cgroup>,
     ) -> io::Result<Child> {
-        let mut command = Command::new(servant.program.path());
+        let mut command = match &self.emulator {
+            None => Command::new(servant.program.path()),
+            Some(emulator) => {
+                let mut command = Command::new(emulator);
+                command.arg(servant.program.path());
+                command
+            }
+        };
         command.env_clear().arg("--connect").arg(self.listener.path());
         if let Some(engine) = &servant.engine {
             command.arg("--engine").arg(engine);

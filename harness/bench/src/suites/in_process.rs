@@ -64,7 +64,7 @@ impl<'e, E: Engine> Prepared<'e, E> {
             return repeat(iterations, || time_step(watch, || engine.load(artifact).map_err(show)));
         };
         match suite {
-            Suite::Call => invocations
+            Suite::Call | Suite::Variants => invocations
                 .time(iterations, watch, |response| engine.invoke(instance, request, response)),
             Suite::Instantiate => repeat(iterations, || {
                 time_step(watch, || engine.new_instance(linked).map_err(show))
@@ -102,9 +102,13 @@ pub(super) fn run<E: Engine>(
     let loads = planned.runtime.loads.ok_or_else(|| {
         Trouble::Skip(format!("{} has no part in the in-process lane", planned.runtime.name))
     })?;
-    let artifact = harness
-        .artifacts
-        .function(planned.runtime, loads, &planned.workload.function)
+    let (function, settings) = (&planned.workload.function, engine.settings());
+    let artifacts = match planned.setting.variant {
+        Some(variant) => &harness.artifacts.of_variant(variant),
+        None => &harness.artifacts,
+    };
+    let artifact = artifacts
+        .function(planned.runtime, loads, function, &settings)
         .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
     let watch = harness.watch;
     let mut prepared = Prepared::new(engine, artifact, planned, &watch)?;

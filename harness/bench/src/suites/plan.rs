@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lumos_record::{ArtifactManifest, Case, Profile, Runtime, Setting, Suite};
+use lumos_record::{
+    ArtifactKind, ArtifactManifest, Case, Lane, Profile, Runtime, Setting, Suite, Variant,
+};
 use lumos_workloads::{Payload, Workload, Workloads};
 
 use super::select::Selection;
@@ -81,12 +83,16 @@ impl<'p> Plan<'p> {
         let (profile, settings) = (selection.profile, selection.settings());
         let mut cases = Vec::new();
         let mut row = 0;
-        for &suite in Suite::ALL.iter().filter(|&&suite| selection.asks_for(suite)) {
+        // What this process runs itself is of its own architecture.
+        let runs = |suite: Suite| selection.emulator.is_none() || suite.lane() == Lane::Served;
+        let suites = Suite::ALL.iter().copied();
+        for suite in suites.filter(|&suite| selection.asks_for(suite) && runs(suite)) {
             for workload in workloads.benchmarked() {
                 for payload in payloads(workload, suite, profile) {
-                    for &setting in settings.iter().filter(|setting| concerns(setting, suite)) {
+                    for setting in series(suite, &settings) {
                         for runtime in &manifest.runtimes {
-                            if runtime.takes_part(suite, profile) {
+                            if runtime.takes_part(suite, profile) && takes(runtime, suite, &setting)
+                            {
                                 let planned =
                                     Planned { suite, workload, payload, runtime, setting, row };
                                 cases.push(planned);
@@ -121,6 +127,24 @@ impl<'p> Plan<'p> {
             )
         })
     }
+}
+
+/// The settings that a suite is measured under: the suite `variants` has those that tell how Wasm
+/// was built, and the default for what is no Wasm.
+fn series(suite: Suite, settings: &[Setting]) -> Vec<Setting> {
+    if suite == Suite::Variants {
+        let variants =
+            Variant::ALL.map(|variant| Setting { variant: Some(variant), ..Setting::default() });
+        return [Setting::default()].into_iter().chain(variants).collect();
+    }
+    settings.iter().copied().filter(|setting| concerns(setting, suite)).collect()
+}
+
+/// Whether a runtime can be measured under a setting of its suite: what is no Wasm is not built
+/// in ways, and Wasm always in one of them where that is what is compared.
+fn takes(runtime: &Runtime, suite: Suite, setting: &Setting) -> bool {
+    suite != Suite::Variants
+        || setting.variant.is_some() != (runtime.loads == Some(ArtifactKind::NativeLib))
 }
 
 /// Whether a suite can tell a setting from others: limits are a worker's, and only a cold start

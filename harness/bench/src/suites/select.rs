@@ -1,5 +1,7 @@
 //! Which cases to run: what `cargo xtask bench` asks for, and Criterion's own filter.
 
+use std::path::PathBuf;
+
 use globset::{Glob, GlobMatcher};
 use lumos_record::{Case, Profile, Setting, Suite};
 use regex::Regex;
@@ -34,6 +36,18 @@ pub struct Selection {
     pub invocation_limit_ms: u64,
     /// The most memory that a function may use, in bytes; 0 means the default.
     pub memory_limit_bytes: u64,
+    /// Run the workers of another architecture through an emulator; only the served lane can.
+    pub emulator: Option<Emulator>,
+}
+
+/// What runs another architecture's programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emulator {
+    /// The architecture.
+    pub arch: String,
+    /// The program, which takes another and its arguments.
+    pub program: PathBuf,
 }
 
 impl Selection {

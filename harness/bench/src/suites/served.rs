@@ -14,13 +14,17 @@ use crate::artifact::{Artifacts, Refusal};
 use crate::sandbox::{Mark, Sandbox, Servant};
 use crate::{InvokeError, Limits};
 
-/// What a sandbox needs to run a function on a runtime.
+/// What a sandbox needs to run a function on a runtime, whose engine has `settings`.
 ///
 /// # Errors
 /// See [`Refusal`].
-pub fn servant(artifacts: &Artifacts, planned: &Planned<'_>) -> Result<Servant, Refusal> {
-    let runtime = planned.runtime;
-    let artifact = artifacts.function(runtime, runtime.serves, &planned.workload.function)?;
+pub fn servant(
+    artifacts: &Artifacts,
+    planned: &Planned<'_>,
+    settings: &[String],
+) -> Result<Servant, Refusal> {
+    let (runtime, function) = (planned.runtime, &planned.workload.function);
+    let artifact = artifacts.function(runtime, runtime.serves, function, settings)?;
     Ok(match &runtime.worker {
         Some(worker) => Servant {
             program: artifacts.worker(worker)?,
@@ -37,8 +41,9 @@ pub(super) fn run<S: Sandbox>(
     sandbox: &S,
     planned: &Planned<'_>,
     case: &Case,
+    settings: &[String],
 ) -> Result<Measured, Trouble> {
-    let servant = servant(&harness.artifacts, planned)
+    let servant = servant(&harness.artifacts, planned, settings)
         .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
     sandbox.prepare(&servant)?;
     if planned.setting.drops_caches {

@@ -223,7 +223,10 @@ fn manifest(
         run: format!("{day}-{}", std::process::id()),
         started_unix_ms: now.as_millis() as u64,
         session,
-        node: node::fingerprint(),
+        node: match &selection.emulator {
+            Some(emulator) => node::emulated(&emulator.arch),
+            None => node::fingerprint(),
+        },
         revision: revision(&layout.root),
         toolchain: artifacts.manifest.toolchain.clone(),
         engines,

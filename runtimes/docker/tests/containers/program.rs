@@ -41,7 +41,8 @@ impl Image {
             words = vec![linker, "--library-path".to_owned(), "/lib".to_owned()];
         }
         words.extend(["/program".to_owned(), ROGUE.to_owned(), way.to_owned()]);
-        let architecture = lumos_bench::image::Image::host_architecture().to_owned();
+        let architecture =
+            lumos_bench::image::Image::architecture_of(std::env::consts::ARCH).to_owned();
         Ok(Self { entrypoint: words, architecture })
     }
 
