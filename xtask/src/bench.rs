@@ -13,8 +13,8 @@ use cargo_metadata::{Message, TargetKind};
 use globset::Glob;
 use lumos_model::SplitMix64;
 use lumos_record::{
-    ArtifactManifest, Case, Lane, Layout, Profile, PullCheck, Record, Run, Runtime, Setting, Suite,
-    Toolchain, parse_bytes, parse_cpus,
+    ArtifactKind, ArtifactManifest, Case, Lane, Layout, Profile, PullCheck, Record, Run, Runtime,
+    Setting, Suite, Toolchain, parse_bytes, parse_cpus,
 };
 use lumos_workloads::Workloads;
 use serde::{Deserialize, Serialize};
@@ -91,15 +91,16 @@ impl Arguments {
         }
     }
 
-    /// Every function once with its quick payload, in the served lane of another architecture.
-    pub fn emulating(target: &str) -> Self {
-        Self {
-            profile: Profile::Quick,
-            suite: vec![Suite::Warm.to_string()],
-            target: target.to_owned(),
-            verify: true,
-            ..Self::default()
-        }
+    /// Every payload of every function once, in both lanes.
+    pub fn every_payload() -> Self {
+        let suite = [Suite::Warm, Suite::Call].map(|suite| suite.to_string()).to_vec();
+        Self { profile: Profile::Full, suite, verify: true, ..Self::default() }
+    }
+
+    /// A quick run of the ways to build Wasm.
+    pub fn variants() -> Self {
+        let suite = vec![Suite::Variants.to_string()];
+        Self { profile: Profile::Quick, suite, ..Self::default() }
     }
 
     /// What measuring takes.
@@ -168,20 +169,44 @@ struct Emulator {
 /// # Errors
 /// When the set-up or the build fails, or a name matches nothing.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode> {
+    let (_, outcome) = measure(layout, arguments)?;
+    let (cases, run) = match outcome {
+        Outcome::Listed => return Ok(ExitCode::SUCCESS),
+        Outcome::Verified(verdict) => {
+            verdict.print();
+            return Ok(verdict.exit_code());
+        }
+        Outcome::Measured(cases, run) => (cases, run),
+    };
+    let checked = check_models(layout, &cases, &run);
+    let summary = report::generate(layout, &run, &layout.report())?;
+    print!("{summary}");
+    // What was measured is reported, whatever became of the check.
+    checked.context("the check of a model failed")?;
+    Ok(ExitCode::from(u8::from(summary.failures > 0)))
+}
+
+/// What came of the arguments.
+enum Outcome {
+    /// The cases were printed.
+    Listed,
+    /// They were run once.
+    Verified(Verdict),
+    /// They were measured, in the run of that folder.
+    Measured(Vec<(usize, Case)>, PathBuf),
+}
+
+/// Sets up, builds, and runs the cases that the arguments ask for.
+fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, Outcome)> {
     let (wish, emulated) = arguments.wish()?;
     if let Some(arch) = emulated {
         setup::emulator(arch)?;
     }
     let manifest = build::build(layout, &wish)?;
     let mut selection = select(layout, arguments, &manifest)?;
-    // Containers are started by others, whom the kernel has to help.
-    let emulation = emulated.map(Emulation::begin).transpose();
     if let Some(arch) = emulated {
         let program = targets::emulator(arch)?;
         selection.emulator = Some(Emulator { arch: arch.name().to_owned(), program });
-        if let Err(reason) = &emulation {
-            eprintln!("note: containers for {arch} will not run: {reason:#}");
-        }
     }
     let benches = Benches::build(layout)?;
     let cases = benches.list(&selection)?;
@@ -190,7 +215,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode> {
             println!("{case}");
         }
         eprintln!("{} cases", cases.len());
-        return Ok(ExitCode::SUCCESS);
+        return Ok((manifest, Outcome::Listed));
     }
     if cases.is_empty() {
         bail!(
@@ -199,17 +224,18 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode> {
             arguments.profile
         );
     }
+    // Containers are started by others, whom the kernel has to help.
+    let emulation = emulated.map(Emulation::begin).transpose();
+    if let (Some(arch), Err(reason)) = (emulated, &emulation) {
+        eprintln!("note: containers for {arch} will not run: {reason:#}");
+    }
     let run = benches.run(&selection, &cases, &arguments.criterion)?;
     drop(emulation);
-    if arguments.verify {
-        return verdict(&run);
-    }
-    let checked = check_models(layout, &cases, &run);
-    let summary = report::generate(layout, &run, &layout.report())?;
-    print!("{summary}");
-    // What was measured is reported, whatever became of the check.
-    checked.context("the check of a model failed")?;
-    Ok(ExitCode::from(u8::from(summary.failures > 0)))
+    let outcome = match arguments.verify {
+        true => Outcome::Verified(Verdict::read(&run)?),
+        false => Outcome::Measured(cases, run),
+    };
+    Ok((manifest, outcome))
 }
 
 /// Runs the programs that check what a report models, where the run holds their suite, and keeps
@@ -231,19 +257,87 @@ fn check_models(layout: &Layout, cases: &[(usize, Case)], run: &Path) -> Result<
     Ok(())
 }
 
-/// What a run that only verified has to say; it has no figures to report.
-fn verdict(run: &Path) -> Result<ExitCode> {
-    let (mut verified, mut skipped, mut failed) = (0, 0, 0);
-    for record in Run::read(run)?.records {
-        match record {
-            Record::Verified { .. } => verified += 1,
-            Record::Skip(_) => skipped += 1,
-            Record::Failure(_) => failed += 1,
-            _ => {}
+/// What became of the cases of a run that only verified; it has no figures to report.
+#[derive(Debug, Default)]
+struct Verdict {
+    verified: usize,
+    /// Cases and the reasons for which they were not run.
+    skipped: Vec<(Case, String)>,
+    failed: usize,
+}
+
+impl Verdict {
+    fn read(run: &Path) -> Result<Self> {
+        let mut verdict = Self::default();
+        for record in Run::read(run)?.records {
+            match record {
+                Record::Verified { .. } => verdict.verified += 1,
+                Record::Skip(skip) => verdict.skipped.push((skip.case, skip.reason)),
+                Record::Failure(_) => verdict.failed += 1,
+                _ => {}
+            }
         }
+        Ok(verdict)
     }
-    println!("{verified} cases answered rightly, {skipped} skipped, {failed} failed");
-    Ok(ExitCode::from(u8::from(failed > 0)))
+
+    /// Prints it, each skip's reason once.
+    fn print(&self) {
+        let mut reasons: BTreeMap<&str, Vec<&Case>> = BTreeMap::new();
+        for (case, reason) in &self.skipped {
+            reasons.entry(reason).or_default().push(case);
+        }
+        for (reason, cases) in reasons {
+            println!("skipped {} cases, such as {}: {reason}", cases.len(), cases[0]);
+        }
+        let skipped = self.skipped.len();
+        println!(
+            "{} cases answered rightly, {skipped} skipped, {} failed",
+            self.verified, self.failed
+        );
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(u8::from(self.failed > 0))
+    }
+}
+
+/// Runs every function on every runtime that serves, as another architecture's program in an
+/// emulator, and checks the answers.
+///
+/// # Errors
+/// When an answer is wrong or missing; a missing container engine excuses its runtimes.
+pub fn verify_emulated(layout: &Layout, target: &str) -> Result<()> {
+    let arguments = Arguments {
+        profile: Profile::Quick,
+        suite: vec![Suite::Warm.to_string()],
+        target: target.to_owned(),
+        verify: true,
+        ..Arguments::default()
+    };
+    let (manifest, Outcome::Verified(verdict)) = measure(layout, &arguments)? else {
+        bail!("there is nothing to verify for {target}");
+    };
+    verdict.print();
+    let takes_an_engine = |case: &Case| {
+        manifest.runtimes.iter().any(|runtime| {
+            runtime.serves == ArtifactKind::Image && runtime.name_in(Lane::Served) == case.runtime
+        })
+    };
+    let engine_answers = process::container_engine_answers();
+    let unexcused: Vec<String> = verdict
+        .skipped
+        .iter()
+        .filter(|(case, _)| engine_answers || !takes_an_engine(case))
+        .map(|(case, reason)| format!("{case}: {reason}"))
+        .collect();
+    if verdict.failed > 0 || verdict.verified == 0 || !unexcused.is_empty() {
+        bail!(
+            "of the cases on {target}, {} failed, and these were skipped without need:\n  {}",
+            verdict.failed,
+            unexcused.join("\n  ")
+        );
+    }
+    Ok(())
 }
 
 /// Turns the arguments into a selection, and makes sure that every name matches something.
@@ -370,6 +464,11 @@ impl<'b> Benches<'b> {
     fn build(layout: &'b Layout) -> Result<Self> {
         let mut command = process::cargo();
         command.current_dir(&layout.root).args(["bench", "--no-run", "--locked"]);
+        for found in runtimes::read(layout, &Toolchain::default())? {
+            for feature in &found.features {
+                command.arg("--features").arg(format!("{}/{feature}", found.package));
+            }
+        }
         let messages =
             process::output(command.args(["--message-format", "json-render-diagnostics"]))?;
         let mut programs: Vec<(String, PathBuf)> = Message::parse_stream(messages.as_bytes())

@@ -322,6 +322,8 @@ impl<'b> Builder<'b> {
             // What compiles ahead of time does so here, for all platforms.
             let is_compiler = is_host && !worker.precompiles.is_empty();
             let target = platform.arch.triple();
+            let features = worker.features.iter().map(|feature| format!("feature={feature}"));
+            let features: Vec<String> = features.collect();
             let wanted = Wanted {
                 kind: ArtifactKind::Worker,
                 function: None,
@@ -336,7 +338,7 @@ impl<'b> Builder<'b> {
                 source_hash: source_hash.clone(),
                 target,
                 toolchain: if is_host { &version } else { &self.guests.record.rustc }.clone(),
-                flags: flags(ArtifactKind::Worker),
+                flags: [flags(ArtifactKind::Worker), features].concat(),
                 is_asked: is_asked || is_compiler,
             };
             self.make(wanted, |builder, wanted, output| {
@@ -353,7 +355,8 @@ impl<'b> Builder<'b> {
                 command.args(["--no-default-features", "--features", &worker.features.join(",")]);
                 // The flags reach the program alone, not its dependencies: those are the same as
                 // the bench targets', and are compiled once.
-                let extra: Vec<OsString> = wanted.flags.iter().map(OsString::from).collect();
+                let extra = wanted.flags.iter().filter(|flag| flag.starts_with('-'));
+                let extra: Vec<OsString> = extra.map(OsString::from).collect();
                 let built = cargo_output(&mut command, &extra, &found.package, &TargetKind::Bin)?;
                 copy(&built, output)?;
                 Ok(None)

@@ -1,22 +1,28 @@
 //! `cargo xtask ci`: everything that a change must pass.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use lumos_record::Layout;
 use serde_json::Value;
 
+use crate::targets::Arch;
 use crate::{bench, process, report, test, tidy};
 
 /// Checks format, lints, architecture and documents, runs every test, and makes a small run.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// Also what takes longer: every payload of every function on every runtime, and the suite
+    /// `variants`
+    #[arg(long)]
+    full: bool,
+}
 
 /// Runs the command.
 ///
 /// # Errors
 /// At the first check that fails.
-pub fn run(layout: &Layout) -> Result<()> {
+pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     step("format", || {
         for folder in [".", "guest-functions"] {
             cargo(layout, folder, &["fmt", "--all", "--check"])?;
@@ -45,7 +51,32 @@ pub fn run(layout: &Layout) -> Result<()> {
         command.current_dir(&layout.root).args(["doc", "--locked", "--workspace", "--no-deps"]);
         process::run(command.env("RUSTDOCFLAGS", "-Dwarnings"))
     })?;
-    step("a small run", || small_run(layout))
+    step("a small run", || small_run(layout))?;
+    step("programs of other architectures", || {
+        let others = Arch::ALL.into_iter().filter(|arch| !arch.is_host());
+        others.into_iter().try_for_each(|arch| bench::verify_emulated(layout, arch.name()))
+    })?;
+    if !arguments.full {
+        return Ok(());
+    }
+    step("every payload", || {
+        let arguments = bench::Arguments::every_payload();
+        ensure!(bench::run(layout, &arguments)? == ExitCode::SUCCESS, "some answers are wrong");
+        Ok(())
+    })?;
+    step("variants", || {
+        let arguments = bench::Arguments::variants();
+        ensure!(bench::run(layout, &arguments)? == ExitCode::SUCCESS, "some variants fail");
+        let rows = read_report(layout)?["variants"].as_array().map_or(0, Vec::len);
+        ensure!(rows > 0, "report.json: variants is empty");
+        Ok(())
+    })
+}
+
+fn read_report(layout: &Layout) -> Result<Value> {
+    let path = layout.report().join("report.json");
+    let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 fn step(name: &str, check: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -66,9 +97,7 @@ fn cargo(layout: &Layout, folder: &str, arguments: &[&str]) -> Result<()> {
 fn small_run(layout: &Layout) -> Result<()> {
     let code = bench::run(layout, &bench::Arguments::sample(["noop", "json"]))?;
     ensure!(code == ExitCode::SUCCESS, "the run has failures");
-    let path = layout.report().join("report.json");
-    let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-    let report: Value = serde_json::from_slice(&text)?;
+    let report = read_report(layout)?;
     let rows = |name: &str| report[name].as_array().map_or(0, Vec::len);
     for name in ["artifacts", "estimates", "ratios", "phases", "memory", "claims"] {
         ensure!(rows(name) > 0, "report.json: {name} is empty");
@@ -78,7 +107,8 @@ fn small_run(layout: &Layout) -> Result<()> {
             bail!("report.json: {name} is not empty: {}", report[name]);
         }
     }
-    let excused = |skip: &&Value| takes_an_engine(&report, skip) && !engine_answers();
+    let excused =
+        |skip: &&Value| takes_an_engine(&report, skip) && !process::container_engine_answers();
     let skips = report["skips"].as_array().map_or(&[][..], Vec::as_slice);
     if let Some(skip) = skips.iter().find(|skip| !excused(skip)) {
         bail!("report.json: skipped without need: {skip}");
@@ -100,9 +130,4 @@ fn takes_an_engine(report: &Value, skip: &Value) -> bool {
     runtimes.iter().any(|runtime| {
         runtime["serves"] == "image" && served(runtime).as_deref() == skip["runtime"].as_str()
     })
-}
-
-fn engine_answers() -> bool {
-    let mut command = Command::new("docker");
-    process::try_output(command.args(["info", "--format", "{{.ID}}"])).is_some()
 }

@@ -74,7 +74,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Clean(arguments) => clean::run(&layout, arguments),
         Command::Tidy(_) => tidy::run(&layout),
         Command::Test(arguments) => test::run(&layout, arguments),
-        Command::Ci(_) => ci::run(&layout),
+        Command::Ci(arguments) => ci::run(&layout, arguments),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -69,6 +69,11 @@ pub fn try_output(command: &mut Command) -> Option<String> {
     output.status.success().then_some(text)
 }
 
+/// Whether Docker's engine, or one like it, answers.
+pub fn container_engine_answers() -> bool {
+    try_output(Command::new("docker").args(["info", "--format", "{{.ID}}"])).is_some()
+}
+
 /// Where a program is on the PATH.
 pub fn find(program: impl AsRef<OsStr>) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;

@@ -2,7 +2,7 @@
 //!
 //! No other module knows which runtimes there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
@@ -39,6 +39,8 @@ struct RuntimeWire {
     profile: Option<Profile>,
     /// What precompiled code is for, where that is not the host.
     target: Option<String>,
+    /// The crate's feature without which it does not exist.
+    feature: Option<String>,
 }
 
 /// A worker program of a runtime crate.
@@ -47,7 +49,8 @@ struct RuntimeWire {
 pub struct WorkerDeclaration {
     /// The name of the binary.
     pub name: String,
-    /// The crate's features that it is built with.
+    /// The crate's features that it is built with; those are added that are asked for, if it hosts
+    /// a runtime that takes them.
     pub features: Vec<String>,
     /// The engines that it compiles for ahead of time, by
     /// `<worker> precompile <engine> <module> <output>`.
@@ -80,7 +83,13 @@ pub struct RuntimeCrate {
     pub check: Option<CheckDeclaration>,
     /// The targets of precompiled code that is not for the host, by engine.
     pub targets: BTreeMap<String, String>,
+    /// The features that are asked for, of those that some of its runtimes take.
+    pub features: BTreeSet<String>,
 }
+
+/// The environment variable that names features of runtime crates, separated by commas: runtimes
+/// that take one exist only where it is asked for.
+pub const FEATURES: &str = "LUMOS_FEATURES";
 
 /// The workspace's packages, without their dependencies.
 ///
@@ -102,22 +111,49 @@ pub fn read(layout: &Layout, guests: &Toolchain) -> Result<Vec<RuntimeCrate>> {
     let lock = std::fs::read_to_string(layout.root.join("Cargo.lock")).context("Cargo.lock")?;
     let mut packages = metadata(layout)?.packages;
     packages.sort_by(|a, b| a.name.cmp(&b.name));
-    packages
+    let variable = std::env::var(FEATURES).unwrap_or_default();
+    let asked: BTreeSet<&str> = variable.split(',').filter(|name| !name.is_empty()).collect();
+    let crates: Result<Vec<RuntimeCrate>> = packages
         .iter()
         .filter(|package| !package.metadata["lumos"].is_null())
         .map(|package| {
-            parse(package, &lock, guests).with_context(|| package.manifest_path.to_string())
+            parse(package, &lock, guests, &asked).with_context(|| package.manifest_path.to_string())
         })
-        .collect()
+        .collect();
+    let crates = crates?;
+    let unknown = asked.iter().find(|&&name| !crates.iter().any(|c| c.features.contains(name)));
+    if let Some(unknown) = unknown {
+        bail!("{FEATURES}={variable}: no runtime takes a feature `{unknown}`");
+    }
+    Ok(crates)
 }
 
-fn parse(package: &Package, lock: &str, guests: &Toolchain) -> Result<RuntimeCrate> {
-    let wire: Wire = serde_json::from_value(package.metadata["lumos"].clone())
+fn parse(
+    package: &Package,
+    lock: &str,
+    guests: &Toolchain,
+    asked: &BTreeSet<&str>,
+) -> Result<RuntimeCrate> {
+    let mut wire: Wire = serde_json::from_value(package.metadata["lumos"].clone())
         .context("[package.metadata.lumos]")?;
     let engine_version = match &wire.engine {
         Some(engine) => locked_version(lock, engine)?,
         None => guests.rustc.clone(),
     };
+    let mut features = BTreeSet::new();
+    wire.runtime.retain(|runtime| match runtime.feature.as_deref() {
+        Some(feature) if asked.contains(feature) => {
+            features.insert(feature.to_owned());
+            true
+        }
+        Some(_) => false,
+        None => true,
+    });
+    for worker in &mut wire.worker {
+        let hosted =
+            wire.runtime.iter().filter(|hosted| hosted.worker.as_ref() == Some(&worker.name));
+        worker.features.extend(hosted.filter_map(|hosted| hosted.feature.clone()));
+    }
     let mut targets = BTreeMap::new();
     let runtimes = wire.runtime.into_iter().map(|runtime| {
         let RuntimeWire { name, sandbox, mode, loads, serves, worker, .. } = runtime;
@@ -155,7 +191,8 @@ fn parse(package: &Package, lock: &str, guests: &Toolchain) -> Result<RuntimeCra
         }
     }
     let (package, workers) = (package.name.to_string(), wire.worker);
-    Ok(RuntimeCrate { package, runtimes, workers, clean: wire.clean, check: wire.check, targets })
+    let (clean, check) = (wire.clean, wire.check);
+    Ok(RuntimeCrate { package, runtimes, workers, clean, check, targets, features })
 }
 
 /// The version of a package in a lock file.

@@ -58,6 +58,8 @@ pub struct Artifacts {
     /// The architecture of the workers that are to be run: this program's own, or one that is
     /// emulated.
     pub arch: String,
+    /// How the Wasm among them was built, where one way was chosen.
+    pub variant: Option<Variant>,
 }
 
 impl Artifacts {
@@ -77,12 +79,14 @@ impl Artifacts {
         let manifest = ArtifactManifest::read(directory)
             .map_err(|error| anyhow::anyhow!("{error}; `cargo xtask build` writes it"))?;
         let (directory, arch) = (directory.to_owned(), arch.to_owned());
-        Ok(Self { manifest: manifest.on(&arch), directory, arch })
+        Ok(Self { manifest: manifest.on(&arch), directory, arch, variant: None })
     }
 
     /// The artifacts of which what holds Wasm, and what was made of it, was built in one way.
     pub fn of_variant(&self, variant: Variant) -> Self {
-        Self { manifest: self.manifest.clone().of_variant(variant), ..self.clone() }
+        let manifest = self.manifest.clone().of_variant(variant);
+        let (directory, arch) = (self.directory.clone(), self.arch.clone());
+        Self { manifest, directory, arch, variant: Some(variant) }
     }
 
     /// Finds and checks the artifact of a function that a runtime loads as a `kind`; `settings`
@@ -123,8 +127,13 @@ impl Artifacts {
         loader: Option<&Loader<'_>>,
     ) -> Result<Checked, Refusal> {
         let Some(artifact) = artifact else {
-            let is_own = self.arch == std::env::consts::ARCH;
-            let what = if is_own { what.to_owned() } else { format!("{what} for {}", self.arch) };
+            let mut what = what.to_owned();
+            if let Some(variant) = self.variant.filter(|&variant| variant != Variant::DEFAULT) {
+                what += &format!(" {variant}");
+            }
+            if self.arch != std::env::consts::ARCH {
+                what += &format!(" for {}", self.arch);
+            }
             let reason = self.manifest.missing.get(&what).map_or("", String::as_str);
             let separator = if reason.is_empty() { "" } else { ": " };
             return Err(Refusal::Missing(format!("there is no {what}{separator}{reason}")));
@@ -262,7 +271,7 @@ mod tests {
             ..ArtifactManifest::default()
         };
         let arch = std::env::consts::ARCH.to_owned();
-        Artifacts { manifest, directory: directory.to_owned(), arch }
+        Artifacts { manifest, directory: directory.to_owned(), arch, variant: None }
     }
 
     fn settings() -> Vec<String> {

@@ -9,6 +9,7 @@ mod faults;
 #[cfg(feature = "images")]
 pub mod images;
 mod measuring;
+mod refusals;
 mod skips;
 
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Trial};
-use lumos_record::{Lane, Runtime};
+use lumos_record::{ArtifactKind, Lane, Mode, Runtime};
 use lumos_workloads::Workloads;
 
 use crate::artifact::Artifacts;
@@ -114,6 +115,18 @@ fn trials<E: Engine + 'static>(
         let name = &runtime.name;
         trials.push(trial(format!("suites::{name}"), move || measuring::check(&first, &one)));
         trials.push(trial(format!("faults::{name}"), move || faults::check(&second, &other)));
+        if runtime.loads == Some(ArtifactKind::Precompiled) {
+            let (first, second) = (Arc::clone(&built), Arc::clone(&built));
+            let (one, other) = (runtime.clone(), runtime.clone());
+            let name = &runtime.name;
+            trials.push(trial(format!("refusals::{name}"), move || refusals::check(&first, &one)));
+            // Bytecode is nobody's machine code.
+            if runtime.mode == Mode::Aot {
+                trials.push(trial(format!("foreign::{name}"), move || {
+                    refusals::check_foreign(&second, &other, new_engine)
+                }));
+            }
+        }
     }
     trials
 }

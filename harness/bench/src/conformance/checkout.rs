@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use lumos_record::{
-    Artifact, ArtifactKind, ArtifactManifest, Case, Finished, Layout, Record, Run, SCHEMA_VERSION,
+    Artifact, ArtifactKind, ArtifactManifest, Case, Compilation, Finished, Layout, Record, Run,
+    SCHEMA_VERSION,
 };
 use lumos_workloads::sha256_hex;
 use tempfile::TempDir;
@@ -161,7 +162,7 @@ impl Checkout {
             build_time_ns: 0,
             text_bytes: None,
             variant: None,
-            compilation: None,
+            compilation: (kind == ArtifactKind::Precompiled).then(Compilation::default),
             image: None,
         });
         Ok(())
