@@ -71,15 +71,18 @@ impl Artifacts {
         Self::read_for(directory, std::env::consts::ARCH)
     }
 
-    /// Reads the manifest of a folder, as it concerns an architecture.
+    /// Reads the manifest of a folder, as it concerns an architecture. What is there for another
+    /// one alone stays in it, to be refused by name.
     ///
     /// # Errors
     /// As [`Artifacts::read`].
     pub fn read_for(directory: &Path, arch: &str) -> anyhow::Result<Self> {
-        let manifest = ArtifactManifest::read(directory)
+        let mut manifest = ArtifactManifest::read(directory)
             .map_err(|error| anyhow::anyhow!("{error}; `cargo xtask build` writes it"))?;
+        // What is found first is what is wanted.
+        manifest.artifacts.sort_by_key(|artifact| !artifact.runs_on(arch));
         let (directory, arch) = (directory.to_owned(), arch.to_owned());
-        Ok(Self { manifest: manifest.on(&arch), directory, arch, variant: None })
+        Ok(Self { manifest, directory, arch, variant: None })
     }
 
     /// The artifacts of which what holds Wasm, and what was made of it, was built in one way.
@@ -364,7 +367,8 @@ mod tests {
         let own = Artifacts::read(directory.path()).unwrap();
         own.function(&runtime(), ArtifactKind::Precompiled, "noop", &settings()).unwrap();
         let other = Artifacts::read_for(directory.path(), "arm").unwrap();
-        assert!(refusal(&other, "noop").contains("no precompiled noop fake-aot for arm"));
+        assert!(refusal(&other, "noop").contains("and needed for arm"));
+        assert!(refusal(&other, "json").contains("no precompiled json fake-aot for arm"));
     }
 
     #[test]

@@ -72,7 +72,7 @@ const DIFFERENCES: [Difference; 7] = [
             artifact.target = foreign().to_owned();
             Ok(())
         },
-        "there is no precompiled noop",
+        "built for",
     ),
 ];
 
