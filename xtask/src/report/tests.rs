@@ -1,12 +1,12 @@
-//! The whole command over a run that this file makes up: three fake runtimes, steady samples.
+//! The whole command over a run that this file makes up: four fake engines, steady samples.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use lumos_record::{
-    Artifact, ArtifactKind, ArtifactManifest, Case, CpuTime, Failure, Finished, Image, Layout,
-    Ledger, Mode, Node, Phase, PhaseSpan, Pull, PullCheck, Record, Revision, RunManifest,
-    RunWriter, Runtime, Setting, Skip, Suite, Toolchain, WorkerUse,
+    Artifact, ArtifactKind, ArtifactManifest, Case, Compilation, CpuTime, Failure, Finished, Image,
+    Layout, Ledger, Mode, Node, Phase, PhaseSpan, Pull, PullCheck, Record, Revision, RunManifest,
+    RunWriter, Runtime, Setting, Skip, Suite, Toolchain, Variant, WorkerUse,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -15,6 +15,9 @@ use tempfile::TempDir;
 use super::*;
 
 const RUN: &str = "20260504-133700-fixture";
+
+/// A target that is not the node's.
+const ELSEWHERE: &str = "aarch64-unknown-linux-musl";
 
 /// A checkout in a temporary folder with one run in it.
 struct Fixture {
@@ -48,9 +51,13 @@ impl Fixture {
             let served = format!("{engine}-process");
             for function in ["noop", "sort"] {
                 fixture.measure_served(function, &served, factor);
-                fixture.measure_in_process(function, engine, factor);
+                fixture.measure_in_process(function, engine, factor, 50_000.0 * factor);
             }
         }
+        for (function, factor) in [("noop", 25.0), ("sort", 1.3)] {
+            fixture.measure_in_process(function, "delta", factor, 20e6);
+        }
+        fixture.measure_variants();
         let case = case(Suite::Warm, "sort", "beta-process", "1MiB");
         fixture.write(Record::Skip(Skip { case, reason: "needs 3 GiB | has 2 GiB".into() }));
         let case = self::case(Suite::Warm, "sort", "gamma-process", "1MiB");
@@ -77,7 +84,8 @@ impl Fixture {
         self.write(Record::Worker(used(&warm, 31, factor)));
     }
 
-    fn measure_in_process(&mut self, function: &str, runtime: &str, factor: f64) {
+    /// The suites of a function alone; those of an instance are the same for all.
+    fn measure_in_process(&mut self, function: &str, runtime: &str, factor: f64, load_ns: f64) {
         let call = case(Suite::Call, function, runtime, "4KiB");
         let iterations: Vec<f64> = (1..=20).map(|sample| f64::from(sample * 100)).collect();
         let times: Vec<f64> = std::iter::zip(&iterations, steady(20, 300.0 * factor))
@@ -85,7 +93,30 @@ impl Fixture {
             .collect();
         self.measure(&call, &iterations, &times);
         let load = case(Suite::Load, function, runtime, Case::NO_PAYLOAD);
-        self.measure(&load, &[1.0; 12], &steady(12, 50_000.0 * factor));
+        self.measure(&load, &[1.0; 12], &steady(12, load_ns));
+        let instantiate = case(Suite::Instantiate, function, runtime, Case::NO_PAYLOAD);
+        self.measure(&instantiate, &[1.0; 12], &steady(12, 9_000.0));
+    }
+
+    /// One function in three variants, on an engine that compiles and one that does not.
+    fn measure_variants(&mut self) {
+        let of_variant = |runtime: &str, variant: Option<&str>| {
+            let variant = variant.map(|name| name.parse().unwrap());
+            let setting = Setting { variant, ..Setting::default() };
+            Case { setting, ..case(Suite::Variants, "noop", runtime, "4KiB") }
+        };
+        self.measure(&of_variant("alpha", None), &[1.0; 20], &steady(20, 300.0));
+        let times = [("gamma", [390.0, 385.0, 290.0]), ("beta", [6000.0, 7500.0, 0.0])];
+        for (runtime, times_ns) in times {
+            for (variant, time_ns) in std::iter::zip(["O3", "Os", "O3+simd"], times_ns) {
+                let case = of_variant(runtime, Some(variant));
+                if time_ns > 0.0 {
+                    self.measure(&case, &[1.0; 20], &steady(20, time_ns));
+                } else {
+                    self.write(Record::Skip(Skip { case, reason: "beta has no SIMD".into() }));
+                }
+            }
+        }
     }
 
     fn write(&mut self, record: Record) {
@@ -193,7 +224,7 @@ fn manifest(node: Node, artifacts_sha256: String) -> RunManifest {
             rustc: "rustc 1.95.0".into(),
             llvm: "22".into(),
         },
-        engines: vec!["alpha 1".into(), "beta 2".into(), "gamma 3".into()],
+        engines: vec!["alpha 1".into(), "beta 2".into(), "delta 3".into(), "gamma 3".into()],
         artifacts_sha256,
         seed: 7,
         command_line: vec!["/somewhere/xtask".into(), "bench".into()],
@@ -226,12 +257,37 @@ fn artifacts() -> ArtifactManifest {
         image: None,
     };
     use ArtifactKind::{NativeExe, NativeLib, Precompiled, Wasm, Worker};
-    let mut list = vec![artifact(Worker, None, Some("lumos-beta"), 3 << 20)];
+    let with_text = |made: Artifact, text_bytes| Artifact { text_bytes: Some(text_bytes), ..made };
+    let elsewhere = |made: Artifact| Artifact { target: ELSEWHERE.into(), ..made };
+    let compiled = |bytes, times_ns: &[u64]| {
+        let plain = artifact(Precompiled, Some("noop"), Some("gamma"), bytes);
+        let compilation = Compilation {
+            compile_ns: times_ns.to_vec(),
+            peak_rss_bytes: Some(48 << 20),
+            ..Compilation::default()
+        };
+        Artifact { compilation: Some(compilation), ..with_text(plain, 31 << 10) }
+    };
+    let varied = |made: Artifact, variant: &str| Artifact {
+        variant: Some(variant.parse::<Variant>().unwrap()),
+        ..made
+    };
+    let mut list = vec![with_text(artifact(Worker, None, Some("lumos-beta"), 3 << 20), 2 << 20)];
     for (function, scale) in [("noop", 1), ("sort", 2)] {
-        list.push(artifact(NativeExe, Some(function), None, (scale * 400) << 10));
-        list.push(artifact(Wasm, Some(function), None, (scale * 20) << 10));
+        let native = artifact(NativeExe, Some(function), None, (scale * 400) << 10);
+        list.push(with_text(native.clone(), (scale * 290) << 10));
+        list.push(elsewhere(with_text(native, (scale * 310) << 10)));
+        let module = artifact(Wasm, Some(function), None, (scale * 20) << 10);
+        list.push(with_text(module, (scale * 15) << 10));
     }
-    list.push(artifact(Precompiled, Some("noop"), Some("gamma"), 60 << 10));
+    const TIMES_NS: [u64; 8] = [22, 21, 23, 21, 24, 22, 21, 25];
+    list.push(compiled(60 << 10, &TIMES_NS.map(|time_ms| time_ms * 1_000_000)));
+    list.push(elsewhere(compiled(192 << 10, &[26_000_000, 25_000_000, 27_000_000])));
+    for (variant, kibibytes) in [("Os", 16), ("O3+simd", 21)] {
+        let module = artifact(Wasm, Some("noop"), None, kibibytes << 10);
+        list.push(varied(with_text(module, (kibibytes - 5) << 10), variant));
+        list.push(varied(compiled(kibibytes * 3 << 10, &[20_000_000; 7]), variant));
+    }
     let image = |holds, base: &str, base_bytes| Image {
         base: base.to_owned(),
         holds,
@@ -251,6 +307,8 @@ fn artifacts() -> ArtifactManifest {
         runtimes: vec![
             runtime("beta", Mode::Interpreted, Wasm, Wasm),
             runtime("gamma", Mode::Aot, Precompiled, Precompiled),
+            // The same engine, which compiles when it loads.
+            Runtime { package: "lumos-gamma".into(), ..runtime("delta", Mode::Jit, Wasm, Wasm) },
             runtime("alpha", Mode::Native, NativeLib, NativeExe),
             Runtime {
                 sandbox: "box".into(),
@@ -261,7 +319,12 @@ fn artifacts() -> ArtifactManifest {
             },
         ],
         artifacts: list,
-        missing: [("precompiled sort".to_owned(), "gamma refused it".to_owned())].into(),
+        missing: [
+            ("precompiled sort gamma".to_owned(), "gamma refused it".to_owned()),
+            ("precompiled sort gamma for aarch64".to_owned(), "it is unheard of".to_owned()),
+            ("wasm sort Os".to_owned(), "a variant is no part of ordinary tables".to_owned()),
+        ]
+        .into(),
     }
 }
 
@@ -339,16 +402,22 @@ fn a_report_is_the_same_every_time_and_whatever_the_order_of_the_run() {
 fn every_cell_of_a_table_is_a_figure_or_a_reason() {
     let fixture = Fixture::complete();
     let report = fixture.report();
-    for suite in Suite::ALL {
+    // Native code has no variants: what has some is a table of its own, and a case stands for it
+    // by payload and setting.
+    for (suite, varies) in Suite::ALL.iter().flat_map(|suite| [(suite, false), (suite, true)]) {
         let list = |name: &str| report[name].as_array().unwrap().iter();
         let all = ["estimates", "skips", "failures", "unrecorded"].map(list);
-        let cells: Vec<_> =
-            all.into_iter().flatten().filter(|cell| cell["suite"] == suite.name()).collect();
+        let is_of_table = |cell: &&Value| {
+            let setting = cell.get("setting").and_then(Value::as_str).unwrap_or_default();
+            cell["suite"] == suite.name() && setting.contains("variant=") == varies
+        };
+        let cells: Vec<_> = all.into_iter().flatten().filter(is_of_table).collect();
         let count = |keys: &[&str]| {
             let key = |cell: &&Value| keys.iter().map(|key| cell[*key].to_string()).collect();
             cells.iter().map(key).collect::<std::collections::BTreeSet<Vec<String>>>().len()
         };
-        assert_eq!(count(&["function", "payload"]) * count(&["runtime"]), cells.len(), "{suite}");
+        let lines = count(&["function", "payload", "setting"]);
+        assert_eq!(lines * count(&["runtime"]), cells.len(), "{suite}");
     }
     let markdown = fixture.output("report.md");
     assert!(markdown.contains("skipped: needs 3 GiB \\| has 2 GiB"), "{markdown}");
