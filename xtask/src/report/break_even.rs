@@ -195,7 +195,7 @@ impl Comparer<'_> {
         match sampled {
             [Ok(this), Ok(other)] => entry.judge(self.bootstrap, &this, &other),
             [Err(Lack::Case(case)), _] | [_, Err(Lack::Case(case))] => {
-                entry.reason = Some(absence(self.report, &case));
+                entry.reason = Some(format!("needs `{case}`, {}", absence(self.report, &case)));
             }
             [Err(Lack::Compilation(engine)), _] | [_, Err(Lack::Compilation(engine))] => {
                 entry.reason = Some(format!(
@@ -260,8 +260,7 @@ pub fn absence(report: &Report, case: &Case) -> String {
     };
     let told = reason(&report.skips).map(|reason| format!("skipped: {reason}"));
     let told = told.or_else(|| reason(&report.failures).map(|reason| format!("failed: {reason}")));
-    let told = told.unwrap_or_else(|| "not selected: this run holds no record of it".into());
-    format!("needs `{case}`, {told}")
+    told.unwrap_or_else(|| "not selected: this run holds no record of it".into())
 }
 
 impl BreakEvenEstimate {

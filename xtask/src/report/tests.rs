@@ -259,6 +259,10 @@ fn artifacts() -> ArtifactManifest {
     use ArtifactKind::{NativeExe, NativeLib, Precompiled, Wasm, Worker};
     let with_text = |made: Artifact, text_bytes| Artifact { text_bytes: Some(text_bytes), ..made };
     let elsewhere = |made: Artifact| Artifact { target: ELSEWHERE.into(), ..made };
+    let wasm = |function, bytes| Artifact {
+        target: "wasm32-wasip1".into(),
+        ..artifact(Wasm, Some(function), None, bytes)
+    };
     let compiled = |bytes, times_ns: &[u64]| {
         let plain = artifact(Precompiled, Some("noop"), Some("gamma"), bytes);
         let compilation = Compilation {
@@ -277,16 +281,16 @@ fn artifacts() -> ArtifactManifest {
         let native = artifact(NativeExe, Some(function), None, (scale * 400) << 10);
         list.push(with_text(native.clone(), (scale * 290) << 10));
         list.push(elsewhere(with_text(native, (scale * 310) << 10)));
-        let module = artifact(Wasm, Some(function), None, (scale * 20) << 10);
+        let module = wasm(function, (scale * 20) << 10);
         list.push(with_text(module, (scale * 15) << 10));
     }
     const TIMES_NS: [u64; 8] = [22, 21, 23, 21, 24, 22, 21, 25];
     list.push(compiled(60 << 10, &TIMES_NS.map(|time_ms| time_ms * 1_000_000)));
     list.push(elsewhere(compiled(192 << 10, &[26_000_000, 25_000_000, 27_000_000])));
     for (variant, kibibytes) in [("Os", 16), ("O3+simd", 21)] {
-        let module = artifact(Wasm, Some("noop"), None, kibibytes << 10);
+        let module = wasm("noop", kibibytes << 10);
         list.push(varied(with_text(module, (kibibytes - 5) << 10), variant));
-        list.push(varied(compiled(kibibytes * 3 << 10, &[20_000_000; 7]), variant));
+        list.push(varied(compiled((kibibytes * 3) << 10, &[20_000_000; 7]), variant));
     }
     let image = |holds, base: &str, base_bytes| Image {
         base: base.to_owned(),
@@ -579,8 +583,128 @@ fn an_emulated_run_is_labelled_and_not_ranked() {
     assert!(
         claims.clone().all(|claim| claim["id"] == "program-size" || claim["measured"] == json!([]))
     );
+    fixture.measure_in_process("noop", "delta", 1.0, 20e6);
+    fixture.measure_in_process("noop", "beta", 20.0, 1e6);
+    fixture.measure_variants();
+    let report = fixture.report();
+    assert_eq!(report["break_even"], json!([]));
+    let variants = report["variants"].as_array().unwrap();
+    assert!(variants.iter().all(|entry| entry["to_native"].get("verdict").is_none()));
+    assert!(fixture.output("report.md").contains("emulated figures are not ranked."));
     assert!(fixture.output("report.html").contains("Emulated run"));
     assert!(!fixture.output("report.html").contains("class=\"slower\" style=\"--s:7"));
+}
+
+/// Measures what the break-even of two engines comes from: loading and calling, in nanoseconds.
+fn break_even_of(engines: &[(&str, f64, f64)], node: Node) -> Vec<Value> {
+    let mut fixture = Fixture::on(node);
+    for &(engine, load_ns, call_ns) in engines {
+        fixture.measure_in_process("noop", engine, call_ns / 300.0, load_ns);
+    }
+    fixture.report()["break_even"].as_array().unwrap().clone()
+}
+
+#[test]
+fn compiling_pays_always_from_some_call_on_or_never() {
+    let row = |jit: (f64, f64), interpreter: (f64, f64)| {
+        let engines = [("delta", jit.0, jit.1), ("beta", interpreter.0, interpreter.1)];
+        let mut rows = break_even_of(&engines, node());
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        rows.remove(0)
+    };
+    let figures = |row: &Value| {
+        let number = |key: &str| row[key].as_u64();
+        (row["verdict"].as_str().unwrap().to_owned(), ["units", "low", "high"].map(number))
+    };
+
+    let crossing = row((20e6, 400.0), (1e6, 8_000.0));
+    assert_eq!((&crossing["runtime"], &crossing["against"]), (&json!("delta"), &json!("beta")));
+    assert_eq!((&crossing["unit"], &crossing["payload"]), (&json!("calls"), &json!("4KiB")));
+    let (verdict, [units, low, high]) = figures(&crossing);
+    // 19 ms more at first, 7.6 us less each time; medians lie above the middles.
+    assert_eq!((verdict.as_str(), units), ("from", Some(2_498)));
+    assert!(low < units && units < high, "{crossing}");
+    assert_eq!(crossing["cost"]["fixed"], json!(["load", "instantiate"]));
+    assert_eq!(crossing["cost"]["per_unit"], json!(["call"]));
+
+    let all = Some(1);
+    assert_eq!(figures(&row((9e5, 400.0), (1e6, 8_000.0))), ("always".into(), [all; 3]));
+    assert_eq!(figures(&row((20e6, 9_000.0), (1e6, 8_000.0))), ("never".into(), [None; 3]));
+    // What is saved is less than matters.
+    assert_eq!(figures(&row((20e6, 8_000.0), (1e6, 8_010.0))), ("never".into(), [None; 3]));
+    let (verdict, [units, ..]) = figures(&row((1e6, 9_000.0), (20e6, 8_000.0)));
+    assert_eq!((verdict.as_str(), units), ("until", Some(18_985)));
+    let (verdict, [_, low, high]) = figures(&row((20e6, 7_770.0), (1e6, 8_000.0)));
+    assert_eq!((verdict.as_str(), high), ("inconclusive", None));
+    assert!(low.is_some_and(|low| low > 30_000), "{low:?}");
+}
+
+#[test]
+fn compiling_ahead_is_counted_in_loads_and_paid_for_once() {
+    // Calls of one engine's code differ by noise alone, and play no part in loads.
+    let engines = [("gamma", 60_000.0, 405.0), ("delta", 20e6, 395.0), ("beta", 1e6, 6_000.0)];
+    let rows = break_even_of(&engines, node());
+    let find = |runtime: &str, against: &str| {
+        rows.iter().find(|row| row["runtime"] == runtime && row["against"] == against).unwrap()
+    };
+    assert_eq!(rows.len(), 3);
+    let loads = find("gamma", "delta");
+    assert_eq!((&loads["unit"], &loads["payload"]), (&json!("loads"), &json!("-")));
+    assert_eq!((&loads["verdict"], &loads["units"]), (&json!("from"), &json!(2)));
+    assert_eq!(loads["cost"]["fixed"], json!(["compile"]));
+    assert_eq!(loads["against_cost"]["fixed"], json!([]));
+    assert_eq!(loads["cost"]["per_unit"], json!(["load"]));
+    let calls = find("gamma", "beta");
+    assert_eq!(calls["cost"]["fixed"], json!(["compile", "load", "instantiate"]));
+    assert!(calls["units"].as_u64() > find("delta", "beta")["units"].as_u64());
+}
+
+#[test]
+fn what_was_built_for_another_target_is_told_and_plays_no_part() {
+    // On the other node, the compilation of the other target counts: three times, so no interval.
+    let engines = [("gamma", 60_000.0, 400.0), ("beta", 1e6, 6_000.0)];
+    let rows = break_even_of(&engines, Node { arch: "aarch64".into(), ..node() });
+    assert_eq!((&rows[0]["verdict"], &rows[0]["low"]), (&Value::Null, &Value::Null));
+    assert_eq!(rows[0]["units"], json!(4_368));
+    let reason = rows[0]["reason"].as_str().unwrap();
+    assert_eq!(reason, "no interval: the fewest samples of a part are 3, and an interval needs 6");
+    let fixture = Fixture::complete();
+    let report = fixture.report();
+    let targets = report["compilations"].as_array().unwrap().iter();
+    let plain = targets.filter(|entry| entry.get("variant").is_none());
+    assert_eq!(plain.count(), 2);
+    let claims = report["claims"].as_array().unwrap();
+    let size = claims.iter().find(|claim| claim["id"] == "program-size").unwrap();
+    assert_eq!(size["measured"][0]["cells"], json!(1), "one target, and no variants");
+}
+
+#[test]
+fn variants_are_a_table_of_their_own() {
+    let fixture = Fixture::complete();
+    let report = fixture.report();
+    let of_variants = |list: &str| {
+        let list = report[list].as_array().unwrap();
+        list.iter().filter(|entry| entry["suite"] == "variants").count()
+    };
+    assert_eq!((of_variants("estimates"), of_variants("variants")), (6, 5));
+    assert_eq!((of_variants("ratios"), of_variants("unrecorded")), (0, 0));
+    let find = |runtime: &str, variant: &str| {
+        let list = report["variants"].as_array().unwrap();
+        list.iter()
+            .find(|entry| entry["runtime"] == runtime && entry["variant"] == variant)
+            .unwrap()
+    };
+    let (default, simd) = (find("gamma", "O3"), find("gamma", "O3+simd"));
+    assert_eq!(default["to_default"], Value::Null);
+    assert_eq!(
+        (&simd["to_default"]["verdict"], simd["loaded_bytes"].as_u64()),
+        (&json!("faster"), Some(63 << 10))
+    );
+    assert_eq!(simd["to_native"]["reference"], json!("alpha"));
+    assert_eq!(find("beta", "Os")["loaded_bytes"], json!(16 << 10), "it loads the module");
+    let markdown = fixture.output("report.md");
+    assert!(markdown.contains("[1] skipped: beta has no SIMD"), "{markdown}");
+    assert!(!markdown.contains("\n## variants"), "no table as of other suites");
 }
 
 #[test]

@@ -25,8 +25,9 @@ pub struct View {
 #[derive(Serialize)]
 struct CompilationRow {
     function: String,
+    /// With its mode.
     engine: String,
-    mode: String,
+    arch: String,
     target: String,
     module: String,
     time: String,
@@ -107,8 +108,11 @@ fn compilation(entry: &CompilationEstimate) -> CompilationRow {
     let time = entry.compile_ns.as_ref();
     CompilationRow {
         function: entry.function.clone(),
-        engine: entry.engine.clone(),
-        mode: entry.mode.map_or_else(|| NOTHING.into(), |mode| mode.to_string()),
+        engine: match entry.mode {
+            Some(mode) => format!("{} ({mode})", entry.engine),
+            None => entry.engine.clone(),
+        },
+        arch: entry.target.split('-').next().unwrap_or_default().to_owned(),
         target: entry.target.clone(),
         module: size(entry.module_bytes),
         time: time.map_or_else(|| "not recorded".into(), |time| format::duration(time.median)),
@@ -128,8 +132,8 @@ struct Shown<'r> {
     function: &'r str,
     payload: &'r str,
     hardest: &'r BreakEvenEstimate,
-    /// Why another of that mode is left out, if so.
-    without: Option<&'r str>,
+    /// Which other of that mode is left out and why, if one is.
+    without: Option<String>,
 }
 
 impl Shown<'_> {
@@ -179,7 +183,9 @@ fn shown(report: &Report) -> Vec<Shown<'_>> {
                 .max_by(|a, b| hardness(a).total_cmp(&hardness(b)))
                 .or_else(|| rivals().next());
             let without = rivals().find(|entry| !is_known(entry));
-            let without = without.and_then(|entry| entry.reason.as_deref());
+            let without = without.and_then(|entry| {
+                Some(format!("without {}: {}", entry.against, entry.reason.as_deref()?))
+            });
             found.extend(hardest.map(|hardest| Shown { function, payload, hardest, without }));
         }
     }
@@ -254,7 +260,7 @@ fn matrix_cell(shown: &Shown, notes: &mut Notes) -> MatrixCell {
         (None, Some(reason)) => reason.clone(),
         _ => format!("against {}: {}", entry.against, interval(entry)),
     };
-    let note = entry.reason.as_deref().or(shown.without);
+    let note = entry.reason.as_deref().or(shown.without.as_deref());
     let note = note.map_or(0, |reason| notes.number(reason));
     MatrixCell { note, ..MatrixCell::plain(pays(entry), title) }
 }
