@@ -86,6 +86,8 @@ struct MatrixRow {
 #[derive(Serialize)]
 struct MatrixCell {
     text: String,
+    /// What stands below the text, smaller; empty for nothing.
+    below: String,
     /// The footnote's number; 0 for none.
     note: usize,
     title: String,
@@ -241,7 +243,13 @@ struct ClaimFigureRow {
 impl MatrixCell {
     /// A cell without colour: its text, and what a pointer that rests on it shows.
     fn plain(text: impl Into<String>, title: impl Into<String>) -> Self {
-        Self { text: text.into(), note: 0, title: title.into(), hue: "", strength: 0 }
+        let (text, below, title) = (text.into(), String::new(), title.into());
+        Self { text, below, note: 0, title, hue: "", strength: 0 }
+    }
+
+    /// The cell with something smaller below its text.
+    fn above(self, below: impl Into<String>) -> Self {
+        Self { below: below.into(), ..self }
     }
 
     /// A cell without a figure, and the reason.

@@ -262,7 +262,17 @@ fn matrix_cell(shown: &Shown, notes: &mut Notes) -> MatrixCell {
     };
     let note = entry.reason.as_deref().or(shown.without.as_deref());
     let note = note.map_or(0, |reason| notes.number(reason));
-    MatrixCell { note, ..MatrixCell::plain(pays(entry), title) }
+    let below = match entry.verdict {
+        // An interval without a width is the number itself.
+        Some(BreakEvenVerdict::From | BreakEvenVerdict::Until) if entry.low != entry.high => {
+            interval(entry)
+        }
+        Some(BreakEvenVerdict::Inconclusive) => {
+            format!("{} – never", format::count(entry.low.unwrap_or(1)))
+        }
+        _ => String::new(),
+    };
+    MatrixCell { note, ..MatrixCell::plain(pays(entry), title).above(below) }
 }
 
 /// From how much work on it pays, in words.
@@ -273,9 +283,7 @@ fn pays(entry: &BreakEvenEstimate) -> String {
         (Some(BreakEvenVerdict::Never), _) => "never".into(),
         (Some(BreakEvenVerdict::From), units) => format!("from {}", count(units)),
         (Some(BreakEvenVerdict::Until), units) => format!("only below {}", count(units)),
-        (Some(BreakEvenVerdict::Inconclusive), _) => {
-            format!("unclear: from {}, or never", count(entry.low))
-        }
+        (Some(BreakEvenVerdict::Inconclusive), _) => "unclear".into(),
         (None, Some(units)) => format!("from {}", count(Some(units))),
         (None, None) if entry.cost.is_some() && entry.against_cost.is_some() => "never".into(),
         (None, None) => NOTHING.into(),
@@ -288,7 +296,7 @@ fn interval(entry: &BreakEvenEstimate) -> String {
     match (entry.verdict, entry.low, entry.high) {
         (Some(BreakEvenVerdict::Never), ..) => "never".into(),
         (Some(BreakEvenVerdict::Inconclusive), Some(low), _) => {
-            format!("{} – never; by the medians {point}", format::count(low))
+            format!("{} – never (medians: {point})", format::count(low))
         }
         (Some(_), Some(low), Some(high)) if low == high => format::count(low),
         (Some(_), Some(low), Some(high)) => {

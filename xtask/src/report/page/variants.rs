@@ -9,7 +9,6 @@ use super::super::break_even::absence;
 use super::super::format;
 use super::super::runtimes::Runtimes;
 use super::super::schema::{Report, VariantEstimate, VariantMean, VariantQuantity, VariantRatio};
-use super::sizes::with_code;
 use super::{Matrix, MatrixCell, MatrixRow, NOTHING, Notes};
 
 /// What a template shows of it.
@@ -167,7 +166,9 @@ fn table(report: &Report, lines: &[Line], runtimes: &[&str]) -> Matrix {
         let module = of_line.iter().flatten().find_map(|entry| Some((entry.module_bytes?, *entry)));
         let size = |found: Option<(u64, Option<u64>)>, notes: &mut Notes| match found {
             Some((bytes, text_bytes)) => {
-                MatrixCell::plain(with_code(bytes, text_bytes), format!("{bytes} B"))
+                let code = text_bytes.map(|text_bytes| format::bytes(text_bytes as f64));
+                let size = MatrixCell::plain(format::bytes(bytes as f64), format!("{bytes} B"));
+                size.above(code.unwrap_or_default())
             }
             None => MatrixCell::absent("the artifact manifest does not list it", notes),
         };
@@ -208,69 +209,56 @@ fn time_cell(entry: &VariantEstimate) -> MatrixCell {
         format::ratio_interval(ratio.low, ratio.high),
         verdict.unwrap_or("not ranked")
     );
-    let text = format!("{time} ({})", format::ratio(ratio.ratio));
-    MatrixCell::plain(text, title).coloured(ratio.ratio, verdict)
+    let below = format::ratio(ratio.ratio);
+    MatrixCell::plain(time, title).above(below).coloured(ratio.ratio, verdict)
 }
 
-/// A table of means, a line per variant; none without any.
+/// A table of means, a column per variant; none without any.
 fn means(report: &Report, title: &str, quantities: &[VariantQuantity]) -> Option<Matrix> {
     let order = |mean: &VariantMean| quantities.iter().position(|known| *known == mean.quantity);
-    let of_table: Vec<&VariantMean> =
+    let mut of_table: Vec<&VariantMean> =
         report.variant_means.iter().filter(|mean| order(mean).is_some()).collect();
-    let mut columns: Vec<(VariantQuantity, Option<&str>)> = Vec::new();
-    let mut sorted = of_table.clone();
-    sorted.sort_by_key(|mean| order(mean));
-    for mean in sorted {
-        let column = (mean.quantity, mean.runtime.as_deref());
-        if !columns.contains(&column) {
-            columns.push(column);
-        }
-    }
-    // What is loaded as it is has the module's size, which has a column.
+    // Stable: runtimes stay in their order.
+    of_table.sort_by_key(|mean| order(mean));
+    // What is loaded as it is has the module's size, which has a line.
     let repeats = |runtime: Option<&str>| {
-        let mut of_runtime =
-            report.variants.iter().filter(|entry| Some(entry.case.runtime.as_str()) == runtime);
+        let entries = report.variants.iter();
+        let mut of_runtime = entries.filter(|entry| Some(entry.case.runtime.as_str()) == runtime);
         of_runtime.all(|entry| entry.loaded_bytes == entry.module_bytes)
     };
-    columns.retain(|&(quantity, runtime)| {
-        quantity != VariantQuantity::LoadedBytes || !repeats(runtime)
-    });
+    let mut lines: Vec<(VariantQuantity, Option<&str>)> = Vec::new();
+    for mean in &of_table {
+        let line = (mean.quantity, mean.runtime.as_deref());
+        let is_repeated = line.0 == VariantQuantity::LoadedBytes && repeats(line.1);
+        if !lines.contains(&line) && !is_repeated {
+            lines.push(line);
+        }
+    }
     let variants: BTreeSet<Variant> = of_table.iter().map(|mean| mean.variant).collect();
     let mut notes = Notes::default();
-    let mut rows = Vec::new();
-    for variant in variants {
-        let mut cell = |&(quantity, runtime): &(VariantQuantity, Option<&str>)| {
-            let is_meant = |mean: &&&VariantMean| {
-                (mean.variant, mean.quantity, mean.runtime.as_deref())
-                    == (variant, quantity, runtime)
-            };
-            match of_table.iter().find(is_meant) {
-                Some(mean) => MatrixCell::plain(
-                    format!(
-                        "{} ({})",
-                        format::ratio(mean.mean),
-                        format::ratio_interval(mean.smallest, mean.largest)
-                    ),
-                    super::cells(mean.cells),
-                ),
-                None => MatrixCell::absent("no mean: nothing of it was measured", &mut notes),
-            }
+    let mut cell = |(quantity, runtime): (VariantQuantity, Option<&str>), variant: Variant| {
+        let is_meant = |mean: &&&VariantMean| {
+            (mean.variant, mean.quantity, mean.runtime.as_deref()) == (variant, quantity, runtime)
         };
-        let cells = columns.iter().map(&mut cell).collect();
-        rows.push(MatrixRow { function: variant.to_string(), payload: String::new(), cells });
-    }
-    let name = |&(quantity, runtime): &(VariantQuantity, Option<&str>)| {
-        let runtime = runtime.unwrap_or("module");
-        match quantity {
-            VariantQuantity::ModuleBytes | VariantQuantity::LoadedBytes => {
-                format!("{runtime}, size")
-            }
-            VariantQuantity::TimeToDefault | VariantQuantity::TimeToNative => {
-                format!("{runtime}, call")
-            }
+        match of_table.iter().find(is_meant) {
+            Some(mean) => MatrixCell::plain(format::ratio(mean.mean), super::cells(mean.cells))
+                .above(format::ratio_interval(mean.smallest, mean.largest)),
+            None => MatrixCell::absent("no mean: nothing of it was measured", &mut notes),
         }
     };
-    let columns: Vec<String> = columns.iter().map(name).collect();
+    let mut rows = Vec::new();
+    for line in lines {
+        let what = match line.0 {
+            VariantQuantity::ModuleBytes | VariantQuantity::LoadedBytes => "size",
+            VariantQuantity::TimeToDefault | VariantQuantity::TimeToNative => "call",
+        };
+        rows.push(MatrixRow {
+            function: line.1.unwrap_or("module").to_owned(),
+            payload: what.to_owned(),
+            cells: variants.iter().map(|&variant| cell(line, variant)).collect(),
+        });
+    }
+    let columns = variants.iter().map(Variant::to_string).collect();
     (!rows.is_empty()).then(|| Matrix { title: title.into(), columns, rows, notes: notes.texts })
 }
 
