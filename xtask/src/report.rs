@@ -6,8 +6,10 @@
 //! which are compared with it, comes from the artifact manifest.
 
 mod analysis;
+mod break_even;
 mod charts;
 mod claims;
+mod compilations;
 mod csv;
 mod format;
 mod grid;
@@ -20,6 +22,7 @@ mod splice;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod variants;
 
 use std::path::{Path, PathBuf};
 

@@ -27,20 +27,18 @@ type MiddleRanks = [u32; 2];
 /// on the count of samples alone. So the ranks are drawn once per count and looked up from then
 /// on: thousands of estimates cost a table look-up per resample instead of a draw per sample.
 /// What follows from it: estimates of equal count share their draws. Each interval alone is that
-/// of a plain bootstrap, and the two sides of a ratio have draws of their own.
+/// of a plain bootstrap, and the sets of samples behind one estimate, such as the two sides of a
+/// ratio, have draws of their own.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
     seed: u64,
-    /// By side of a ratio and count of samples.
-    ranks: HashMap<(Side, usize), Vec<MiddleRanks>>,
+    /// By place in an estimate and count of samples.
+    ranks: HashMap<(Place, usize), Vec<MiddleRanks>>,
 }
 
-/// A ratio's sides are resampled independently of each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Side {
-    Numerator,
-    Denominator,
-}
+/// Which of the sets of samples behind one estimate: each is resampled independently of the
+/// others. A ratio's numerator is in place 0, its denominator in place 1.
+pub(crate) type Place = u32;
 
 impl Bootstrap {
     /// How often the samples are resampled.
@@ -48,6 +46,9 @@ impl Bootstrap {
 
     /// The share of resamples inside of the interval.
     pub const CONFIDENCE: f64 = 0.95;
+
+    /// The share of resamples beyond each of its ends.
+    pub(crate) const TAIL: f64 = (1.0 - Self::CONFIDENCE) / 2.0;
 
     /// The fewest samples that carry an interval.
     ///
@@ -63,7 +64,7 @@ impl Bootstrap {
     /// The median with its interval; none for fewer than [`Bootstrap::FEWEST`] samples.
     pub fn median(&mut self, samples: &Samples) -> Option<Estimate> {
         carries_interval(samples).then(|| {
-            let mut medians = self.medians(Side::Numerator, samples);
+            let mut medians = self.medians(0, samples);
             interval(samples.median(), &mut medians)
         })
     }
@@ -92,34 +93,36 @@ impl Bootstrap {
             return None;
         }
         let shifted = |above: f64, below: f64| (constant + above) / (constant + below);
-        let above = self.medians(Side::Numerator, numerator);
-        let below = self.medians(Side::Denominator, denominator);
+        let above = self.medians(0, numerator);
+        let below = self.medians(1, denominator);
         let mut ratios: Vec<f64> =
             above.into_iter().zip(below).map(|(above, below)| shifted(above, below)).collect();
         Some(interval(shifted(numerator.median(), denominator.median()), &mut ratios))
     }
 
     /// The median of every resample.
-    fn medians(&mut self, side: Side, samples: &Samples) -> Vec<f64> {
+    pub(crate) fn medians(&mut self, place: Place, samples: &Samples) -> Vec<f64> {
         let count = samples.count();
         let seed = self.seed;
         let ranks =
-            self.ranks.entry((side, count)).or_insert_with(|| draw_ranks(seed, side, count));
+            self.ranks.entry((place, count)).or_insert_with(|| draw_ranks(seed, place, count));
         let sorted = samples.sorted();
         let value = |rank: u32| sorted[rank as usize];
         ranks.iter().map(|&[low, high]| value(low) + (value(high) - value(low)) * 0.5).collect()
     }
 }
 
-fn carries_interval(samples: &Samples) -> bool {
+/// Whether there are enough samples for an interval.
+pub(crate) fn carries_interval(samples: &Samples) -> bool {
     samples.count() >= Bootstrap::FEWEST
 }
 
 /// Draws the middle ranks of every resample of `count` samples.
-fn draw_ranks(seed: u64, side: Side, count: usize) -> Vec<MiddleRanks> {
-    // Each side and count has a sequence of its own, so that the order in which they are first
-    // asked for does not matter.
-    let stream = (count as u64) << 1 | u64::from(side == Side::Denominator);
+fn draw_ranks(seed: u64, place: Place, count: usize) -> Vec<MiddleRanks> {
+    // Each place and count has a sequence of its own, so that the order in which they are first
+    // asked for does not matter. A count has far less than 40 bits.
+    let (pair, side) = (u64::from(place / 2), u64::from(place % 2));
+    let stream = pair << 40 | (count as u64) << 1 | side;
     let mut random = SplitMix64::new(SplitMix64::new(seed ^ stream.rotate_left(32)).next_u64());
     let mut resample = vec![0u32; count];
     (0..Bootstrap::RESAMPLES)
@@ -136,7 +139,7 @@ fn draw_ranks(seed: u64, side: Side, count: usize) -> Vec<MiddleRanks> {
 /// Cuts off the same share of the resampled figures at both ends.
 fn interval(point: f64, resampled: &mut [f64]) -> Estimate {
     resampled.sort_unstable_by(f64::total_cmp);
-    let tail = (1.0 - Bootstrap::CONFIDENCE) / 2.0;
+    let tail = Bootstrap::TAIL;
     Estimate {
         point,
         // The point lies inside but for freak draws and rounding; readers may rely on it.

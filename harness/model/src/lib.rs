@@ -4,6 +4,7 @@
 //! seed that the caller gives: the same samples give the same figures on every machine.
 
 mod bootstrap;
+mod break_even;
 mod comparison;
 mod platform;
 mod pull;
@@ -11,6 +12,7 @@ mod random;
 mod samples;
 
 pub use bootstrap::{Bootstrap, Estimate};
+pub use break_even::{BreakEven, Cost, SampledCost, break_even};
 pub use comparison::{GeometricMean, MINIMAL_EFFECT, Verdict, geometric_mean};
 pub use platform::{negligible_from, platform_ratio};
 pub use pull::pull_ns;

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lumos_model::{
-    Bootstrap, Estimate, MINIMAL_EFFECT, Samples, Verdict, geometric_mean, median, platform_ratio,
-    quantile,
+    Bootstrap, BreakEven, Cost, Estimate, MINIMAL_EFFECT, SampledCost, Samples, Verdict,
+    break_even, geometric_mean, median, platform_ratio, quantile,
 };
 use proptest::prelude::*;
 
@@ -19,6 +19,18 @@ fn samples(values: &[f64]) -> Samples {
 
 fn is_ordered(estimate: &Estimate) -> bool {
     estimate.low <= estimate.point && estimate.point <= estimate.high
+}
+
+/// A cost that is paid once in two parts, and per unit in one.
+fn sampled(parts: &[Samples; 3]) -> SampledCost<'_> {
+    let [load, instantiate, call] = parts;
+    SampledCost { fixed: vec![load, instantiate], per_unit: vec![call] }
+}
+
+fn costs() -> impl Strategy<Value = [Samples; 3]> {
+    // Few samples a set: there are six sets, and every count is drawn for anew.
+    let few = || prop::collection::vec(1.0..3.6e12f64, Bootstrap::FEWEST..12);
+    [few(), few(), few()].prop_map(|parts| parts.map(|values| samples(&values)))
 }
 
 fn is_close(a: f64, b: f64) -> bool {
@@ -135,6 +147,73 @@ proptest! {
     }
 
     #[test]
+    fn work_pays_from_the_break_even_on_and_not_before(
+        this in (0.0..1e12f64, 0.0..1e9f64), other in (0.0..1e12f64, 0.0..1e9f64), more in 0.0..1e6f64
+    ) {
+        let [this, other] = [this, other].map(|(fixed, per_unit)| Cost { fixed, per_unit });
+        let total = |cost: Cost, units: f64| cost.fixed + units * cost.per_unit;
+        let from = break_even(this, other, 0.0).unwrap();
+        prop_assert!(from >= 1.0);
+        if from.is_infinite() {
+            prop_assert!(
+                this.per_unit > other.per_unit
+                    || this.per_unit == other.per_unit && this.fixed > other.fixed
+            );
+        } else {
+            // Up to what is lost when sums of this size are rounded.
+            let slack = 1e-9 * (total(this, from + more) + total(other, from + more));
+            prop_assert!(total(this, from + more) <= total(other, from + more) + slack);
+            prop_assert!(from == 1.0 || total(this, from - 1.0) + slack > total(other, from - 1.0));
+        }
+    }
+
+    #[test]
+    fn a_break_even_is_ordered_and_whole(this in costs(), other in costs(), seed: u64) {
+        let outcome =
+            Bootstrap::new(seed).break_even(&sampled(&this), &sampled(&other), MINIMAL_EFFECT);
+        match outcome.unwrap() {
+            BreakEven::Always | BreakEven::Never => {}
+            BreakEven::From(estimate) | BreakEven::Until(estimate) => {
+                prop_assert!(is_ordered(&estimate));
+                let Estimate { point, low, high } = estimate;
+                prop_assert!(low >= 1.0 && high.is_finite() && high > 1.0);
+                prop_assert!([point, low, high].iter().all(|number| number.fract() == 0.0));
+            }
+            BreakEven::Inconclusive { point, low } => {
+                prop_assert!(low >= 1.0 && low.is_finite());
+                prop_assert!(point.is_none_or(|point| point.is_finite() && point >= low));
+            }
+        }
+    }
+
+    #[test]
+    fn not_both_sides_pay(this in costs(), other in costs(), effect in 0.0..0.1f64) {
+        let (this, other) = (sampled(&this), sampled(&other));
+        let mut bootstrap = Bootstrap::new(1);
+        let forth = bootstrap.break_even(&this, &other, effect).unwrap();
+        let back = bootstrap.break_even(&other, &this, effect).unwrap();
+        // That both are sure needs equal costs, which times at random do not have.
+        let pays = |outcome| matches!(outcome, BreakEven::Always | BreakEven::From(_));
+        prop_assert!(!(pays(forth) && pays(back)), "{forth:?}, {back:?}");
+    }
+
+    #[test]
+    fn a_change_of_unit_leaves_a_break_even(
+        this in costs(), other in costs(), exponent in -20..20i32
+    ) {
+        // By a power of two, which rounds nothing.
+        let factor = 2f64.powi(exponent);
+        let scale = |parts: &[Samples; 3]| {
+            parts.clone().map(|part| samples(&part.sorted().iter().map(|v| v * factor).collect::<Vec<_>>()))
+        };
+        let mut bootstrap = Bootstrap::new(1);
+        let before = bootstrap.break_even(&sampled(&this), &sampled(&other), MINIMAL_EFFECT);
+        let (this, other) = (scale(&this), scale(&other));
+        let after = bootstrap.break_even(&sampled(&this), &sampled(&other), MINIMAL_EFFECT);
+        prop_assert_eq!(before, after);
+    }
+
+    #[test]
     fn no_input_panics(values in prop::collection::vec(any::<f64>(), 0..20), q: f64) {
         let _ = median(&values);
         let _ = quantile(&values, q);
@@ -144,6 +223,10 @@ proptest! {
             let _ = samples.percentile(q);
             let _ = bootstrap.median(&samples);
             let _ = bootstrap.shifted_ratio(&samples, &samples, q);
+            let cost = SampledCost { fixed: vec![&samples], per_unit: vec![&samples] };
+            let _ = bootstrap.break_even(&cost, &SampledCost::default(), q);
+            let (fixed, per_unit) = (samples.smallest(), q);
+            let _ = break_even(Cost { fixed, per_unit }, Cost { fixed: q, per_unit: fixed }, q);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::schema::{
     Absence, CaseEstimate, CaseRatio, Figure, Method, MissingArtifact, PhaseEstimate,
     PlatformPoint, PlatformRatio, PullReport, Report, RunInfo, SCHEMA_VERSION, WorkerEstimate,
 };
-use super::{claims, pull};
+use super::{break_even, claims, compilations, pull, variants};
 
 /// The seed of all resampling: a report of the same run is the same to the last digit.
 const SEED: u64 = 0x006c_756d_6f73;
@@ -36,6 +36,11 @@ pub fn analyse(evidence: Evidence) -> anyhow::Result<Report> {
     analysis.add_ratios(&mut report, &runtimes);
     report.unrecorded = unrecorded(evidence.cases.keys());
     sort(&mut report, &runtimes);
+    let Analysis { mut bootstrap, .. } = analysis;
+    report.compilations = compilations::estimates(&report, &runtimes, &mut bootstrap);
+    report.break_even = break_even::estimates(&report, &runtimes, &evidence.cases, &mut bootstrap);
+    report.variants = variants::estimates(&report, &runtimes, &evidence.cases, &mut bootstrap);
+    report.variant_means = variants::means(&report);
     report.pull = pull::section(&report, evidence.pull_check);
     report.claims = claims::evaluate(&report, &runtimes)?;
     Ok(report)
@@ -96,6 +101,10 @@ fn frame(evidence: &Evidence) -> Report {
         memory: Vec::new(),
         platform: Vec::new(),
         pull: PullReport::default(),
+        compilations: Vec::new(),
+        break_even: Vec::new(),
+        variants: Vec::new(),
+        variant_means: Vec::new(),
         claims: Vec::new(),
         skips: Vec::new(),
         failures: Vec::new(),
@@ -191,30 +200,21 @@ impl Analysis<'_> {
         })
     }
 
-    /// The median of integers, with an interval if there are enough; none when there are none.
     fn figure(&mut self, values: impl Iterator<Item = u64>) -> Option<Figure> {
-        let samples = Samples::raw(values.map(|value| value as f64).collect()).ok()?;
-        let interval = self.bootstrap.median(&samples);
-        Some(Figure {
-            median: samples.median(),
-            low: interval.map(|estimate| estimate.low),
-            high: interval.map(|estimate| estimate.high),
-            n: samples.count(),
-        })
+        figure(&mut self.bootstrap, values)
     }
 
-    /// The samples of a case that has an estimate.
+    /// The samples of a case that has any.
     fn samples(&self, case: &Case) -> Option<&Samples> {
-        match &self.cases.get(case)?.outcome {
-            Outcome::Samples(samples) => Some(samples),
-            _ => None,
-        }
+        self.cases.get(case)?.samples()
     }
 
     /// Adds the ratio of every case to each of its references that was measured.
     fn add_ratios(&mut self, report: &mut Report, runtimes: &Runtimes) {
         let cases = self.cases;
-        for case in cases.keys() {
+        // What native code is compared with there is built in another way, and has a setting of
+        // its own.
+        for case in cases.keys().filter(|case| case.suite != Suite::Variants) {
             let Some(samples) = self.samples(case).cloned() else { continue };
             for (place, reference) in runtimes.references(case).into_iter().enumerate() {
                 let below = Case { runtime: reference.clone(), ..case.clone() };
@@ -278,13 +278,29 @@ impl Analysis<'_> {
     }
 }
 
+/// The median of integers, with an interval if there are enough; none when there are none.
+pub fn figure(bootstrap: &mut Bootstrap, values: impl Iterator<Item = u64>) -> Option<Figure> {
+    let samples = Samples::raw(values.map(|value| value as f64).collect()).ok()?;
+    let interval = bootstrap.median(&samples);
+    Some(Figure {
+        median: samples.median(),
+        low: interval.map(|estimate| estimate.low),
+        high: interval.map(|estimate| estimate.high),
+        n: samples.count(),
+    })
+}
+
 /// The cases that complete each suite's table: every function with each of its payloads on every
-/// runtime of the suite, without those that are recorded.
+/// runtime of the suite, without those that are recorded. Native code has no variants, so that
+/// what has some and what has none are tables of their own.
 fn unrecorded<'a>(cases: impl Iterator<Item = &'a Case> + Clone) -> Vec<Case> {
     let recorded: BTreeSet<&Case> = cases.clone().collect();
     let mut missing = Vec::new();
-    for suite in Suite::ALL.iter().copied() {
-        let of_suite = || cases.clone().filter(move |case| case.suite == suite);
+    let tables = Suite::ALL.iter().flat_map(|&suite| [(suite, false), (suite, true)]);
+    for (suite, varies) in tables {
+        let is_of_table =
+            move |case: &&Case| case.suite == suite && case.setting.variant.is_some() == varies;
+        let of_suite = || cases.clone().filter(is_of_table);
         let runtimes: BTreeSet<&String> = of_suite().map(|case| &case.runtime).collect();
         let rows: BTreeSet<(&String, &String, Setting)> =
             of_suite().map(|case| (&case.function, &case.payload, case.setting)).collect();
@@ -316,6 +332,7 @@ fn sort(report: &mut Report, runtimes: &Runtimes) {
     report.failures.sort_by_cached_key(|entry| runtimes.order(&entry.case));
     report.unrecorded.sort_by_cached_key(|case| runtimes.order(case));
     report.artifacts.sort_by_cached_key(|artifact| {
-        (artifact.kind, artifact.function.clone(), artifact.engine.clone(), artifact.target.clone())
+        let (function, engine) = (artifact.function.clone(), artifact.engine.clone());
+        (artifact.kind, function, engine, artifact.variant, artifact.target.clone())
     });
 }

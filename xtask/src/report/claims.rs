@@ -165,10 +165,8 @@ fn image_cells(
         ImageBytes::Compressed => image.compressed_bytes,
         ImageBytes::Unpacked => artifact.bytes,
     };
-    let images = || {
-        let artifacts = report.artifacts.iter();
-        artifacts.filter_map(|artifact| Some((artifact, artifact.image.as_ref()?)))
-    };
+    let images =
+        || report.own_artifacts().filter_map(|artifact| Some((artifact, artifact.image.as_ref()?)));
     let mut cells = Vec::new();
     for (below, module) in images() {
         let Some(engine) = &below.engine else { continue };
@@ -209,7 +207,7 @@ fn size_cells(
     (larger, smaller): (ArtifactKind, ArtifactKind),
     mode: Mode,
 ) -> Vec<Cell> {
-    let of_kind = |kind| report.artifacts.iter().filter(move |artifact| artifact.kind == kind);
+    let of_kind = |kind| report.own_artifacts().filter(move |artifact| artifact.kind == kind);
     let mut cells = Vec::new();
     for below in of_kind(smaller).filter(|artifact| artifact.bytes > 0) {
         let Some(engine) = &below.engine else { continue };

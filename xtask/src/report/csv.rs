@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use lumos_record::Case;
 
-use super::schema::{Figure, Report};
+use super::schema::{BreakEvenVerdict, Figure, Report};
 
 /// The columns; those that a line has no use for are empty.
 const HEADER: &str = "kind,suite,function,payload,runtime,lane,name,unit,value,low,high,n,p95,\
@@ -16,6 +16,7 @@ struct Line<'a> {
     kind: &'a str,
     case: Option<&'a Case>,
     function: &'a str,
+    payload: &'a str,
     runtime: &'a str,
     name: &'a str,
     unit: &'a str,
@@ -54,7 +55,7 @@ impl<'a> Line<'a> {
             self.kind.to_owned(),
             suite,
             self.case.map_or(self.function, |case| &case.function).to_owned(),
-            self.case.map(|case| case.input()).unwrap_or_default(),
+            self.case.map_or_else(|| self.payload.to_owned(), |case| case.input()),
             self.case.map_or(self.runtime, |case| &case.runtime).to_owned(),
             lane,
             self.name.to_owned(),
@@ -98,30 +99,11 @@ pub fn render(report: &Report) -> String {
         line().figure("cpu_user", "ns", &entry.cpu_user_ns).write(&mut csv);
         line().figure("cpu_system", "ns", &entry.cpu_system_ns).write(&mut csv);
     }
-    for artifact in &report.artifacts {
-        let mut size = |name: &str, bytes: u64| {
-            Line {
-                kind: "artifact",
-                function: artifact.function.as_deref().unwrap_or_default(),
-                runtime: artifact.engine.as_deref().unwrap_or_default(),
-                name,
-                unit: "bytes",
-                value: Some(bytes as f64),
-                note: &artifact.target,
-                ..Line::default()
-            }
-            .write(&mut csv)
-        };
-        match &artifact.image {
-            None => size(artifact.kind.name(), artifact.bytes),
-            Some(image) => {
-                let name = format!("image of {} on {}", image.holds, image.base);
-                size(&name, artifact.bytes);
-                size(&format!("{name}, compressed"), image.compressed_bytes);
-            }
-        }
-    }
+    artifacts(report, &mut csv);
     pulls(report, &mut csv);
+    compilations(report, &mut csv);
+    break_even(report, &mut csv);
+    variants(report, &mut csv);
     let absent = [("skip", &report.skips), ("failure", &report.failures)];
     for (kind, list) in absent {
         for absence in list {
@@ -154,6 +136,121 @@ fn estimates_and_ratios(report: &Report, csv: &mut String) {
             reference: &entry.reference,
             note: entry.verdict.as_deref().unwrap_or("not ranked"),
             ..Line::of("ratio", &entry.case)
+        };
+        line.write(csv);
+    }
+}
+
+/// The sizes of what was built, for every target. The column `payload` holds the variant.
+fn artifacts(report: &Report, csv: &mut String) {
+    for artifact in &report.artifacts {
+        let variant = artifact.variant.map(|variant| variant.to_string()).unwrap_or_default();
+        let mut size = |name: &str, bytes: u64| {
+            Line {
+                kind: "artifact",
+                function: artifact.function.as_deref().unwrap_or_default(),
+                payload: &variant,
+                runtime: artifact.engine.as_deref().unwrap_or_default(),
+                name,
+                unit: "bytes",
+                value: Some(bytes as f64),
+                note: &artifact.target,
+                ..Line::default()
+            }
+            .write(csv)
+        };
+        let name = match &artifact.image {
+            None => artifact.kind.name().to_owned(),
+            Some(image) => format!("image of {} on {}", image.holds, image.base),
+        };
+        size(&name, artifact.bytes);
+        if let Some(image) = &artifact.image {
+            size(&format!("{name}, compressed"), image.compressed_bytes);
+        }
+        if let Some(text_bytes) = artifact.text_bytes {
+            size(&format!("{name}, code"), text_bytes);
+        }
+    }
+}
+
+/// What compiling ahead of time took; sizes stand among the artifacts.
+fn compilations(report: &Report, csv: &mut String) {
+    for entry in &report.compilations {
+        let variant = entry.variant.map(|variant| variant.to_string()).unwrap_or_default();
+        let line = || Line {
+            kind: "compilation",
+            function: &entry.function,
+            payload: &variant,
+            runtime: &entry.engine,
+            note: &entry.target,
+            ..Line::default()
+        };
+        if let Some(time) = &entry.compile_ns {
+            line().figure("compile", "ns", time).write(csv);
+        }
+        if let Some(per_byte) = entry.compile_ns_per_module_byte {
+            let name = "compile per byte of module";
+            Line { name, unit: "ns", value: Some(per_byte), ..line() }.write(csv);
+        }
+        if let Some(bytes) = entry.peak_rss_bytes {
+            let (name, value) = ("peak_rss", Some(bytes as f64));
+            Line { name, unit: "bytes", value, ..line() }.write(csv);
+        }
+    }
+}
+
+/// From how much work on it pays to compile; the name says what the interval does.
+fn break_even(report: &Report, csv: &mut String) {
+    for entry in &report.break_even {
+        let units = |number: Option<u64>| number.map(|number| number as f64);
+        let line = Line {
+            kind: "break-even",
+            function: &entry.function,
+            payload: &entry.payload,
+            runtime: &entry.runtime,
+            name: entry.verdict.map_or("no verdict", BreakEvenVerdict::name),
+            unit: entry.unit.name(),
+            value: units(entry.units),
+            low: units(entry.low),
+            high: units(entry.high),
+            reference: &entry.against,
+            note: entry.reason.as_deref().unwrap_or_default(),
+            ..Line::default()
+        };
+        line.write(csv);
+    }
+}
+
+/// The ratios of variants; their medians stand among the estimates.
+fn variants(report: &Report, csv: &mut String) {
+    for entry in &report.variants {
+        let ratios = [("ratio", &entry.to_default), ("ratio to native", &entry.to_native)];
+        for (name, ratio) in ratios {
+            let Some(ratio) = ratio else { continue };
+            let line = Line {
+                name,
+                value: Some(ratio.ratio),
+                low: Some(ratio.low),
+                high: Some(ratio.high),
+                reference: &ratio.reference,
+                note: ratio.verdict.as_deref().unwrap_or("not ranked"),
+                ..Line::of("variant", &entry.case)
+            };
+            line.write(csv);
+        }
+    }
+    for mean in &report.variant_means {
+        let variant = mean.variant.to_string();
+        let line = Line {
+            kind: "variant-mean",
+            payload: &variant,
+            runtime: mean.runtime.as_deref().unwrap_or_default(),
+            name: mean.quantity.name(),
+            value: Some(mean.mean),
+            low: Some(mean.smallest),
+            high: Some(mean.largest),
+            n: Some(mean.cells),
+            ..Line::default()
         };
         line.write(csv);
     }

@@ -48,6 +48,19 @@ pub fn bytes(size_bytes: f64) -> String {
     with_unit(size_bytes, &units)
 }
 
+/// A whole number: `7`, `12,300`; from a million on with three digits, `1.23 million`.
+pub fn count(number: u64) -> String {
+    let units = [(1e6, "million"), (1e9, "billion"), (1e12, "trillion")];
+    if number >= 1_000_000 {
+        return with_unit(number as f64, &units);
+    }
+    let digits = number.to_string();
+    match digits.len().checked_sub(3) {
+        None | Some(0) => digits,
+        Some(split) => format!("{},{}", &digits[..split], &digits[split..]),
+    }
+}
+
 /// A ratio: `1.10×`.
 pub fn ratio(value: f64) -> String {
     format!("{}×", three_digits(value))
@@ -134,6 +147,9 @@ mod tests {
         assert_eq!(bytes(512.0), "512 B");
         assert_eq!(bytes(113.0 * 1024.0), "113 KiB");
         assert_eq!(bytes(1.24 * 1024.0 * 1024.0), "1.24 MiB");
+        assert_eq!([7, 999, 1_000].map(count), ["7", "999", "1,000"]);
+        assert_eq!([12_345, 999_999].map(count), ["12,345", "999,999"]);
+        assert_eq!([1_000_000, 2_345_678_901].map(count), ["1.00 million", "2.35 billion"]);
         assert_eq!(ratio(1.1), "1.10×");
         assert_eq!(ratio(699.4), "699×");
         assert_eq!(ratio(0.0123), "0.0123×");

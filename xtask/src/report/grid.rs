@@ -88,7 +88,8 @@ impl<'a> Grid<'a> {
     }
 }
 
-/// The grids of every suite that the report holds a case of, in the order of the vocabulary.
+/// The grids of every suite that the report holds a case of, but `variants`, in the order of the
+/// vocabulary.
 pub fn grids(report: &Report) -> Vec<Grid<'_>> {
     let runtimes = Runtimes::new(&report.runtimes);
     let ratios = first_ratios(report);
@@ -108,6 +109,8 @@ pub fn grids(report: &Report) -> Vec<Grid<'_>> {
     cells.extend(failures.map(|failure| (&failure.case, absent("failed", &failure.reason))));
     let left_out = || Cell::Absent("not selected: this run holds no record of it".into());
     cells.extend(report.unrecorded.iter().map(|case| (case, left_out())));
+    // Its native cases have another setting than what is compared with them: a table of its own.
+    cells.retain(|(case, _)| case.suite != Suite::Variants);
     cells.sort_by_cached_key(|(case, _)| runtimes.order(case));
     by_suite(cells, &runtimes)
 }

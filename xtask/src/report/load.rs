@@ -43,6 +43,16 @@ pub struct CaseEvidence {
     pub uses: Vec<WorkerUse>,
 }
 
+impl CaseEvidence {
+    /// Its samples, if it ended in any.
+    pub fn samples(&self) -> Option<&Samples> {
+        match &self.outcome {
+            Outcome::Samples(samples) => Some(samples),
+            _ => None,
+        }
+    }
+}
+
 /// How a case ended.
 #[derive(Debug, Default)]
 pub enum Outcome {

@@ -2,6 +2,10 @@
 //!
 //! One page feeds both templates, so that `report.md` and `report.html` say the same.
 
+mod compiling;
+mod sizes;
+mod variants;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use lumos_record::{ArtifactKind, Case, Phase, Runtime, Suite};
@@ -33,9 +37,12 @@ pub struct Page {
     phases: PhasesView,
     platform: PlatformView,
     pull: PullView,
+    compiling: compiling::View,
+    variants: variants::View,
     sizes: Matrix,
+    targets: Matrix,
     images: Matrix,
-    workers: Vec<(String, String)>,
+    workers: Vec<(String, String, String)>,
     missing: Vec<(String, String)>,
     memory: Vec<MemoryRow>,
     /// Served cases that were measured, but of whose workers the run holds no record.
@@ -79,6 +86,8 @@ struct MatrixRow {
 #[derive(Serialize)]
 struct MatrixCell {
     text: String,
+    /// What stands below the text, smaller; empty for nothing.
+    below: String,
     /// The footnote's number; 0 for none.
     note: usize,
     title: String,
@@ -231,6 +240,36 @@ struct ClaimFigureRow {
     of: String,
 }
 
+impl MatrixCell {
+    /// A cell without colour: its text, and what a pointer that rests on it shows.
+    fn plain(text: impl Into<String>, title: impl Into<String>) -> Self {
+        let (text, below, title) = (text.into(), String::new(), title.into());
+        Self { text, below, note: 0, title, hue: "", strength: 0 }
+    }
+
+    /// The cell with something smaller below its text.
+    fn above(self, below: impl Into<String>) -> Self {
+        Self { below: below.into(), ..self }
+    }
+
+    /// A cell without a figure, and the reason.
+    fn absent(reason: &str, notes: &mut Notes) -> Self {
+        Self { note: notes.number(reason), ..Self::plain(NOTHING, reason) }
+    }
+
+    /// Colours the cell by a ratio's verdict: from barely visible at 1 to full at 64 times,
+    /// evenly on a scale of ratios.
+    fn coloured(self, ratio: f64, verdict: Option<&str>) -> Self {
+        let hue = match verdict {
+            Some("faster") => "faster",
+            Some("slower") => "slower",
+            _ => "",
+        };
+        let strength = (10.0 + 60.0 * ratio.ln().abs() / 64f64.ln()).min(70.0) as u32;
+        Self { hue, strength, ..self }
+    }
+}
+
 /// Numbers footnotes; equal texts share a number.
 #[derive(Default)]
 struct Notes {
@@ -307,9 +346,12 @@ impl Page {
             phases: phases(report),
             platform: platform(report, &palette),
             pull: pull(report),
-            sizes: sizes(report),
-            images: images(report),
-            workers: workers(report),
+            compiling: compiling::view(report),
+            variants: variants::view(report),
+            sizes: sizes::sizes(report),
+            targets: sizes::targets(report),
+            images: sizes::images(report),
+            workers: sizes::workers(report),
             missing: report
                 .missing_artifacts
                 .iter()
@@ -404,36 +446,24 @@ fn heat(grid: &Grid) -> Matrix {
 }
 
 fn heat_cell(cell: &Cell, notes: &mut Notes) -> MatrixCell {
-    let plain = |text: String, note, title| MatrixCell { text, note, title, hue: "", strength: 0 };
     match cell {
-        Cell::Absent(reason) => plain(NOTHING.into(), notes.number(reason), reason.clone()),
+        Cell::Absent(reason) => MatrixCell::absent(reason, notes),
         Cell::Measured(estimate, Comparison::Reference) => {
-            plain(format::duration(estimate.median), 0, "the reference".into())
+            MatrixCell::plain(format::duration(estimate.median), "the reference")
         }
         Cell::Measured(estimate, Comparison::None(reason)) => {
-            plain(format::duration(estimate.median), notes.number(reason), reason.clone())
+            let text = format::duration(estimate.median);
+            MatrixCell { note: notes.number(reason), ..MatrixCell::plain(text, reason) }
         }
         Cell::Measured(estimate, Comparison::Ratio(ratio)) => {
             let verdict = ratio.verdict.as_deref();
-            let hue = match verdict {
-                Some("faster") => "faster",
-                Some("slower") => "slower",
-                _ => "",
-            };
-            // From barely visible at 1 to full at 64 times, evenly on a scale of ratios.
-            let strength = (10.0 + 60.0 * ratio.ratio.ln().abs() / 64f64.ln()).min(70.0) as u32;
-            MatrixCell {
-                text: format::ratio(ratio.ratio),
-                note: 0,
-                title: format!(
-                    "{} ({}), {}",
-                    format::duration(estimate.median),
-                    format::ratio_interval(ratio.low, ratio.high),
-                    verdict.unwrap_or("not ranked")
-                ),
-                hue,
-                strength,
-            }
+            let title = format!(
+                "{} ({}), {}",
+                format::duration(estimate.median),
+                format::ratio_interval(ratio.low, ratio.high),
+                verdict.unwrap_or("not ranked")
+            );
+            MatrixCell::plain(format::ratio(ratio.ratio), title).coloured(ratio.ratio, verdict)
         }
     }
 }
@@ -746,114 +776,6 @@ fn pull_check_row(found: &PullComparison) -> PullCheckRow {
 /// What an image holds, and on what.
 fn image_name(engine: Option<&str>, holds: ArtifactKind, base: &str) -> String {
     format!("{} on {base}", engine.unwrap_or(holds.name()))
-}
-
-/// The size of every function's artifacts.
-fn sizes(report: &Report) -> Matrix {
-    type Column<'a> = (ArtifactKind, Option<&'a str>, &'a str);
-    let of_function = || {
-        let artifacts = report.artifacts.iter();
-        artifacts.filter(|artifact| artifact.function.is_some() && artifact.image.is_none())
-    };
-    let mut sizes_bytes: HashMap<(Column, &str), u64> = HashMap::new();
-    for artifact in of_function() {
-        let column = (artifact.kind, artifact.engine.as_deref(), artifact.target.as_str());
-        let function = artifact.function.as_deref().unwrap_or_default();
-        sizes_bytes.insert((column, function), artifact.bytes);
-    }
-    let columns: BTreeSet<Column> = sizes_bytes.keys().map(|(column, _)| *column).collect();
-    let functions: BTreeSet<&str> = sizes_bytes.keys().map(|(_, function)| *function).collect();
-    let mut notes = Notes::default();
-    let mut cell = |column: &Column, function: &str| {
-        let (text, note) = match sizes_bytes.get(&(*column, function)) {
-            Some(&size_bytes) => (format::bytes(size_bytes as f64), 0),
-            None => (NOTHING.to_owned(), notes.number(&missing_reason(report, column.0, function))),
-        };
-        MatrixCell { text, note, title: column.2.to_owned(), hue: "", strength: 0 }
-    };
-    let rows = functions.into_iter().map(|function| MatrixRow {
-        function: function.to_owned(),
-        payload: String::new(),
-        cells: columns.iter().map(|column| cell(column, function)).collect(),
-    });
-    let rows = rows.collect();
-    let title = |(kind, engine, target): &Column| match engine {
-        Some(engine) => format!("{kind} of {engine} ({target})"),
-        None => format!("{kind} ({target})"),
-    };
-    Matrix {
-        title: "sizes".into(),
-        columns: columns.iter().map(title).collect(),
-        rows,
-        notes: notes.texts,
-    }
-}
-
-/// The size of every function's images: unpacked, and as a registry sends them.
-fn images(report: &Report) -> Matrix {
-    let mut columns: Vec<String> = Vec::new();
-    let mut cells: BTreeMap<&str, HashMap<String, MatrixCell>> = BTreeMap::new();
-    for artifact in &report.artifacts {
-        let Some(image) = &artifact.image else { continue };
-        let column = image_name(artifact.engine.as_deref(), image.holds, &image.base);
-        let (unpacked, packed) = (artifact.bytes as f64, image.compressed_bytes as f64);
-        let cell = MatrixCell {
-            text: format!("{} ({})", format::bytes(unpacked), format::bytes(packed)),
-            note: 0,
-            title: format!(
-                "of it the base: {} ({})",
-                format::bytes(image.base_bytes as f64),
-                format::bytes(image.base_compressed_bytes as f64)
-            ),
-            hue: "",
-            strength: 0,
-        };
-        if !columns.contains(&column) {
-            columns.push(column.clone());
-        }
-        let function = artifact.function.as_deref().unwrap_or_default();
-        cells.entry(function).or_default().insert(column, cell);
-    }
-    let mut notes = Notes::default();
-    let mut rows = Vec::new();
-    for (function, mut found) in cells {
-        let mut cell = |column: &String| {
-            found.remove(column).unwrap_or_else(|| MatrixCell {
-                text: NOTHING.to_owned(),
-                note: notes.number(&missing_reason(report, ArtifactKind::Image, function)),
-                title: String::new(),
-                hue: "",
-                strength: 0,
-            })
-        };
-        let cells = columns.iter().map(&mut cell).collect();
-        rows.push(MatrixRow { function: function.to_owned(), payload: String::new(), cells });
-    }
-    Matrix { title: "images".into(), columns, rows, notes: notes.texts }
-}
-
-/// Why an artifact is absent, if the build said so.
-fn missing_reason(report: &Report, kind: ArtifactKind, function: &str) -> String {
-    let named = |artifact: &str| {
-        let mut words = artifact.split_whitespace();
-        words.next() == Some(kind.name()) && words.any(|word| word == function)
-    };
-    let found = report.missing_artifacts.iter().find(|missing| named(&missing.artifact));
-    found.map_or_else(
-        || "not built: the artifact manifest does not list it".into(),
-        |missing| format!("not built: {}", missing.reason),
-    )
-}
-
-/// The size of every host.
-fn workers(report: &Report) -> Vec<(String, String)> {
-    let workers = report.artifacts.iter().filter(|artifact| artifact.function.is_none());
-    workers
-        .map(|artifact| {
-            let name = artifact.engine.clone().unwrap_or_else(|| artifact.kind.to_string());
-            (name, format::bytes(artifact.bytes as f64))
-        })
-        .collect()
 }
 
 fn memory(report: &Report) -> Vec<MemoryRow> {

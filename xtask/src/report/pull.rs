@@ -17,7 +17,7 @@ const LINKS: [(u64, u64); 3] = [(1000, 500), (100, 10_000), (10, 50_000)];
 pub fn section(report: &Report, check: Option<PullCheck>) -> PullReport {
     let links: Vec<PullLink> =
         LINKS.iter().map(|&(mbit_per_s, round_trip_us)| link(mbit_per_s, round_trip_us)).collect();
-    let images = report.artifacts.iter().filter_map(|artifact| {
+    let images = report.own_artifacts().filter_map(|artifact| {
         let image = artifact.image.as_ref()?;
         Some(estimate(report, &links, artifact, image))
     });

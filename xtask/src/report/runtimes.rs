@@ -65,7 +65,7 @@ impl<'a> Runtimes<'a> {
 }
 
 /// A key that sorts payloads by size where their ids begin with one: `8KiB`, `64KiB`, `1MiB`.
-fn payload_rank(id: &str) -> impl Ord + use<> {
+pub fn payload_rank(id: &str) -> impl Ord + use<> {
     let digits = id.len() - id.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let number: u64 = id[..digits].parse().unwrap_or(0);
     let unit = match id[digits..].chars().next() {

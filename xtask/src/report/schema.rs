@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use lumos_record::{
-    Artifact, ArtifactKind, Case, Lane, Node, Phase, Profile, Pull, Revision, Runtime, Toolchain,
+    Artifact, ArtifactKind, Case, Lane, Mode, Node, Phase, Profile, Pull, Revision, Runtime,
+    Toolchain, Variant,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,13 +32,14 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// The runtimes that the artifacts were built for.
     pub runtimes: Vec<Runtime>,
-    /// What was built, with sizes.
+    /// What was built, with sizes: for every target, and in every variant.
     pub artifacts: Vec<Artifact>,
     /// What could not be built.
     pub missing_artifacts: Vec<MissingArtifact>,
     /// One figure per case.
     pub estimates: Vec<CaseEstimate>,
-    /// Every estimate over the native one of its lane and sandbox.
+    /// Every estimate over the native one of its lane and sandbox; those of the suite `variants`
+    /// stand in `variants`.
     pub ratios: Vec<CaseRatio>,
     /// The parts of each cold start.
     pub phases: Vec<PhaseEstimate>,
@@ -47,6 +49,19 @@ pub struct Report {
     pub platform: Vec<PlatformRatio>,
     /// What it costs to bring each image to a node.
     pub pull: PullReport,
+    /// What it took to compile each module ahead of time, for every target.
+    #[serde(default)]
+    pub compilations: Vec<CompilationEstimate>,
+    /// From how many calls or loads on one runtime costs no more than another; empty on an
+    /// emulated node.
+    #[serde(default)]
+    pub break_even: Vec<BreakEvenEstimate>,
+    /// The same functions with their Wasm built in different ways: sizes and times.
+    #[serde(default)]
+    pub variants: Vec<VariantEstimate>,
+    /// Geometric means of what `variants` holds.
+    #[serde(default)]
+    pub variant_means: Vec<VariantMean>,
     /// The paper's claims beside this run's figures.
     pub claims: Vec<Claim>,
     /// Cases that were not run.
@@ -56,6 +71,25 @@ pub struct Report {
     /// Cases that complete the tables, but of which the run holds no record: its filters or its
     /// profile left them out.
     pub unrecorded: Vec<Case>,
+}
+
+impl Report {
+    /// The artifacts that the run is about: those that its node runs, of no particular variant.
+    pub fn own_artifacts(&self) -> impl Iterator<Item = &Artifact> + Clone {
+        self.artifacts_of(None)
+    }
+
+    /// The artifacts that the run's node runs, whose Wasm was built in one way; none means as all
+    /// suites but `variants` have it.
+    pub fn artifacts_of(
+        &self,
+        variant: Option<Variant>,
+    ) -> impl Iterator<Item = &Artifact> + Clone {
+        let variant = variant.filter(|&variant| variant != Variant::DEFAULT);
+        self.artifacts.iter().filter(move |artifact| {
+            artifact.variant == variant && artifact.runs_on(&self.node.arch)
+        })
+    }
 }
 
 /// What a run was.
@@ -296,6 +330,243 @@ pub struct PullComparison {
     pub modelled_ns: Option<f64>,
     /// Measured over modelled: above 1, the model promises too much.
     pub ratio: Option<f64>,
+}
+
+/// What it took to compile a module ahead of time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CompilationEstimate {
+    /// The function.
+    pub function: String,
+    /// The engine that compiled it, and loads it.
+    pub engine: String,
+    /// How that engine runs it; none if the artifact manifest does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// The engine's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_version: Option<String>,
+    /// What it was compiled for.
+    pub target: String,
+    /// How the module was built; none for what every suite but `variants` measures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Variant>,
+    /// The time of one compilation; none if it was not taken.
+    pub compile_ns: Option<Figure>,
+    /// The same for each byte of the module.
+    pub compile_ns_per_module_byte: Option<f64>,
+    /// The most memory that was resident of the compiler's process.
+    pub peak_rss_bytes: Option<u64>,
+    /// The size of the module.
+    pub module_bytes: Option<u64>,
+    /// The size of what was made of it.
+    pub bytes: u64,
+    /// The code in that.
+    pub text_bytes: Option<u64>,
+}
+
+/// From how many units of work on one runtime costs no more than another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BreakEvenEstimate {
+    /// The function.
+    pub function: String,
+    /// The payload, or `-` where it does not matter.
+    pub payload: String,
+    /// What is counted.
+    pub unit: WorkUnit,
+    /// The runtime of which it is asked whether it pays: it compiles more, or earlier.
+    pub runtime: String,
+    /// How that one runs code.
+    pub mode: Mode,
+    /// The runtime that it is compared with.
+    pub against: String,
+    /// How that one runs code.
+    pub against_mode: Mode,
+    /// Whether both come from one crate.
+    pub same_package: bool,
+    /// What the runtime costs; none where something of it was not measured.
+    pub cost: Option<CostEstimate>,
+    /// What the other costs; none where something of it was not measured.
+    pub against_cost: Option<CostEstimate>,
+    /// What the interval says; none without an interval.
+    pub verdict: Option<BreakEvenVerdict>,
+    /// The number by the medians: from it on, or for `until` below it. None where there is none.
+    pub units: Option<u64>,
+    /// The lower end of its interval.
+    pub low: Option<u64>,
+    /// The upper end of its interval; none where that is beyond all numbers.
+    pub high: Option<u64>,
+    /// Why there is no figure, or no interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What a break-even counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkUnit {
+    /// Calls of one instance.
+    Calls,
+    /// Loads of the module, each for one call.
+    Loads,
+}
+
+impl WorkUnit {
+    /// The name as it stands in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::Loads => "loads",
+        }
+    }
+}
+
+/// What the interval of a break-even says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BreakEvenVerdict {
+    /// It costs no more from the first unit on.
+    Always,
+    /// It costs no more from some number of units on.
+    From,
+    /// It costs less below some number of units, and more from there on.
+    Until,
+    /// It never costs less.
+    Never,
+    /// The interval does not tell whether it ever does.
+    Inconclusive,
+}
+
+impl BreakEvenVerdict {
+    /// The name as it stands in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::From => "from",
+            Self::Until => "until",
+            Self::Never => "never",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// What `n` units of work cost: `fixed_ns + n * per_unit_ns`, and what each is the sum of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CostEstimate {
+    /// The parts of what is paid once.
+    pub fixed: Vec<CostPart>,
+    /// The sum of their medians.
+    pub fixed_ns: f64,
+    /// The parts of what each unit costs.
+    pub per_unit: Vec<CostPart>,
+    /// The sum of their medians.
+    pub per_unit_ns: f64,
+}
+
+/// A part of what work costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CostPart {
+    /// Compiling ahead of time, as the build recorded it.
+    Compile,
+    /// The suite `load`.
+    Load,
+    /// The suite `instantiate`.
+    Instantiate,
+    /// The suite `call`.
+    Call,
+}
+
+/// A function with its Wasm built in one way, on one runtime.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VariantEstimate {
+    /// The case, as `suite`, `function`, `runtime`, `payload` and `setting`.
+    #[serde(flatten)]
+    pub case: Case,
+    /// How its Wasm was built.
+    pub variant: Variant,
+    /// The size of the module; none if the artifact manifest does not say.
+    pub module_bytes: Option<u64>,
+    /// The code in the module.
+    pub module_text_bytes: Option<u64>,
+    /// The size of what the runtime loads: the module, or what was compiled of it.
+    pub loaded_bytes: Option<u64>,
+    /// The code in that.
+    pub loaded_text_bytes: Option<u64>,
+    /// The median time of one call.
+    pub median: f64,
+    /// The lower end of its interval.
+    pub low: f64,
+    /// The upper end of its interval.
+    pub high: f64,
+    /// How many samples there are.
+    pub n: usize,
+    /// The time over that of the default variant on the same runtime; none for itself, and where
+    /// that was not measured.
+    pub to_default: Option<VariantRatio>,
+    /// The time over that of native code; none where that was not measured.
+    pub to_native: Option<VariantRatio>,
+}
+
+/// A ratio to another way of building a function.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VariantRatio {
+    /// What is below the line: a variant, or a native runtime.
+    pub reference: String,
+    /// The ratio of the medians: above 1, the case is slower.
+    pub ratio: f64,
+    /// The lower end of its interval.
+    pub low: f64,
+    /// The upper end of its interval.
+    pub high: f64,
+    /// `faster`, `slower`, `equivalent` or `inconclusive`; none on an emulated node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+}
+
+/// A geometric mean over functions and payloads, with its range.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VariantMean {
+    /// The variant.
+    pub variant: Variant,
+    /// The runtime; none for the sizes of modules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<String>,
+    /// What the ratios are of.
+    pub quantity: VariantQuantity,
+    /// Their geometric mean.
+    pub mean: f64,
+    /// The smallest of them.
+    pub smallest: f64,
+    /// The largest of them.
+    pub largest: f64,
+    /// How many there are.
+    pub cells: usize,
+}
+
+/// What a mean over variants is taken of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VariantQuantity {
+    /// The time over the default variant's.
+    TimeToDefault,
+    /// The time over native code's.
+    TimeToNative,
+    /// The size of the module over the default variant's.
+    ModuleBytes,
+    /// The size of what the runtime loads over the default variant's.
+    LoadedBytes,
+}
+
+impl VariantQuantity {
+    /// The name as it stands in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TimeToDefault => "time-to-default",
+            Self::TimeToNative => "time-to-native",
+            Self::ModuleBytes => "module-bytes",
+            Self::LoadedBytes => "loaded-bytes",
+        }
+    }
 }
 
 /// A claim of the paper beside this run's figures.

@@ -1,12 +1,12 @@
-//! The whole command over a run that this file makes up: three fake runtimes, steady samples.
+//! The whole command over a run that this file makes up: four fake engines, steady samples.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use lumos_record::{
-    Artifact, ArtifactKind, ArtifactManifest, Case, CpuTime, Failure, Finished, Image, Layout,
-    Ledger, Mode, Node, Phase, PhaseSpan, Pull, PullCheck, Record, Revision, RunManifest,
-    RunWriter, Runtime, Setting, Skip, Suite, Toolchain, WorkerUse,
+    Artifact, ArtifactKind, ArtifactManifest, Case, Compilation, CpuTime, Failure, Finished, Image,
+    Layout, Ledger, Mode, Node, Phase, PhaseSpan, Pull, PullCheck, Record, Revision, RunManifest,
+    RunWriter, Runtime, Setting, Skip, Suite, Toolchain, Variant, WorkerUse,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -15,6 +15,9 @@ use tempfile::TempDir;
 use super::*;
 
 const RUN: &str = "20260504-133700-fixture";
+
+/// A target that is not the node's.
+const ELSEWHERE: &str = "aarch64-unknown-linux-musl";
 
 /// A checkout in a temporary folder with one run in it.
 struct Fixture {
@@ -48,9 +51,13 @@ impl Fixture {
             let served = format!("{engine}-process");
             for function in ["noop", "sort"] {
                 fixture.measure_served(function, &served, factor);
-                fixture.measure_in_process(function, engine, factor);
+                fixture.measure_in_process(function, engine, factor, 50_000.0 * factor);
             }
         }
+        for (function, factor) in [("noop", 25.0), ("sort", 1.3)] {
+            fixture.measure_in_process(function, "delta", factor, 20e6);
+        }
+        fixture.measure_variants();
         let case = case(Suite::Warm, "sort", "beta-process", "1MiB");
         fixture.write(Record::Skip(Skip { case, reason: "needs 3 GiB | has 2 GiB".into() }));
         let case = self::case(Suite::Warm, "sort", "gamma-process", "1MiB");
@@ -77,7 +84,8 @@ impl Fixture {
         self.write(Record::Worker(used(&warm, 31, factor)));
     }
 
-    fn measure_in_process(&mut self, function: &str, runtime: &str, factor: f64) {
+    /// The suites of a function alone; those of an instance are the same for all.
+    fn measure_in_process(&mut self, function: &str, runtime: &str, factor: f64, load_ns: f64) {
         let call = case(Suite::Call, function, runtime, "4KiB");
         let iterations: Vec<f64> = (1..=20).map(|sample| f64::from(sample * 100)).collect();
         let times: Vec<f64> = std::iter::zip(&iterations, steady(20, 300.0 * factor))
@@ -85,7 +93,30 @@ impl Fixture {
             .collect();
         self.measure(&call, &iterations, &times);
         let load = case(Suite::Load, function, runtime, Case::NO_PAYLOAD);
-        self.measure(&load, &[1.0; 12], &steady(12, 50_000.0 * factor));
+        self.measure(&load, &[1.0; 12], &steady(12, load_ns));
+        let instantiate = case(Suite::Instantiate, function, runtime, Case::NO_PAYLOAD);
+        self.measure(&instantiate, &[1.0; 12], &steady(12, 9_000.0));
+    }
+
+    /// One function in three variants, on an engine that compiles and one that does not.
+    fn measure_variants(&mut self) {
+        let of_variant = |runtime: &str, variant: Option<&str>| {
+            let variant = variant.map(|name| name.parse().unwrap());
+            let setting = Setting { variant, ..Setting::default() };
+            Case { setting, ..case(Suite::Variants, "noop", runtime, "4KiB") }
+        };
+        self.measure(&of_variant("alpha", None), &[1.0; 20], &steady(20, 300.0));
+        let times = [("gamma", [390.0, 385.0, 290.0]), ("beta", [6000.0, 7500.0, 0.0])];
+        for (runtime, times_ns) in times {
+            for (variant, time_ns) in std::iter::zip(["O3", "Os", "O3+simd"], times_ns) {
+                let case = of_variant(runtime, Some(variant));
+                if time_ns > 0.0 {
+                    self.measure(&case, &[1.0; 20], &steady(20, time_ns));
+                } else {
+                    self.write(Record::Skip(Skip { case, reason: "beta has no SIMD".into() }));
+                }
+            }
+        }
     }
 
     fn write(&mut self, record: Record) {
@@ -193,7 +224,7 @@ fn manifest(node: Node, artifacts_sha256: String) -> RunManifest {
             rustc: "rustc 1.95.0".into(),
             llvm: "22".into(),
         },
-        engines: vec!["alpha 1".into(), "beta 2".into(), "gamma 3".into()],
+        engines: vec!["alpha 1".into(), "beta 2".into(), "delta 3".into(), "gamma 3".into()],
         artifacts_sha256,
         seed: 7,
         command_line: vec!["/somewhere/xtask".into(), "bench".into()],
@@ -226,12 +257,41 @@ fn artifacts() -> ArtifactManifest {
         image: None,
     };
     use ArtifactKind::{NativeExe, NativeLib, Precompiled, Wasm, Worker};
-    let mut list = vec![artifact(Worker, None, Some("lumos-beta"), 3 << 20)];
+    let with_text = |made: Artifact, text_bytes| Artifact { text_bytes: Some(text_bytes), ..made };
+    let elsewhere = |made: Artifact| Artifact { target: ELSEWHERE.into(), ..made };
+    let wasm = |function, bytes| Artifact {
+        target: "wasm32-wasip1".into(),
+        ..artifact(Wasm, Some(function), None, bytes)
+    };
+    let compiled = |bytes, times_ns: &[u64]| {
+        let plain = artifact(Precompiled, Some("noop"), Some("gamma"), bytes);
+        let compilation = Compilation {
+            compile_ns: times_ns.to_vec(),
+            peak_rss_bytes: Some(48 << 20),
+            ..Compilation::default()
+        };
+        Artifact { compilation: Some(compilation), ..with_text(plain, 31 << 10) }
+    };
+    let varied = |made: Artifact, variant: &str| Artifact {
+        variant: Some(variant.parse::<Variant>().unwrap()),
+        ..made
+    };
+    let mut list = vec![with_text(artifact(Worker, None, Some("lumos-beta"), 3 << 20), 2 << 20)];
     for (function, scale) in [("noop", 1), ("sort", 2)] {
-        list.push(artifact(NativeExe, Some(function), None, (scale * 400) << 10));
-        list.push(artifact(Wasm, Some(function), None, (scale * 20) << 10));
+        let native = artifact(NativeExe, Some(function), None, (scale * 400) << 10);
+        list.push(with_text(native.clone(), (scale * 290) << 10));
+        list.push(elsewhere(with_text(native, (scale * 310) << 10)));
+        let module = wasm(function, (scale * 20) << 10);
+        list.push(with_text(module, (scale * 15) << 10));
     }
-    list.push(artifact(Precompiled, Some("noop"), Some("gamma"), 60 << 10));
+    const TIMES_NS: [u64; 8] = [22, 21, 23, 21, 24, 22, 21, 25];
+    list.push(compiled(60 << 10, &TIMES_NS.map(|time_ms| time_ms * 1_000_000)));
+    list.push(elsewhere(compiled(192 << 10, &[26_000_000, 25_000_000, 27_000_000])));
+    for (variant, kibibytes) in [("Os", 16), ("O3+simd", 21)] {
+        let module = wasm("noop", kibibytes << 10);
+        list.push(varied(with_text(module, (kibibytes - 5) << 10), variant));
+        list.push(varied(compiled((kibibytes * 3) << 10, &[20_000_000; 7]), variant));
+    }
     let image = |holds, base: &str, base_bytes| Image {
         base: base.to_owned(),
         holds,
@@ -251,6 +311,8 @@ fn artifacts() -> ArtifactManifest {
         runtimes: vec![
             runtime("beta", Mode::Interpreted, Wasm, Wasm),
             runtime("gamma", Mode::Aot, Precompiled, Precompiled),
+            // The same engine, which compiles when it loads.
+            Runtime { package: "lumos-gamma".into(), ..runtime("delta", Mode::Jit, Wasm, Wasm) },
             runtime("alpha", Mode::Native, NativeLib, NativeExe),
             Runtime {
                 sandbox: "box".into(),
@@ -261,7 +323,12 @@ fn artifacts() -> ArtifactManifest {
             },
         ],
         artifacts: list,
-        missing: [("precompiled sort".to_owned(), "gamma refused it".to_owned())].into(),
+        missing: [
+            ("precompiled sort gamma".to_owned(), "gamma refused it".to_owned()),
+            ("precompiled sort gamma for aarch64".to_owned(), "it is unheard of".to_owned()),
+            ("wasm sort Os".to_owned(), "a variant is no part of ordinary tables".to_owned()),
+        ]
+        .into(),
     }
 }
 
@@ -339,16 +406,22 @@ fn a_report_is_the_same_every_time_and_whatever_the_order_of_the_run() {
 fn every_cell_of_a_table_is_a_figure_or_a_reason() {
     let fixture = Fixture::complete();
     let report = fixture.report();
-    for suite in Suite::ALL {
+    // Native code has no variants: what has some is a table of its own, and a case stands for it
+    // by payload and setting.
+    for (suite, varies) in Suite::ALL.iter().flat_map(|suite| [(suite, false), (suite, true)]) {
         let list = |name: &str| report[name].as_array().unwrap().iter();
         let all = ["estimates", "skips", "failures", "unrecorded"].map(list);
-        let cells: Vec<_> =
-            all.into_iter().flatten().filter(|cell| cell["suite"] == suite.name()).collect();
+        let is_of_table = |cell: &&Value| {
+            let setting = cell.get("setting").and_then(Value::as_str).unwrap_or_default();
+            cell["suite"] == suite.name() && setting.contains("variant=") == varies
+        };
+        let cells: Vec<_> = all.into_iter().flatten().filter(is_of_table).collect();
         let count = |keys: &[&str]| {
             let key = |cell: &&Value| keys.iter().map(|key| cell[*key].to_string()).collect();
             cells.iter().map(key).collect::<std::collections::BTreeSet<Vec<String>>>().len()
         };
-        assert_eq!(count(&["function", "payload"]) * count(&["runtime"]), cells.len(), "{suite}");
+        let lines = count(&["function", "payload", "setting"]);
+        assert_eq!(lines * count(&["runtime"]), cells.len(), "{suite}");
     }
     let markdown = fixture.output("report.md");
     assert!(markdown.contains("skipped: needs 3 GiB \\| has 2 GiB"), "{markdown}");
@@ -510,8 +583,128 @@ fn an_emulated_run_is_labelled_and_not_ranked() {
     assert!(
         claims.clone().all(|claim| claim["id"] == "program-size" || claim["measured"] == json!([]))
     );
+    fixture.measure_in_process("noop", "delta", 1.0, 20e6);
+    fixture.measure_in_process("noop", "beta", 20.0, 1e6);
+    fixture.measure_variants();
+    let report = fixture.report();
+    assert_eq!(report["break_even"], json!([]));
+    let variants = report["variants"].as_array().unwrap();
+    assert!(variants.iter().all(|entry| entry["to_native"].get("verdict").is_none()));
+    assert!(fixture.output("report.md").contains("emulated figures are not ranked."));
     assert!(fixture.output("report.html").contains("Emulated run"));
     assert!(!fixture.output("report.html").contains("class=\"slower\" style=\"--s:7"));
+}
+
+/// Measures what the break-even of two engines comes from: loading and calling, in nanoseconds.
+fn break_even_of(engines: &[(&str, f64, f64)], node: Node) -> Vec<Value> {
+    let mut fixture = Fixture::on(node);
+    for &(engine, load_ns, call_ns) in engines {
+        fixture.measure_in_process("noop", engine, call_ns / 300.0, load_ns);
+    }
+    fixture.report()["break_even"].as_array().unwrap().clone()
+}
+
+#[test]
+fn compiling_pays_always_from_some_call_on_or_never() {
+    let row = |jit: (f64, f64), interpreter: (f64, f64)| {
+        let engines = [("delta", jit.0, jit.1), ("beta", interpreter.0, interpreter.1)];
+        let mut rows = break_even_of(&engines, node());
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        rows.remove(0)
+    };
+    let figures = |row: &Value| {
+        let number = |key: &str| row[key].as_u64();
+        (row["verdict"].as_str().unwrap().to_owned(), ["units", "low", "high"].map(number))
+    };
+
+    let crossing = row((20e6, 400.0), (1e6, 8_000.0));
+    assert_eq!((&crossing["runtime"], &crossing["against"]), (&json!("delta"), &json!("beta")));
+    assert_eq!((&crossing["unit"], &crossing["payload"]), (&json!("calls"), &json!("4KiB")));
+    let (verdict, [units, low, high]) = figures(&crossing);
+    // 19 ms more at first, 7.6 us less each time; medians lie above the middles.
+    assert_eq!((verdict.as_str(), units), ("from", Some(2_498)));
+    assert!(low < units && units < high, "{crossing}");
+    assert_eq!(crossing["cost"]["fixed"], json!(["load", "instantiate"]));
+    assert_eq!(crossing["cost"]["per_unit"], json!(["call"]));
+
+    let all = Some(1);
+    assert_eq!(figures(&row((9e5, 400.0), (1e6, 8_000.0))), ("always".into(), [all; 3]));
+    assert_eq!(figures(&row((20e6, 9_000.0), (1e6, 8_000.0))), ("never".into(), [None; 3]));
+    // What is saved is less than matters.
+    assert_eq!(figures(&row((20e6, 8_000.0), (1e6, 8_010.0))), ("never".into(), [None; 3]));
+    let (verdict, [units, ..]) = figures(&row((1e6, 9_000.0), (20e6, 8_000.0)));
+    assert_eq!((verdict.as_str(), units), ("until", Some(18_985)));
+    let (verdict, [_, low, high]) = figures(&row((20e6, 7_770.0), (1e6, 8_000.0)));
+    assert_eq!((verdict.as_str(), high), ("inconclusive", None));
+    assert!(low.is_some_and(|low| low > 30_000), "{low:?}");
+}
+
+#[test]
+fn compiling_ahead_is_counted_in_loads_and_paid_for_once() {
+    // Calls of one engine's code differ by noise alone, and play no part in loads.
+    let engines = [("gamma", 60_000.0, 405.0), ("delta", 20e6, 395.0), ("beta", 1e6, 6_000.0)];
+    let rows = break_even_of(&engines, node());
+    let find = |runtime: &str, against: &str| {
+        rows.iter().find(|row| row["runtime"] == runtime && row["against"] == against).unwrap()
+    };
+    assert_eq!(rows.len(), 3);
+    let loads = find("gamma", "delta");
+    assert_eq!((&loads["unit"], &loads["payload"]), (&json!("loads"), &json!("-")));
+    assert_eq!((&loads["verdict"], &loads["units"]), (&json!("from"), &json!(2)));
+    assert_eq!(loads["cost"]["fixed"], json!(["compile"]));
+    assert_eq!(loads["against_cost"]["fixed"], json!([]));
+    assert_eq!(loads["cost"]["per_unit"], json!(["load"]));
+    let calls = find("gamma", "beta");
+    assert_eq!(calls["cost"]["fixed"], json!(["compile", "load", "instantiate"]));
+    assert!(calls["units"].as_u64() > find("delta", "beta")["units"].as_u64());
+}
+
+#[test]
+fn what_was_built_for_another_target_is_told_and_plays_no_part() {
+    // On the other node, the compilation of the other target counts: three times, so no interval.
+    let engines = [("gamma", 60_000.0, 400.0), ("beta", 1e6, 6_000.0)];
+    let rows = break_even_of(&engines, Node { arch: "aarch64".into(), ..node() });
+    assert_eq!((&rows[0]["verdict"], &rows[0]["low"]), (&Value::Null, &Value::Null));
+    assert_eq!(rows[0]["units"], json!(4_368));
+    let reason = rows[0]["reason"].as_str().unwrap();
+    assert_eq!(reason, "no interval: the fewest samples of a part are 3, and an interval needs 6");
+    let fixture = Fixture::complete();
+    let report = fixture.report();
+    let targets = report["compilations"].as_array().unwrap().iter();
+    let plain = targets.filter(|entry| entry.get("variant").is_none());
+    assert_eq!(plain.count(), 2);
+    let claims = report["claims"].as_array().unwrap();
+    let size = claims.iter().find(|claim| claim["id"] == "program-size").unwrap();
+    assert_eq!(size["measured"][0]["cells"], json!(1), "one target, and no variants");
+}
+
+#[test]
+fn variants_are_a_table_of_their_own() {
+    let fixture = Fixture::complete();
+    let report = fixture.report();
+    let of_variants = |list: &str| {
+        let list = report[list].as_array().unwrap();
+        list.iter().filter(|entry| entry["suite"] == "variants").count()
+    };
+    assert_eq!((of_variants("estimates"), of_variants("variants")), (6, 5));
+    assert_eq!((of_variants("ratios"), of_variants("unrecorded")), (0, 0));
+    let find = |runtime: &str, variant: &str| {
+        let list = report["variants"].as_array().unwrap();
+        list.iter()
+            .find(|entry| entry["runtime"] == runtime && entry["variant"] == variant)
+            .unwrap()
+    };
+    let (default, simd) = (find("gamma", "O3"), find("gamma", "O3+simd"));
+    assert_eq!(default["to_default"], Value::Null);
+    assert_eq!(
+        (&simd["to_default"]["verdict"], simd["loaded_bytes"].as_u64()),
+        (&json!("faster"), Some(63 << 10))
+    );
+    assert_eq!(simd["to_native"]["reference"], json!("alpha"));
+    assert_eq!(find("beta", "Os")["loaded_bytes"], json!(16 << 10), "it loads the module");
+    let markdown = fixture.output("report.md");
+    assert!(markdown.contains("[1] skipped: beta has no SIMD"), "{markdown}");
+    assert!(!markdown.contains("\n## variants"), "no table as of other suites");
 }
 
 #[test]
