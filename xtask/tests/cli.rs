@@ -44,6 +44,21 @@ fn unknown_names_are_answered_with_the_known_ones() {
 }
 
 #[test]
+fn targets_that_are_unknown_or_do_not_fit_are_answered() {
+    for (arguments, parts) in [
+        (&["build", "--target", "mips"][..], &["`mips`", "x86_64, aarch64", "`all`"][..]),
+        (&["build", "--isa", "x86-64-v9"], &["`x86-64-v9`", "x86-64-v3, armv8-a"]),
+        (&["build", "--target", "aarch64", "--isa", "x86-64-v3"], &["--target x86_64"]),
+        (&["bench", "--target", "all"], &["one run measures one architecture"]),
+        (&["test", "--target", "mips"], &["`mips`", "x86_64, aarch64"]),
+        (&["setup", "--target", "mips"], &["`mips`", "x86_64, aarch64"]),
+    ] {
+        let text = complaint(arguments);
+        assert!(parts.iter().all(|part| text.contains(part)), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
 fn an_absent_run_is_named_with_the_remedy() {
     let text = complaint(&["report", "--run", "20010101T000000Z-1"]);
     assert!(text.contains("20010101T000000Z-1") && text.contains("cargo xtask bench"), "{text}");

@@ -14,10 +14,10 @@ use crate::{Engine, Limits, Target, cpu};
 /// The first argument of a worker that is to compile.
 pub const VERB: &str = "precompile";
 
-/// As often as a module is compiled: often enough for an interval, and no longer than that is
-/// worth.
-const FEWEST: usize = 3;
-const MOST: usize = 10;
+/// As often as a module is compiled: often enough for an interval, which takes six samples, and no
+/// longer than that is worth.
+const FEWEST: usize = 6;
+const MOST: usize = 12;
 const ENOUGH: Duration = Duration::from_millis(600);
 
 /// Runs the command; `arguments` are those after the verb.
