@@ -30,7 +30,16 @@ impl Emulation {
     /// When the emulator is not installed, or the kernel does not let this process register it.
     pub fn begin(arch: Arch) -> Result<Self> {
         let mut emulation = Self { is_mounted: false, handler: None };
-        if arch.is_host() || handler_of(arch).is_some() {
+        if arch.is_host() {
+            return Ok(emulation);
+        }
+        let own = Path::new(HANDLERS).join(own_name(arch));
+        if own.exists() {
+            // A run that was killed has left it.
+            emulation.handler = Some(own);
+            return Ok(emulation);
+        }
+        if is_handled(arch) {
             return Ok(emulation);
         }
         let emulator = targets::emulator(arch)?;
@@ -47,10 +56,10 @@ impl Emulation {
             emulation.is_mounted = true;
         }
         // It may have been known all the time, and only not been visible.
-        if handler_of(arch).is_none() {
+        if !is_handled(arch) {
             register(arch, &emulator)
                 .with_context(|| format!("the kernel does not take {}", emulator.display()))?;
-            emulation.handler = Some(Path::new(HANDLERS).join(own_name(arch)));
+            emulation.handler = Some(own);
         }
         Ok(emulation)
     }
@@ -72,17 +81,14 @@ fn own_name(arch: Arch) -> String {
     format!("lumos-{arch}")
 }
 
-/// The handler that is registered for an architecture, under the name that Debian gives it, or
-/// under ours where a run was killed.
-fn handler_of(arch: Arch) -> Option<PathBuf> {
-    let names = [format!("qemu-{arch}"), own_name(arch)];
-    let mut handlers = names.iter().map(|name| Path::new(HANDLERS).join(name));
-    handlers.find(|handler| {
-        fs::read_to_string(handler).is_ok_and(|text| {
-            let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
-            // Only with `F` is the emulator found in a container.
-            text.starts_with("enabled") && flags.is_some_and(|flags| flags.contains('F'))
-        })
+/// Whether a handler is registered for an architecture under the name that Debian gives it, and in
+/// such a way that it works in containers.
+fn is_handled(arch: Arch) -> bool {
+    let handler = Path::new(HANDLERS).join(format!("qemu-{arch}"));
+    fs::read_to_string(handler).is_ok_and(|text| {
+        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+        // Only with `F` is the emulator found where the program's root is another.
+        text.starts_with("enabled") && flags.is_some_and(|flags| flags.contains('F'))
     })
 }
 

@@ -63,7 +63,8 @@ fn run(layout: &Layout) -> Result<()> {
         println!("removed {}", leftover.display());
     }
     let manifest = ArtifactManifest::read(&layout.artifacts())
-        .context("`cargo xtask build` builds the images")?;
+        .context("`cargo xtask build` builds the images")?
+        .on(std::env::consts::ARCH);
     let mut check =
         PullCheck { schema_version: lumos_record::SCHEMA_VERSION, ..Default::default() };
     match server::version() {

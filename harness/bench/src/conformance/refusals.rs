@@ -92,7 +92,8 @@ pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
         fs::copy(&workload.file, checkout.layout().workloads().join("noop.toml"))?;
         let folder = checkout.layout().artifacts();
         for artifact in &mut checkout.manifest.artifacts {
-            if artifact.kind == ArtifactKind::Precompiled {
+            let is_own = artifact.engine.as_deref() == Some(&runtime.name);
+            if artifact.kind == ArtifactKind::Precompiled && is_own {
                 alter(artifact, &folder)?;
             }
         }

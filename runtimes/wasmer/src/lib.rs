@@ -1,0 +1,305 @@
+//! wasmer in its modes: machine code compiled by Cranelift ahead of time (`wasmer-aot`) or when
+//! a module loads (`wasmer-jit`), and compiled by Singlepass when it loads
+//! (`wasmer-singlepass`), for those who ask for the cargo feature of that name.
+//!
+//! Without the feature `compiler` the crate loads precompiled code only.
+
+#[cfg(feature = "compiler")]
+mod compiler;
+mod limit;
+mod wasi;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use lumos_abi::exports::name;
+use lumos_bench::guest::Mailbox;
+use lumos_bench::{Checked, Compiled, Engine, InvokeError, Limits, Target};
+use wasmer::sys::{Artifact, EngineBuilder, NativeEngineExt};
+use wasmer::{Instance as WasmInstance, Memory, RuntimeError, Store, TypedFunction};
+
+use crate::limit::MemoryLimit;
+pub use crate::wasi::Environment;
+use crate::wasi::{Imported, Wasi};
+
+/// What changes the code that Cranelift makes.
+const CRANELIFT: &[&str] = &["compiler=cranelift", "opt-level=speed", "nan-canonicalization=no"];
+
+/// What changes the code that Singlepass makes.
+const SINGLEPASS: &[&str] = &["compiler=singlepass", "nan-canonicalization=no"];
+
+/// How an engine comes by machine code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// It was compiled by Cranelift before.
+    Aot,
+    /// Cranelift compiles it when the module loads.
+    Jit,
+    /// Singlepass does.
+    Singlepass,
+}
+
+/// An engine in one of its modes.
+pub struct Wasmer {
+    mode: Mode,
+    limit: MemoryLimit,
+    wasi: Wasi,
+}
+
+/// The engine of a name: `wasmer-` and `aot`, `jit` or `singlepass`.
+///
+/// # Errors
+/// When the name is another, or its mode needs a compiler that is not linked.
+pub fn engine(name: &str, limits: &Limits) -> Result<Wasmer> {
+    let (mode, is_linked) = match name {
+        "wasmer-aot" => (Mode::Aot, true),
+        "wasmer-jit" => (Mode::Jit, cfg!(feature = "compiler")),
+        "wasmer-singlepass" => (Mode::Singlepass, cfg!(feature = "singlepass")),
+        _ => bail!("this crate has no engine `{name}`"),
+    };
+    if !is_linked {
+        bail!("`{name}` compiles, and this program does not link its compiler");
+    }
+    Ok(Wasmer { mode, limit: MemoryLimit::new(limits.memory_bytes), wasi: Wasi::new() })
+}
+
+/// Machine code in memory.
+pub struct Module {
+    // Dropped in this order, as wasmer demands of a module and the engine that keeps its code.
+    module: wasmer::Module,
+    engine: wasmer::Engine,
+}
+
+/// A module whose imports are known.
+pub struct Linked {
+    module: wasmer::Module,
+    engine: wasmer::Engine,
+    imported: Imported,
+}
+
+/// A function in its own store.
+pub struct Instance {
+    store: Store,
+    memory: Memory,
+    reserve: TypedFunction<(u32, u32), ()>,
+    invoke: TypedFunction<(u32, u32), u32>,
+    mailbox: Mailbox,
+}
+
+impl Wasmer {
+    /// An engine of wasmer's for one module: such an engine keeps the code of all modules that
+    /// it ever loaded for as long as it lives.
+    fn engine_of_module(&self, builder: EngineBuilder) -> wasmer::Engine {
+        let mut engine = wasmer::Engine::from(builder);
+        engine.set_tunables(self.limit.clone());
+        engine
+    }
+
+    fn load_precompiled(&self, path: &Path) -> Result<Module> {
+        let engine = self.engine_of_module(EngineBuilder::headless());
+        // SAFETY: the artifact was checked: it is what this engine's version compiled for this
+        // architecture. wasmer compares the processor's features itself, and the artifact's
+        // layout, which takes a sixth of the time.
+        let module = unsafe { wasmer::Module::deserialize_from_file(&engine, path) };
+        let module = module.map_err(|error| match std::fs::read(path) {
+            Ok(bytes) if !Artifact::is_deserializable(&bytes) => {
+                anyhow!("not a precompiled module")
+            }
+            _ => error.into(),
+        });
+        Ok(Module { module: module.with_context(|| path.display().to_string())?, engine })
+    }
+
+    #[cfg(feature = "compiler")]
+    fn load_wasm(&self, path: &Path) -> Result<Module> {
+        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+        let engine = self.engine_of_module(compiler::builder(self.mode));
+        let module =
+            compiler::compile(&engine, &bytes).with_context(|| path.display().to_string())?;
+        Ok(Module { module, engine })
+    }
+
+    #[cfg(not(feature = "compiler"))]
+    fn load_wasm(&self, path: &Path) -> Result<Module> {
+        bail!("{}: this program links no compiler", path.display())
+    }
+}
+
+impl Engine for Wasmer {
+    type Module = Module;
+    type Linked = Linked;
+    type Environment = Environment;
+    type Instance = Instance;
+
+    fn settings(&self) -> Vec<String> {
+        let settings = match self.mode {
+            Mode::Aot | Mode::Jit => CRANELIFT,
+            Mode::Singlepass => SINGLEPASS,
+        };
+        settings.iter().map(|&setting| setting.to_owned()).collect()
+    }
+
+    #[cfg(feature = "compiler")]
+    fn compile(&self, module: &[u8], target: &Target) -> Result<Compiled> {
+        self.compile_for(module, target)
+    }
+
+    #[cfg(not(feature = "compiler"))]
+    fn compile(&self, _module: &[u8], _target: &Target) -> Result<Compiled> {
+        bail!("this program links no compiler")
+    }
+
+    fn load(&self, artifact: &Checked) -> Result<Module> {
+        match self.mode {
+            Mode::Aot => self.load_precompiled(artifact.path()),
+            Mode::Jit | Mode::Singlepass => self.load_wasm(artifact.path()),
+        }
+    }
+
+    fn link(&self, module: &Module) -> Result<Linked> {
+        let Module { module, engine } = module;
+        let imported = Imported::of(module)?;
+        Ok(Linked { module: module.clone(), engine: engine.clone(), imported })
+    }
+
+    fn environment(&self, linked: &Linked) -> Result<Environment> {
+        self.wasi.environment(Store::new(linked.engine.clone()), &linked.module, linked.imported)
+    }
+
+    fn instantiate(&self, linked: &Linked, environment: Environment) -> Result<Instance> {
+        let Environment { mut store, mut wasi, imports } = environment;
+        let instance = WasmInstance::new(&mut store, &linked.module, &imports)?;
+        let exports = instance.exports.clone();
+        wasi.initialize(&mut store, instance)?;
+        let initialize = exports.get_typed_function::<(), ()>(&store, "_initialize")?;
+        initialize.call(&mut store)?;
+        let open = exports.get_typed_function::<(), u32>(&store, name::OPEN)?;
+        let context = open.call(&mut store)?;
+        let memory = exports.get_memory("memory")?.clone();
+        Ok(Instance {
+            mailbox: Mailbox::open(bytes(&memory, &store), context)?,
+            reserve: exports.get_typed_function(&store, name::RESERVE)?,
+            invoke: exports.get_typed_function(&store, name::INVOKE)?,
+            memory,
+            store,
+        })
+    }
+
+    fn invoke(
+        &self,
+        instance: &mut Instance,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<(), InvokeError> {
+        let Instance { store, memory, reserve, invoke, mailbox } = instance;
+        if mailbox.is_too_small(request.len()) {
+            let length = u32::try_from(request.len()).map_err(|error| fault(&error))?;
+            reserve.call(store, mailbox.context, length).map_err(|error| trap(&error))?;
+            *mailbox = Mailbox::open(bytes(memory, store), mailbox.context)
+                .map_err(|error| fault(&error))?;
+        }
+        // An empty request is nowhere, and the memory need not be looked up.
+        let length = match request {
+            [] => 0,
+            _ => mailbox.place(bytes_mut(memory, store), request)?,
+        };
+        let status = invoke.call(store, mailbox.context, length).map_err(|error| trap(&error))?;
+        mailbox.collect(bytes(memory, store), status, response)
+    }
+}
+
+/// The linear memory as it is now: the function may have grown it.
+#[inline]
+fn bytes<'s>(memory: &Memory, store: &'s Store) -> &'s [u8] {
+    let view = memory.view(store);
+    // SAFETY: only code that borrows the store for itself writes to its memory or grows it.
+    unsafe { std::slice::from_raw_parts(view.data_ptr(), view.data_size() as usize) }
+}
+
+/// The same, to be written to.
+#[inline]
+fn bytes_mut<'s>(memory: &Memory, store: &'s mut Store) -> &'s mut [u8] {
+    let view = memory.view(store);
+    let (start, length) = (view.data_ptr(), view.data_size() as usize);
+    // SAFETY: the store is borrowed for these bytes alone, so that no code runs in it.
+    unsafe { std::slice::from_raw_parts_mut(start, length) }
+}
+
+#[cold]
+fn fault(error: &impl std::fmt::Display) -> InvokeError {
+    InvokeError::Fault(format!("{error:#}"))
+}
+
+/// What wasmer says when it is shown goes on with a trace, which names addresses alone.
+#[cold]
+fn trap(error: &RuntimeError) -> InvokeError {
+    InvokeError::Fault(error.message())
+}
+
+#[cfg(all(test, feature = "compiler"))]
+mod tests {
+    use super::*;
+
+    /// A module that exports a memory of one page.
+    pub const MEMORY: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01\x07\x0a\x01\x06memory\x02\0";
+
+    fn load_as_precompiled(bytes: &[u8]) -> Result<Module> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("precompiled");
+        std::fs::write(&path, bytes)?;
+        // SAFETY: nobody else knows of the file, and what is no artifact is refused unread.
+        let artifact = unsafe { Checked::assume(path) };
+        engine("wasmer-aot", &Limits::default())?.load(&artifact)
+    }
+
+    fn compile(target: &str) -> Result<Compiled> {
+        let Ok(target) = target.parse();
+        engine("wasmer-aot", &Limits::default())?.compile(MEMORY, &target)
+    }
+
+    #[test]
+    fn what_was_compiled_for_this_processor_loads() {
+        let compiled = compile("host").unwrap();
+        assert!(load_as_precompiled(&compiled.bytes).is_ok());
+        assert!(compiled.text_bytes < Some(compiled.bytes.len() as u64));
+        assert_eq!(compile("host").unwrap(), compiled);
+    }
+
+    #[test]
+    fn what_was_compiled_for_another_architecture_is_refused() {
+        let other = if cfg!(target_arch = "x86_64") { "aarch64" } else { "x86_64" };
+        let compiled = compile(&format!("{other}-unknown-linux-gnu")).unwrap();
+        let message = format!("{:#}", load_as_precompiled(&compiled.bytes).err().unwrap());
+        assert!(message.contains("CPU Features needed for the artifact are missing"), "{message}");
+    }
+
+    #[test]
+    fn garbage_is_refused() {
+        let compiled = compile("host").unwrap().bytes;
+        let cut = &compiled[..compiled.len() / 2];
+        let hollow = [&compiled[..32], &vec![0xff; compiled.len() - 32]].concat();
+        let garbage = [
+            (&b""[..], "not a precompiled module"),
+            (&b"garbage"[..], "not a precompiled module"),
+            (MEMORY, "not a precompiled module"),
+            (&b"\x7fELF and no more"[..], "not a precompiled module"),
+            (cut, "invalid input bytes"),
+            (&hollow, "corrupted binary"),
+        ];
+        for (bytes, words) in garbage {
+            let message = format!("{:#}", load_as_precompiled(bytes).err().unwrap());
+            assert!(message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_engine_needs_its_compiler() {
+        for name in ["wasmer-aot", "wasmer-jit"] {
+            assert!(engine(name, &Limits::default()).is_ok());
+        }
+        let singlepass = engine("wasmer-singlepass", &Limits::default());
+        assert_eq!(singlepass.is_ok(), cfg!(feature = "singlepass"));
+        let message = engine("wasmer-llvm", &Limits::default()).err().unwrap().to_string();
+        assert!(message.contains("wasmer-llvm"), "{message}");
+    }
+}

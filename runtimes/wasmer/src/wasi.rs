@@ -1,0 +1,243 @@
+//! WASI, from wasmer-wasix: a function gets preview 1, no files, and streams that hold nothing.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use wasmer::{ExternType, Imports, Module, Store};
+use wasmer_wasix::runtime::task_manager::TaskWasm;
+use wasmer_wasix::virtual_fs::{EmptyFileSystem, FileSystem, NullFile};
+use wasmer_wasix::{
+    PluggableRuntime, Runtime, VirtualTaskManager, WasiEnv, WasiFunctionEnv, WasiThreadError,
+};
+
+const MODULE: &str = "wasi_snapshot_preview1";
+
+/// The functions of preview 1. wasmer-wasix tells them only from inside a store, and an import
+/// that is not among them is to be found before there is one.
+const FUNCTIONS: [&str; 46] = [
+    "args_get",
+    "args_sizes_get",
+    "clock_res_get",
+    "clock_time_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_advise",
+    "fd_allocate",
+    "fd_close",
+    "fd_datasync",
+    "fd_fdstat_get",
+    "fd_fdstat_set_flags",
+    "fd_fdstat_set_rights",
+    "fd_filestat_get",
+    "fd_filestat_set_size",
+    "fd_filestat_set_times",
+    "fd_pread",
+    "fd_prestat_dir_name",
+    "fd_prestat_get",
+    "fd_pwrite",
+    "fd_read",
+    "fd_readdir",
+    "fd_renumber",
+    "fd_seek",
+    "fd_sync",
+    "fd_tell",
+    "fd_write",
+    "path_create_directory",
+    "path_filestat_get",
+    "path_filestat_set_times",
+    "path_link",
+    "path_open",
+    "path_readlink",
+    "path_remove_directory",
+    "path_rename",
+    "path_symlink",
+    "path_unlink_file",
+    "poll_oneoff",
+    "proc_exit",
+    "proc_raise",
+    "random_get",
+    "sched_yield",
+    "sock_accept",
+    "sock_recv",
+    "sock_send",
+    "sock_shutdown",
+];
+
+/// What a module imports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    /// Nothing at all.
+    Nothing,
+    /// Functions of preview 1.
+    Preview1,
+}
+
+impl Imported {
+    /// What `module` imports.
+    ///
+    /// # Errors
+    /// When an import is no function of preview 1; the message names it.
+    pub fn of(module: &Module) -> Result<Self> {
+        let mut imported = Self::Nothing;
+        for import in module.imports() {
+            let is_function = matches!(import.ty(), ExternType::Function(_));
+            ensure!(
+                is_function && import.module() == MODULE && FUNCTIONS.contains(&import.name()),
+                "unknown import `{}` of `{}`: a function gets those of {MODULE}",
+                import.name(),
+                import.module(),
+            );
+            imported = Self::Preview1;
+        }
+        Ok(imported)
+    }
+}
+
+/// What the host holds for one instance.
+pub struct Environment {
+    /// The store.
+    pub store: Store,
+    /// The state of WASI.
+    pub wasi: WasiFunctionEnv,
+    /// The functions of WASI in that store.
+    pub imports: Imports,
+}
+
+/// What all instances share of WASI.
+pub struct Wasi {
+    runtime: Arc<dyn Runtime + Send + Sync>,
+    files: Arc<dyn FileSystem + Send + Sync>,
+}
+
+impl Wasi {
+    /// Sets up what is shared.
+    pub fn new() -> Self {
+        Self {
+            runtime: Arc::new(PluggableRuntime::new(Arc::new(NoTasks))),
+            files: Arc::new(EmptyFileSystem::default()),
+        }
+    }
+
+    /// An environment in a store of its own.
+    ///
+    /// # Errors
+    /// Those of wasmer-wasix.
+    pub fn environment(
+        &self,
+        mut store: Store,
+        module: &Module,
+        imported: Imported,
+    ) -> Result<Environment> {
+        let mut builder = WasiEnv::builder("function")
+            .runtime(Arc::clone(&self.runtime))
+            .fs(Arc::clone(&self.files))
+            .stdin(Box::new(NullFile::default()))
+            .stdout(Box::new(NullFile::default()))
+            .stderr(Box::new(NullFile::default()));
+        if let Some(hash) = module.info().hash {
+            builder.set_module_hash(hash);
+        }
+        let wasi = WasiFunctionEnv::new(&mut store, builder.build()?);
+        let imports = match imported {
+            Imported::Nothing => Imports::new(),
+            Imported::Preview1 => wasi.import_object(&mut store, module)?,
+        };
+        Ok(Environment { store, wasi, imports })
+    }
+}
+
+/// Runs nothing beside a function: it has one thread, and cannot start another.
+///
+/// With wasmer-wasix's own way to run tasks, a process would hold the threads of a tokio
+/// runtime for what no function does.
+#[derive(Debug)]
+struct NoTasks;
+
+impl VirtualTaskManager for NoTasks {
+    fn sleep_now(
+        &self,
+        time: Duration,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync + 'static>> {
+        Box::pin(async move { std::thread::sleep(time) })
+    }
+
+    fn task_shared(
+        &self,
+        _task: Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>,
+    ) -> Result<(), WasiThreadError> {
+        Err(WasiThreadError::Unsupported)
+    }
+
+    fn task_wasm(&self, _task: TaskWasm) -> Result<(), WasiThreadError> {
+        Err(WasiThreadError::Unsupported)
+    }
+
+    fn task_dedicated(
+        &self,
+        _task: Box<dyn FnOnce() + Send + 'static>,
+    ) -> Result<(), WasiThreadError> {
+        Err(WasiThreadError::Unsupported)
+    }
+
+    fn thread_parallelism(&self) -> Result<usize, WasiThreadError> {
+        Ok(1)
+    }
+}
+
+#[cfg(all(test, feature = "compiler"))]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use lumos_bench::{Engine as _, Limits};
+
+    use super::*;
+    use crate::{Linked, Mode, Wasmer, compiler};
+
+    /// A module that imports functions of two parameters and one result, by name, from WASI.
+    fn importing(names: &[&str]) -> Vec<u8> {
+        let named = |name: &str| [&[name.len() as u8], name.as_bytes()].concat();
+        let import = |name: &&str| [named(MODULE), named(name), vec![0, 0]].concat();
+        let imports: Vec<u8> = names.iter().flat_map(import).collect();
+        let head = b"\0asm\x01\0\0\0\x01\x07\x01\x60\x02\x7f\x7f\x01\x7f\x02";
+        let size = [imports.len() as u8 + 1, names.len() as u8];
+        [&head[..], &size, &imports].concat()
+    }
+
+    fn link(names: &[&str]) -> Result<(Wasmer, Linked)> {
+        let wasmer = crate::engine("wasmer-jit", &Limits::default())?;
+        let engine = wasmer.engine_of_module(compiler::builder(Mode::Jit));
+        let module = compiler::compile(&engine, &importing(names))?;
+        let linked = wasmer.link(&crate::Module { module, engine })?;
+        Ok((wasmer, linked))
+    }
+
+    #[test]
+    fn an_import_that_wasi_does_not_have_is_named() {
+        let message = link(&["environ_get", "environ_borrow"]).err().unwrap().to_string();
+        assert!(message.contains("environ_borrow"), "{message}");
+    }
+
+    #[test]
+    fn the_functions_are_those_of_the_library() {
+        let (wasmer, linked) = link(&["environ_get"]).unwrap();
+        let environment = wasmer.environment(&linked).unwrap();
+        let defined: BTreeSet<String> = environment
+            .imports
+            .into_iter()
+            .filter(|((module, _), _)| module == MODULE)
+            .map(|((_, name), _)| name)
+            // An extension, which needs a memory that threads share.
+            .filter(|name| name != "thread-spawn")
+            .collect();
+        assert_eq!(defined, FUNCTIONS.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_module_without_imports_gets_none() {
+        let (wasmer, linked) = link(&[]).unwrap();
+        assert!(wasmer.environment(&linked).unwrap().imports.into_iter().next().is_none());
+    }
+}
