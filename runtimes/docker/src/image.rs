@@ -103,13 +103,16 @@ fn file(layer: &Layer) -> String {
     format!("{}.tar.gz", layer.digest)
 }
 
-/// What to build. The labels come first, so that whatever an interrupted build leaves has them.
+/// What to build. The labels come first, so that whatever an interrupted build leaves has them;
+/// but for another architecture they come second: engines have been seen to forget what is built
+/// for until there is a layer.
 fn dockerfile(image: &Image) -> Result<String> {
-    let run = Name::next();
-    let mut text = format!("FROM scratch\nLABEL {RUN}={run} {DIGEST}={}\n", image.digest);
-    for layer in &image.layers {
-        text += &format!("ADD {} /\n", file(layer));
-    }
+    let labels = format!("LABEL {RUN}={} {DIGEST}={}\n", Name::next(), image.digest);
+    let mut steps: Vec<String> =
+        image.layers.iter().map(|layer| format!("ADD {} /\n", file(layer))).collect();
+    let is_own = image.architecture == Image::architecture_of(std::env::consts::ARCH);
+    steps.insert(usize::from(!is_own).min(steps.len()), labels);
+    let mut text = format!("FROM scratch\n{}", steps.concat());
     text += &format!("ENTRYPOINT {}\n", serde_json::to_string(&image.entrypoint)?);
     Ok(text)
 }
