@@ -111,8 +111,16 @@ impl Arguments {
             _ => bail!("--target {}: one run measures one architecture", self.target),
         };
         let platforms = Platform::all(&[arch], &self.isa)?;
+        // As the harness has it: a suite on request is named, or meant by a glob in `full`.
+        let matches = |glob: &String| {
+            Glob::new(glob)
+                .is_ok_and(|glob| glob.compile_matcher().is_match(Suite::Variants.name()))
+        };
         let is_named = self.suite.iter().any(|suite| suite == Suite::Variants.name());
-        let variants = is_named || self.profile == Profile::Full && self.suite.is_empty();
+        let is_meant = self.profile == Profile::Full
+            && (self.suite.is_empty() || self.suite.iter().any(matches));
+        // An emulator runs workers, and that suite has none.
+        let variants = arch == host && (is_named || is_meant);
         let wish = build::Wish { force: false, platforms, variants };
         Ok((wish, (arch != host).then_some(arch)))
     }
@@ -162,6 +170,9 @@ struct Selection {
 struct Emulator {
     arch: String,
     program: PathBuf,
+    features: Vec<String>,
+    /// Why containers cannot run there, if they cannot.
+    lacks: Option<String>,
 }
 
 /// Runs the command; the exit code is 1 when a case failed.
@@ -204,9 +215,16 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
     }
     let manifest = build::build(layout, &wish)?;
     let mut selection = select(layout, arguments, &manifest)?;
+    // Containers are started by others, whom the kernel has to help.
+    let emulation = emulated.map(Emulation::begin).transpose();
     if let Some(arch) = emulated {
-        let program = targets::emulator(arch)?;
-        selection.emulator = Some(Emulator { arch: arch.name().to_owned(), program });
+        let features = wish.platforms.iter().flat_map(|platform| platform.features());
+        selection.emulator = Some(Emulator {
+            arch: arch.name().to_owned(),
+            program: targets::emulator(arch)?,
+            features: features.map(|&feature| feature.to_owned()).collect(),
+            lacks: emulation.as_ref().err().map(|reason| format!("{reason:#}")),
+        });
     }
     let benches = Benches::build(layout)?;
     let cases = benches.list(&selection)?;
@@ -223,11 +241,6 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
              `cargo xtask bench --profile full --list`",
             arguments.profile
         );
-    }
-    // Containers are started by others, whom the kernel has to help.
-    let emulation = emulated.map(Emulation::begin).transpose();
-    if let (Some(arch), Err(reason)) = (emulated, &emulation) {
-        eprintln!("note: containers for {arch} will not run: {reason:#}");
     }
     let run = benches.run(&selection, &cases, &arguments.criterion)?;
     drop(emulation);
@@ -305,7 +318,8 @@ impl Verdict {
 /// emulator, and checks the answers.
 ///
 /// # Errors
-/// When an answer is wrong or missing; a missing container engine excuses its runtimes.
+/// When an answer is wrong or missing; a missing container engine excuses its runtimes, and where
+/// the kernel cannot be told of the emulator, all containers are excused.
 pub fn verify_emulated(layout: &Layout, target: &str) -> Result<()> {
     let arguments = Arguments {
         profile: Profile::Quick,
@@ -323,7 +337,8 @@ pub fn verify_emulated(layout: &Layout, target: &str) -> Result<()> {
             runtime.serves == ArtifactKind::Image && runtime.name_in(Lane::Served) == case.runtime
         })
     };
-    let engine_answers = process::container_engine_answers();
+    // Without root, nobody can tell the kernel what runs such programs.
+    let engine_answers = process::is_root() && process::container_engine_answers();
     let unexcused: Vec<String> = verdict
         .skipped
         .iter()
@@ -466,11 +481,7 @@ impl<'b> Benches<'b> {
     fn build(layout: &'b Layout) -> Result<Self> {
         let mut command = process::cargo();
         command.current_dir(&layout.root).args(["bench", "--no-run", "--locked"]);
-        for found in runtimes::read(layout, &Toolchain::default())? {
-            for feature in &found.features {
-                command.arg("--features").arg(format!("{}/{feature}", found.package));
-            }
-        }
+        command.args(runtimes::feature_arguments(layout)?);
         let messages =
             process::output(command.args(["--message-format", "json-render-diagnostics"]))?;
         let mut programs: Vec<(String, PathBuf)> = Message::parse_stream(messages.as_bytes())

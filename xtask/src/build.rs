@@ -65,7 +65,11 @@ impl Wish {
         let is_asked = |arch: Arch| self.platforms.iter().any(|platform| platform.arch == arch);
         let others: Vec<Arch> = Arch::ALL.into_iter().filter(|&arch| !is_asked(arch)).collect();
         let others = Platform::all(&others, &[])?.into_iter().map(|platform| (platform, false));
-        Ok(self.platforms.iter().map(|&platform| (platform, true)).chain(others).collect())
+        let asked = self.platforms.iter().map(|&platform| (platform, true));
+        let mut all: Vec<(Platform, bool)> = asked.chain(others).collect();
+        // The manifest's order is the same, whatever is asked for.
+        all.sort_by_key(|(platform, _)| platform.arch);
+        Ok(all)
     }
 }
 
@@ -118,11 +122,8 @@ pub fn build(layout: &Layout, wish: &Wish) -> Result<ArtifactManifest> {
     let lock = File::create(folder.join("lock")).context("the artifacts' lock")?;
     lock.lock().context("the artifacts' lock")?;
     let crates = runtimes::read(layout, &guests.record)?;
-    let before = match wish.force {
-        true => ArtifactManifest::default(),
-        // A manifest that cannot be read is no reason to fail, but to build.
-        false => ArtifactManifest::read(&folder).unwrap_or_default(),
-    };
+    // A manifest that cannot be read is no reason to fail, but to build.
+    let before = ArtifactManifest::read(&folder).unwrap_or_default();
     Builder::new(layout, guests, before, wish)?.build(&crates)
 }
 
@@ -136,6 +137,8 @@ struct Builder<'b> {
     functions: Vec<String>,
     manifest: ArtifactManifest,
     failures: Vec<String>,
+    /// What Binaryen's optimiser calls itself, or why there is none.
+    optimiser: Result<String, String>,
     progress: Option<Progress>,
 }
 
@@ -195,6 +198,7 @@ impl<'b> Builder<'b> {
             functions,
             manifest,
             failures: Vec::new(),
+            optimiser: optimiser(wish.variants),
             progress: None,
         })
     }
@@ -226,6 +230,15 @@ impl<'b> Builder<'b> {
     /// The forms of a function that its source is compiled to.
     fn function(&mut self, function: &str) -> Result<()> {
         let sources = source::guest_hash(self.layout, function)?;
+        // Of a build for all that a processor offers, the processor is a source.
+        let mut natives = BTreeMap::new();
+        for (platform, _) in &self.platforms {
+            let own = match platform.processor(false)?.as_str() {
+                "" => sources.clone(),
+                processor => sha256_hex(format!("{sources} {processor}").as_bytes()),
+            };
+            natives.insert(platform.arch, own);
+        }
         let wanted = |kind, platform: Option<Platform>, variant: Option<Variant>, is_asked| {
             let target = platform.map_or(WASM.to_owned(), |platform| platform.arch.triple());
             let folder = Path::new(&target).join(function);
@@ -246,8 +259,13 @@ impl<'b> Builder<'b> {
                 variant,
                 platform,
                 path,
-                source_hash: sources.clone(),
-                toolchain: self.guests.record.rustc.clone(),
+                source_hash: platform.map_or(&sources, |own| &natives[&own.arch]).clone(),
+                toolchain: match (&self.optimiser, variant) {
+                    (Ok(optimiser), Some(Variant { wasm_opt: true, .. })) => {
+                        format!("{}, {optimiser}", self.guests.record.rustc)
+                    }
+                    _ => self.guests.record.rustc.clone(),
+                },
                 flags,
                 target,
                 is_asked,
@@ -464,7 +482,9 @@ impl<'b> Builder<'b> {
             return Ok(());
         };
         // What is compiled, and by what.
-        wanted.source_hash = sha256_hex(format!("{} {}", module.sha256, program.sha256).as_bytes());
+        let processor = platform.map_or(Ok(String::new()), |platform| platform.processor(true))?;
+        let inputs = format!("{} {} {processor}", module.sha256, program.sha256);
+        wanted.source_hash = sha256_hex(inputs.as_bytes());
         self.make(wanted, |builder, wanted, output| {
             let mut command = Command::new(builder.folder.join(&program.path));
             command.args(["precompile", &runtime.name]);
@@ -500,7 +520,8 @@ impl<'b> Builder<'b> {
         let mut at = |step: &str| at(&mut self.progress, step);
         let folder = self.layout.lumos().join("images");
         let mut notes = BTreeMap::new();
-        let mut images = Images::begin(&self.folder, &self.functions, &self.before)?;
+        let mut images =
+            Images::begin(&self.folder, &self.functions, &self.before, self.wish.force)?;
         for &(platform, is_asked) in &self.platforms {
             let make = match (is_asked, self.wish.force) {
                 (false, _) => images::Make::Nothing,
@@ -540,9 +561,9 @@ impl<'b> Builder<'b> {
         }
         let name = wanted.name();
         if wanted.variant.is_some_and(|variant| variant.wasm_opt)
-            && let Err(reason) = setup::wasm_opt()
+            && let Err(reason) = &self.optimiser
         {
-            self.manifest.missing.insert(name, format!("{reason:#}"));
+            self.manifest.missing.insert(name, reason.clone());
             return Ok(());
         }
         at(&mut self.progress, &name);
@@ -567,6 +588,9 @@ impl<'b> Builder<'b> {
     }
 
     fn unchanged(&self, wanted: &Wanted) -> Option<Artifact> {
+        if self.wish.force && wanted.is_asked {
+            return None;
+        }
         let known = self.before.artifacts.iter().find(|known| {
             known.kind == wanted.kind
                 && known.function == wanted.function
@@ -651,6 +675,17 @@ fn optimiser_arguments(variant: Variant) -> Vec<&'static str> {
     ];
     arguments.extend(variant.simd.then_some("--enable-simd"));
     arguments
+}
+
+/// What Binaryen's optimiser calls itself, or why there is none; it is installed where it is
+/// `needed`.
+fn optimiser(needed: bool) -> Result<String, String> {
+    if needed {
+        setup::wasm_opt().map_err(|error| format!("{error:#}"))?;
+    }
+    let version = process::try_output(Command::new(setup::WASM_OPT).arg("--version"));
+    version
+        .ok_or_else(|| format!("there is no {}: `cargo xtask setup` installs it", setup::WASM_OPT))
 }
 
 fn wasm_opt(module: &Path, variant: Variant, output: &Path) -> Result<()> {

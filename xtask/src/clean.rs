@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use lumos_record::Layout;
 
-use crate::{process, runtimes};
+use crate::{emulation, process, runtimes};
 
 /// Removes what runs have left on the node, outside of cargo's target directory.
 #[derive(Debug, clap::Args)]
@@ -27,6 +27,9 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
         let mut command = process::cargo();
         command.current_dir(&layout.root).args(["run", "--quiet", "--release", "--locked"]);
         process::run(command.args(["--package", &found.package, "--bin", program]))?;
+    }
+    for name in emulation::remove_leftovers() {
+        println!("removed the kernel's handler {name}");
     }
     Ok(())
 }

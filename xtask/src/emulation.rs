@@ -33,12 +33,7 @@ impl Emulation {
         if arch.is_host() {
             return Ok(emulation);
         }
-        let own = Path::new(HANDLERS).join(own_name(arch));
-        if own.exists() {
-            // A run that was killed has left it.
-            emulation.handler = Some(own);
-            return Ok(emulation);
-        }
+        remove_leftovers();
         if is_handled(arch) {
             return Ok(emulation);
         }
@@ -57,9 +52,10 @@ impl Emulation {
         }
         // It may have been known all the time, and only not been visible.
         if !is_handled(arch) {
-            register(arch, &emulator)
+            let name = own_name(arch, emulation.is_mounted);
+            register(&name, arch, &emulator)
                 .with_context(|| format!("the kernel does not take {}", emulator.display()))?;
-            emulation.handler = Some(own);
+            emulation.handler = Some(Path::new(HANDLERS).join(name));
         }
         Ok(emulation)
     }
@@ -77,8 +73,32 @@ impl Drop for Emulation {
     }
 }
 
-fn own_name(arch: Arch) -> String {
-    format!("lumos-{arch}")
+/// What the handlers are called that this program registers: by the process, so that a later one
+/// can tell what was left behind, and whether the folder was mounted for it.
+fn own_name(arch: Arch, is_mounted: bool) -> String {
+    let mounted = if is_mounted { MOUNTED } else { "" };
+    format!("{PREFIX}{}-{arch}{mounted}", std::process::id())
+}
+
+const PREFIX: &str = "lumos-";
+const MOUNTED: &str = "-mounted";
+
+/// Removes the handlers of processes that are no more, and returns their names.
+pub fn remove_leftovers() -> Vec<String> {
+    let mut removed = Vec::new();
+    for entry in fs::read_dir(HANDLERS).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        let is_dead = owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists());
+        if !is_dead || fs::write(entry.path(), "-1").is_err() {
+            continue;
+        }
+        if name.ends_with(MOUNTED) {
+            let _ = process::quiet_output(Command::new("umount").arg(HANDLERS));
+        }
+        removed.push(name);
+    }
+    removed
 }
 
 /// Whether a handler is registered for an architecture under the name that Debian gives it, and in
@@ -93,7 +113,7 @@ fn is_handled(arch: Arch) -> bool {
 }
 
 /// Tells the kernel that an emulator runs an architecture's ELF files.
-fn register(arch: Arch, emulator: &Path) -> io::Result<()> {
+fn register(name: &str, arch: Arch, emulator: &Path) -> io::Result<()> {
     // A 64-bit little-endian ELF file of any system; then, in the bytes 16 to 19, an executable or
     // a shared object for the machine of this number.
     let machine: u8 = match arch {
@@ -104,12 +124,7 @@ fn register(arch: Arch, emulator: &Path) -> io::Result<()> {
     let mask = [[0xff; 7].as_slice(), &[0], &[0xff; 8], &[0xfe, 0xff, 0xff, 0xff]].concat();
     let escaped =
         |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect() };
-    let line = format!(
-        ":{}:M::{}:{}:{}:F",
-        own_name(arch),
-        escaped(&magic),
-        escaped(&mask),
-        emulator.display()
-    );
+    let line =
+        format!(":{name}:M::{}:{}:{}:F", escaped(&magic), escaped(&mask), emulator.display());
     fs::write(Path::new(HANDLERS).join("register"), line)
 }

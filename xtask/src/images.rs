@@ -43,6 +43,8 @@ pub struct Images<'i> {
     functions: &'i [String],
     /// The manifest of the last build.
     before: &'i ArtifactManifest,
+    /// Whether what is asked for is made anew.
+    force: bool,
     store: Store,
     /// Every image's name and digest.
     names: Vec<(String, String)>,
@@ -86,9 +88,10 @@ impl<'i> Images<'i> {
         folder: &'i Path,
         functions: &'i [String],
         before: &'i ArtifactManifest,
+        force: bool,
     ) -> Result<Self> {
         let store = Store::open(&folder.join(FOLDER))?;
-        Ok(Self { folder, functions, before, store, names: Vec::new() })
+        Ok(Self { folder, functions, before, force, store, names: Vec::new() })
     }
 
     /// Adds every function's images for a platform to the manifest, which has the artifacts that
@@ -174,7 +177,8 @@ impl<'i> Images<'i> {
         let base_digest = base.map_or("", |base| &base.layer.digest);
         let inputs = [VERSION, target, form.file(), &held.sha256, base_digest, toolchain];
         let source_hash = sha256_hex(inputs.join("\n").as_bytes());
-        if let Some(known) = self.unchanged(function, form, &source_hash)
+        if !(self.force && is_asked)
+            && let Some(known) = self.unchanged(function, form, &source_hash)
             && store.is_complete(&known.sha256)
         {
             return Ok(Some(known.clone()));
@@ -367,7 +371,7 @@ mod tests {
         fn build(&self, before: &ArtifactManifest) -> (ArtifactManifest, Vec<String>) {
             let (mut manifest, mut built) = (self.manifest.clone(), Vec::new());
             let functions = ["noop".to_owned()];
-            let mut images = Images::begin(self.folder.path(), &functions, before).unwrap();
+            let mut images = Images::begin(self.folder.path(), &functions, before, false).unwrap();
             let mut at = |name: &str| built.push(name.to_owned());
             for platform in Platform::all(&self.architectures, &[]).unwrap() {
                 images.add(platform, true, &self.bases, &mut manifest, &mut at).unwrap();

@@ -37,7 +37,7 @@ struct RuntimeWire {
     #[serde(default)]
     suites: Vec<Suite>,
     profile: Option<Profile>,
-    /// What precompiled code is for, where that is not the host.
+    /// What precompiled code is for, where that is the same on all architectures.
     target: Option<String>,
     /// The crate's feature without which it does not exist.
     feature: Option<String>,
@@ -53,7 +53,7 @@ pub struct WorkerDeclaration {
     /// a runtime that takes them.
     pub features: Vec<String>,
     /// The engines that it compiles for ahead of time, by
-    /// `<worker> precompile <engine> <module> <output>`.
+    /// `<worker> precompile <engine> <module> <output> <target>`.
     #[serde(default)]
     pub precompiles: Vec<String>,
 }
@@ -81,7 +81,7 @@ pub struct RuntimeCrate {
     pub clean: Option<String>,
     /// The program that checks a model against the world.
     pub check: Option<CheckDeclaration>,
-    /// The targets of precompiled code that is not for the host, by engine.
+    /// The targets of precompiled code that is the same on all architectures, by engine.
     pub targets: BTreeMap<String, String>,
     /// The features that are asked for, of those that some of its runtimes take.
     pub features: BTreeSet<String>,
@@ -126,6 +126,19 @@ pub fn read(layout: &Layout, guests: &Toolchain) -> Result<Vec<RuntimeCrate>> {
         bail!("{FEATURES}={variable}: no runtime takes a feature `{unknown}`");
     }
     Ok(crates)
+}
+
+/// cargo's arguments for the features that are asked for.
+///
+/// # Errors
+/// As [`read`].
+pub fn feature_arguments(layout: &Layout) -> Result<Vec<String>> {
+    let crates = read(layout, &Toolchain::default())?;
+    let features = crates.iter().flat_map(|found| {
+        let names = found.features.iter().map(|feature| format!("{}/{feature}", found.package));
+        names.collect::<Vec<String>>()
+    });
+    Ok(features.flat_map(|feature| ["--features".to_owned(), feature]).collect())
 }
 
 fn parse(

@@ -113,6 +113,10 @@ fn add_targets(targets: &[String]) -> bool {
 fn cross_compiler(arch: Arch) -> Result<()> {
     let packages = arch.cross_packages();
     let packages = packages.each_ref().map(String::as_str);
+    let library = format!("/usr/{}-linux-gnu/lib/libc.a", arch.name());
+    if process::find("apt-get").is_some() && !Path::new(&library).exists() {
+        return install_or_tell(&arch.cross_compiler(), &packages, &format!("building for {arch}"));
+    }
     need(&arch.cross_compiler(), &packages, &format!("building for {arch}"))
 }
 
@@ -140,6 +144,11 @@ fn need(program: &str, packages: &[&str], purpose: &str) -> Result<()> {
     if is_installed(program) {
         return Ok(());
     }
+    install_or_tell(program, packages, purpose)
+}
+
+/// Installs packages as root; without root, says what root would do.
+fn install_or_tell(program: &str, packages: &[&str], purpose: &str) -> Result<()> {
     if process::find("apt-get").is_none() {
         bail!("{purpose} needs {program}: install it by this node's own means");
     }

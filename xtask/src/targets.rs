@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 /// An architecture that functions, workers and images are built for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Arch {
     /// 64-bit x86.
     X86_64,
@@ -217,6 +217,10 @@ impl Platform {
             if !architectures.contains(&arch) {
                 bail!("--isa {isa} is for {arch}, which is not built: add `--target {arch}`");
             }
+            let same = isas.iter().filter(|other| other.arch().unwrap_or(host) == arch);
+            if same.count() > 1 {
+                bail!("--isa {isa}: {arch} is built once, so name one instruction set for it");
+            }
         }
         let platforms = architectures.iter().map(|&arch| {
             let mut asked = isas.iter().copied();
@@ -255,6 +259,29 @@ impl Platform {
     /// How the manifest calls what engines compile for.
     pub fn engine_flag(self) -> String {
         format!("isa={}", self.isa.unwrap_or(Isa::Native))
+    }
+
+    /// What tells the processor from another, where code may use all that it offers: such code is
+    /// stale on another processor. `engine` asks for what engines compile, and not for guests.
+    ///
+    /// # Errors
+    /// When rustc does not tell.
+    pub fn processor(self, engine: bool) -> Result<String> {
+        match self.isa {
+            Some(Isa::Native) => {}
+            None if engine => {}
+            _ => return Ok(String::new()),
+        }
+        process::output(process::rustc().args(["--print", "cfg", "-Ctarget-cpu=native"]))
+    }
+
+    /// The features that its code may use beyond those of every processor of its architecture,
+    /// where that is for a processor that is named.
+    pub fn features(self) -> &'static [&'static str] {
+        match self.isa {
+            Some(Isa::Named(level)) => level.features,
+            _ => &[],
+        }
     }
 
     /// What is added to the name of an artifact that is missing: nothing for the host.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use lumos_record::Layout;
 
-use crate::{bench, build, process, targets};
+use crate::{bench, build, process, runtimes, targets};
 
 /// The tests that take a container engine, and show skips without one.
 pub const CONTAINER_ENGINE: &str = "containers";
@@ -59,9 +59,13 @@ fn test_host(layout: &Layout, tests: &[String]) -> Result<()> {
         ),
         (".", &["--release", "--workspace", "--exclude", "xtask"]),
     ];
+    let features = runtimes::feature_arguments(layout)?;
     for (folder, selection) in suites {
         let mut command = process::cargo();
         command.current_dir(layout.root.join(folder)).args(["test", "--locked"]).args(selection);
+        if selection.contains(&"--release") {
+            command.args(&features);
+        }
         if folder == "guest-functions" {
             command.env("CARGO_TARGET_DIR", layout.lumos().join("build/tests"));
         }

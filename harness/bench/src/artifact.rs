@@ -11,8 +11,9 @@ use crate::{Checked, cpu};
 /// Why an artifact may not be loaded; each says how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The manifest has no such artifact; with the reason, if the build recorded one.
-    Missing(String),
+    /// The manifest has no such artifact, with the reason, if the build recorded one; and the
+    /// arguments with which a build makes it.
+    Missing(String, String),
     /// The file cannot be read.
     Unreadable(PathBuf, String),
     /// The file's size or hash is not the manifest's.
@@ -30,7 +31,9 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(what) => write!(f, "{what}"),
+            Self::Missing(what, arguments) => {
+                return write!(f, "{what}; `cargo xtask build{arguments}` builds it");
+            }
             Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Altered(path, difference) => {
                 write!(f, "{} is not what was built: {difference}", path.display())
@@ -58,8 +61,10 @@ pub struct Artifacts {
     /// The architecture of the workers that are to be run: this program's own, or one that is
     /// emulated.
     pub arch: String,
+    /// What the processor of an architecture that is emulated offers.
+    features: Vec<String>,
     /// How the Wasm among them was built, where one way was chosen.
-    pub variant: Option<Variant>,
+    variant: Option<Variant>,
 }
 
 impl Artifacts {
@@ -68,28 +73,28 @@ impl Artifacts {
     /// # Errors
     /// When there is none, or it cannot be read; the message names the file and the remedy.
     pub fn read(directory: &Path) -> anyhow::Result<Self> {
-        Self::read_for(directory, std::env::consts::ARCH)
+        let features = cpu::features().into_iter().map(str::to_owned).collect();
+        Self::read_for(directory, std::env::consts::ARCH, features)
     }
 
-    /// Reads the manifest of a folder, as it concerns an architecture. What is there for another
-    /// one alone stays in it, to be refused by name.
+    /// Reads the manifest of a folder, as it concerns an architecture whose processor offers
+    /// `features`. What is there for another one alone stays in it, to be refused by name.
     ///
     /// # Errors
     /// As [`Artifacts::read`].
-    pub fn read_for(directory: &Path, arch: &str) -> anyhow::Result<Self> {
+    pub fn read_for(directory: &Path, arch: &str, features: Vec<String>) -> anyhow::Result<Self> {
         let mut manifest = ArtifactManifest::read(directory)
             .map_err(|error| anyhow::anyhow!("{error}; `cargo xtask build` writes it"))?;
         // What is found first is what is wanted.
         manifest.artifacts.sort_by_key(|artifact| !artifact.runs_on(arch));
         let (directory, arch) = (directory.to_owned(), arch.to_owned());
-        Ok(Self { manifest, directory, arch, variant: None })
+        Ok(Self { manifest, directory, arch, features, variant: None })
     }
 
     /// The artifacts of which what holds Wasm, and what was made of it, was built in one way.
     pub fn of_variant(&self, variant: Variant) -> Self {
         let manifest = self.manifest.clone().of_variant(variant);
-        let (directory, arch) = (self.directory.clone(), self.arch.clone());
-        Self { manifest, directory, arch, variant: Some(variant) }
+        Self { manifest, variant: Some(variant), ..self.clone() }
     }
 
     /// Finds and checks the artifact of a function that a runtime loads as a `kind`; `settings`
@@ -130,16 +135,19 @@ impl Artifacts {
         loader: Option<&Loader<'_>>,
     ) -> Result<Checked, Refusal> {
         let Some(artifact) = artifact else {
-            let mut what = what.to_owned();
+            let (mut what, mut arguments) = (what.to_owned(), String::new());
             if let Some(variant) = self.variant.filter(|&variant| variant != Variant::DEFAULT) {
                 what += &format!(" {variant}");
+                arguments += " --variants";
             }
             if self.arch != std::env::consts::ARCH {
                 what += &format!(" for {}", self.arch);
+                arguments += &format!(" --target {}", self.arch);
             }
             let reason = self.manifest.missing.get(&what).map_or("", String::as_str);
             let separator = if reason.is_empty() { "" } else { ": " };
-            return Err(Refusal::Missing(format!("there is no {what}{separator}{reason}")));
+            let what = format!("there is no {what}{separator}{reason}");
+            return Err(Refusal::Missing(what, arguments));
         };
         let path = self.directory.join(&artifact.path);
         self.check_target(artifact, &path)?;
@@ -203,28 +211,21 @@ impl Artifacts {
             );
             return Err(Refusal::Settings(path.to_owned(), difference));
         }
-        let offered = self.cpu_features();
         let lacking: Vec<&str> = compilation
             .cpu_features
             .iter()
             .map(String::as_str)
-            .filter(|feature| !offered.contains(feature))
+            .filter(|&feature| !self.features.iter().any(|offered| offered == feature))
             .collect();
         if !lacking.is_empty() {
-            let difference =
-                format!("its code uses {}, which this processor lacks", lacking.join(", "));
+            let whose = match self.arch == std::env::consts::ARCH {
+                true => "this processor lacks",
+                false => "the emulated processor is not known to have",
+            };
+            let difference = format!("its code uses {}, which {whose}", lacking.join(", "));
             return Err(Refusal::Processor(path.to_owned(), difference));
         }
         Ok(())
-    }
-
-    /// What the processor offers that is to run the code: of one that is emulated, nothing beyond
-    /// what all of its architecture have is known.
-    fn cpu_features(&self) -> Vec<&'static str> {
-        match self.arch == std::env::consts::ARCH {
-            true => cpu::features(),
-            false => Vec::new(),
-        }
     }
 }
 
@@ -274,7 +275,8 @@ mod tests {
             ..ArtifactManifest::default()
         };
         let arch = std::env::consts::ARCH.to_owned();
-        Artifacts { manifest, directory: directory.to_owned(), arch, variant: None }
+        let features = cpu::features().into_iter().map(str::to_owned).collect();
+        Artifacts { manifest, directory: directory.to_owned(), arch, features, variant: None }
     }
 
     fn settings() -> Vec<String> {
@@ -366,7 +368,7 @@ mod tests {
         std::fs::write(directory.path().join(ArtifactManifest::FILE), text).unwrap();
         let own = Artifacts::read(directory.path()).unwrap();
         own.function(&runtime(), ArtifactKind::Precompiled, "noop", &settings()).unwrap();
-        let other = Artifacts::read_for(directory.path(), "arm").unwrap();
+        let other = Artifacts::read_for(directory.path(), "arm", Vec::new()).unwrap();
         assert!(refusal(&other, "noop").contains("and needed for arm"));
         assert!(refusal(&other, "json").contains("no precompiled json fake-aot for arm"));
     }

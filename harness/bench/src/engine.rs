@@ -125,8 +125,10 @@ pub trait Engine {
     /// A function that can be called, with its state.
     type Instance;
 
-    /// The settings that change the code which this engine compiles or the code that it loads,
-    /// such as `compiler=cranelift`: an artifact loads where all of them agree.
+    /// What changes the code that this engine compiles or the code that it loads, such as
+    /// `compiler=cranelift`: an artifact loads where all of them agree. The version that is linked
+    /// is among them, unless the engine itself compares it with an artifact's: the manifest's is
+    /// that of the lock file, not of a program.
     fn settings(&self) -> Vec<String> {
         Vec::new()
     }

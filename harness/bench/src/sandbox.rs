@@ -34,6 +34,13 @@ impl Site<'_> {
     pub fn arch(&self) -> &str {
         self.emulator.map_or(std::env::consts::ARCH, |emulator| &emulator.arch)
     }
+
+    /// Why a sandbox whose programs are started by others cannot run the workers, if it cannot.
+    pub fn lacks(&self) -> Option<String> {
+        let emulator = self.emulator?;
+        let reason = emulator.lacks.as_ref()?;
+        Some(format!("the kernel runs no programs for {}: {reason}", emulator.arch))
+    }
 }
 
 /// What a sandbox is to run: a program, and the arguments that tell it what to load.

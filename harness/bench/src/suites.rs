@@ -92,7 +92,9 @@ fn try_main<E: Engine, S: Sandbox>(
         build_artifacts(&layout)?;
     }
     let artifacts = match &selection.emulator {
-        Some(emulator) => Artifacts::read_for(&layout.artifacts(), &emulator.arch)?,
+        Some(emulator) => {
+            Artifacts::read_for(&layout.artifacts(), &emulator.arch, emulator.features.clone())?
+        }
         None => Artifacts::read(&layout.artifacts())?,
     };
     let workloads = Workloads::read(&layout.workloads())?;

@@ -106,7 +106,8 @@ impl Docker {
                 folder.display()
             )
         })?;
-        let engine = Engine::connect().and_then(|engine| {
+        let reachable = site.lacks().map_or_else(Engine::connect, Err);
+        let engine = reachable.and_then(|engine| {
             let watcher = Watcher::start(&engine, site.time_limit);
             let watcher = watcher.map_err(|error| format!("cannot start a thread: {error}"))?;
             Ok(Attended { engine, watcher })

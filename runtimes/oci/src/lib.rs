@@ -112,7 +112,7 @@ impl Oci {
             null: File::options().read(true).write(true).open("/dev/null")?,
             root_file_systems,
             exec: Exec::new()?,
-            lacks: spec::lacks(&hierarchy),
+            lacks: spec::lacks(&hierarchy).or_else(|| site.lacks()),
             hierarchy: hierarchy.ok(),
             arch: site.arch().to_owned(),
             prepared: RefCell::default(),

@@ -136,7 +136,8 @@ impl Engine for Wasmer {
             Mode::Aot | Mode::Jit => CRANELIFT,
             Mode::Singlepass => SINGLEPASS,
         };
-        settings.iter().map(|&setting| setting.to_owned()).collect()
+        let version = format!("version={}", wasmer::VERSION);
+        [version].into_iter().chain(settings.iter().map(|&setting| setting.to_owned())).collect()
     }
 
     #[cfg(feature = "compiler")]

@@ -164,6 +164,7 @@ impl Engine for Wasmtime {
             _ => "compiler=cranelift",
         };
         let target = if self.name == "wasmtime-pulley" { "code=pulley64" } else { "code=machine" };
+        // The version that is linked stands in the artifact, and wasmtime compares it itself.
         let rest = ["opt-level=speed", "address-map=off", "metering=off"];
         [compiler, target].into_iter().chain(rest).map(str::to_owned).collect()
     }

@@ -72,7 +72,8 @@ impl Process {
             None => Command::new(servant.program.path()),
             Some(emulator) => {
                 let mut command = Command::new(emulator);
-                command.arg(servant.program.path());
+                // The default of some architectures is a processor of twenty years ago.
+                command.args(["-cpu", "max"]).arg(servant.program.path());
                 command
             }
         };

@@ -48,6 +48,11 @@ pub struct Emulator {
     pub arch: String,
     /// The program, which takes another and its arguments.
     pub program: PathBuf,
+    /// What the emulated processor offers beyond what all of its architecture have, as far as it
+    /// is known.
+    pub features: Vec<String>,
+    /// Why the kernel runs no such programs by itself, as containers need it, if it does not.
+    pub lacks: Option<String>,
 }
 
 impl Selection {

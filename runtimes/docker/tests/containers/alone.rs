@@ -46,8 +46,8 @@ impl Alone {
         let sockets = SocketDirectory::create()?;
         let time_limit = Duration::from_secs(5);
         let layout = checkout.layout();
-        let sockets = sockets.path();
-        let site = Site { sockets, time_limit, layout: &layout, emulator: None };
+        let folder = sockets.path();
+        let site = Site { sockets: folder, time_limit, layout: &layout, emulator: None };
         let docker = Docker::new(&site)?;
         let engine = Engine::connect().map_err(anyhow::Error::msg)?;
         Ok(Self { engine, docker, servant, blobs, _sockets: sockets, _checkout: checkout })
