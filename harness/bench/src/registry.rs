@@ -254,6 +254,9 @@ mod tests {
             toolchain: String::new(),
             flags: Vec::new(),
             build_time_ns: 0,
+            text_bytes: None,
+            variant: None,
+            compilation: None,
             image: Some(Image {
                 base: base.into(),
                 holds,

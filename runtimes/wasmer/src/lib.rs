@@ -136,7 +136,7 @@ impl Engine for Wasmer {
             Mode::Aot | Mode::Jit => CRANELIFT,
             Mode::Singlepass => SINGLEPASS,
         };
-        let version = format!("version={}", wasmer::VERSION);
+        let version = format!("version={}", wasmer_compiler::VERSION);
         [version].into_iter().chain(settings.iter().map(|&setting| setting.to_owned())).collect()
     }
 
