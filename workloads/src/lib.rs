@@ -17,4 +17,4 @@ pub use bless::{Blessing, bless};
 pub use digest::sha256_hex;
 pub use error::{Error, Position};
 pub use request::Request;
-pub use workload::{Payload, Workload, Workloads};
+pub use workload::{Malformed, Payload, Value, Workload, Workloads};

@@ -15,6 +15,8 @@ pub enum Request {
     },
     /// Bytes that cannot be compressed.
     Bytes {
+        /// What stands before them.
+        header: String,
         /// How many.
         bytes: u32,
         /// The seed.
@@ -22,7 +24,17 @@ pub enum Request {
     },
     /// English-like prose in ASCII, whose word frequencies follow Zipf's law.
     Text {
-        /// Its length in bytes.
+        /// What stands before the prose.
+        header: String,
+        /// The length of the prose in bytes.
+        bytes: u32,
+        /// The seed.
+        seed: u64,
+    },
+    /// Prose that is encrypted with AES-256-GCM: a key of 32 bytes, a nonce of 12 bytes, the
+    /// ciphertext, and its tag of 16 bytes.
+    Sealed {
+        /// The length of the prose in bytes.
         bytes: u32,
         /// The seed.
         seed: u64,
@@ -61,13 +73,12 @@ impl Request {
         match self {
             Self::Empty => Vec::new(),
             Self::Literal { text } => text.clone().into_bytes(),
-            Self::Bytes { bytes, seed } => Random::new(*seed).bytes(*bytes),
-            Self::Text { bytes, seed } => generate::text(*bytes, *seed),
+            Self::Bytes { header, bytes, seed } => after(header, Random::new(*seed).bytes(*bytes)),
+            Self::Text { header, bytes, seed } => after(header, generate::text(*bytes, *seed)),
+            Self::Sealed { bytes, seed } => generate::sealed(*bytes, *seed),
             Self::Orders { bytes, seed } => generate::orders(*bytes, *seed),
             Self::Photo { header, width, height, seed } => {
-                let mut request = header.clone().into_bytes();
-                request.extend(generate::photo(*width, *height, *seed));
-                request
+                after(header, generate::photo(*width, *height, *seed))
             }
         }
     }
@@ -81,11 +92,14 @@ impl TryFrom<wire::Request> for Request {
         Ok(match request {
             wire::Request::Empty {} => Self::Empty,
             wire::Request::Literal { text } => Self::Literal { text },
-            wire::Request::Bytes { bytes, seed } => {
-                Self::Bytes { bytes: within("bytes", bytes, 1, LARGEST_BYTES)?, seed }
+            wire::Request::Bytes { header, bytes, seed } => {
+                Self::Bytes { header, bytes: within("bytes", bytes, 1, LARGEST_BYTES)?, seed }
             }
-            wire::Request::Text { bytes, seed } => {
-                Self::Text { bytes: within("bytes", bytes, 1, LARGEST_BYTES)?, seed }
+            wire::Request::Text { header, bytes, seed } => {
+                Self::Text { header, bytes: within("bytes", bytes, 1, LARGEST_BYTES)?, seed }
+            }
+            wire::Request::Sealed { bytes, seed } => {
+                Self::Sealed { bytes: within("bytes", bytes, 1, LARGEST_BYTES)?, seed }
             }
             wire::Request::Orders { bytes, seed } => {
                 let least = generate::SMALLEST_ORDERS_BYTES;
@@ -99,6 +113,10 @@ impl TryFrom<wire::Request> for Request {
             },
         })
     }
+}
+
+fn after(header: &str, body: Vec<u8>) -> Vec<u8> {
+    [header.as_bytes(), &body].concat()
 }
 
 fn within(field: &str, value: u32, least: u32, most: u32) -> Result<u32, String> {
@@ -117,8 +135,8 @@ mod tests {
     fn lengths_are_as_asked() {
         for bytes in [1024, 1025, 1337, 4096, 65_536, 100_001] {
             for request in [
-                Request::Bytes { bytes, seed: 1 },
-                Request::Text { bytes, seed: 1 },
+                Request::Bytes { header: String::new(), bytes, seed: 1 },
+                Request::Text { header: String::new(), bytes, seed: 1 },
                 Request::Orders { bytes, seed: 1 },
             ] {
                 assert_eq!(request.generate().len(), bytes as usize, "{request:?}");
@@ -143,8 +161,8 @@ mod tests {
 
     #[test]
     fn parameters_out_of_range_are_refused() {
-        let message = Request::try_from(wire::Request::Orders { bytes: 10, seed: 1 }).unwrap_err();
-        assert_eq!(message, "`bytes` is 10, which is not within 1024 and 67108864");
+        let message = Request::try_from(wire::Request::Orders { bytes: 1, seed: 1 }).unwrap_err();
+        assert_eq!(message, "`bytes` is 1, which is not within 2 and 67108864");
         let photo = wire::Request::Photo { header: String::new(), width: 9, height: 0, seed: 1 };
         let message = Request::try_from(photo).unwrap_err();
         assert_eq!(message, "`height` is 0, which is not within 1 and 8192");

@@ -11,6 +11,9 @@ pub(crate) struct Workload {
     pub(crate) summary: Spanned<String>,
     #[serde(default)]
     pub(crate) fixture: bool,
+    pub(crate) malformed: Option<Spanned<Malformed>>,
+    #[serde(default)]
+    pub(crate) state: bool,
     #[serde(default)]
     pub(crate) payload: Vec<Spanned<Payload>>,
 }
@@ -20,10 +23,30 @@ pub(crate) struct Workload {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Payload {
     pub(crate) id: Spanned<String>,
-    pub(crate) profile: Spanned<String>,
+    pub(crate) profile: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) sweep: bool,
     pub(crate) request: Spanned<Request>,
+    pub(crate) state: Option<Spanned<Value>>,
     pub(crate) request_sha256: Option<Spanned<String>>,
     pub(crate) response_sha256: Option<Spanned<String>>,
+}
+
+/// A request that the function refuses, and the message with which it does.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Malformed {
+    pub(crate) request: Request,
+    pub(crate) message: String,
+}
+
+/// A value that a function finds, or leaves.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Value {
+    pub(crate) key: String,
+    pub(crate) before: Option<Request>,
+    pub(crate) after: Option<Request>,
 }
 
 /// A generator and its parameters.
@@ -32,9 +55,33 @@ pub(crate) struct Payload {
 pub(crate) enum Request {
     // With braces: of a variant without any, serde would accept unknown fields.
     Empty {},
-    Literal { text: String },
-    Bytes { bytes: u32, seed: u64 },
-    Text { bytes: u32, seed: u64 },
-    Orders { bytes: u32, seed: u64 },
-    Photo { header: String, width: u32, height: u32, seed: u64 },
+    Literal {
+        text: String,
+    },
+    Bytes {
+        #[serde(default)]
+        header: String,
+        bytes: u32,
+        seed: u64,
+    },
+    Text {
+        #[serde(default)]
+        header: String,
+        bytes: u32,
+        seed: u64,
+    },
+    Sealed {
+        bytes: u32,
+        seed: u64,
+    },
+    Orders {
+        bytes: u32,
+        seed: u64,
+    },
+    Photo {
+        header: String,
+        width: u32,
+        height: u32,
+        seed: u64,
+    },
 }

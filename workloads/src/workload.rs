@@ -29,10 +29,34 @@ pub struct Workload {
     pub summary: String,
     /// Whether the function is for tests only and never benchmarked.
     pub fixture: bool,
-    /// The payloads, in the order of the file.
+    /// Whether the function keeps state: only suites that give it some can measure it.
+    pub keeps_state: bool,
+    /// A request that it refuses; none where it takes any.
+    pub malformed: Option<Malformed>,
+    /// The payloads, in the order of the file: the least work first.
     pub payloads: Vec<Payload>,
     /// The file that says so.
     pub file: PathBuf,
+}
+
+/// A value of a function's state, by its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// The key.
+    pub key: String,
+    /// What the function finds; none where it finds nothing.
+    pub before: Option<Request>,
+    /// What it leaves; none where that is what it found.
+    pub after: Option<Request>,
+}
+
+/// A request that a function refuses on every runtime with the same message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// How the request is made.
+    pub request: Request,
+    /// What the function says to it.
+    pub message: String,
 }
 
 /// A request and the response that it must have.
@@ -40,10 +64,14 @@ pub struct Workload {
 pub struct Payload {
     /// Its name among the function's payloads, such as `64KiB`.
     pub id: String,
-    /// The smallest profile that measures it.
-    pub profile: Profile,
+    /// The smallest profile that measures it; none where only sweeps do.
+    pub profile: Option<Profile>,
+    /// Whether it is one of the sizes of the suites that sweep over them.
+    pub sweep: bool,
     /// How the request is made.
     pub request: Request,
+    /// The value that the function works on, where it keeps state.
+    pub value: Option<Value>,
     /// The SHA-256 of the request; empty where a fixture or a draft has none.
     pub request_sha256: String,
     /// The SHA-256 of the response; empty where a fixture or a draft has none.
@@ -172,19 +200,54 @@ impl TryFrom<wire::Workload> for Workload {
             function: wire.function.into_inner(),
             summary: wire.summary.into_inner(),
             fixture: wire.fixture,
-            payloads: distinct_payloads(wire.payload)?,
+            keeps_state: wire.state,
+            malformed: wire.malformed.map(malformed).transpose()?,
+            payloads: distinct_payloads(wire.payload, wire.state)?,
             file: PathBuf::new(),
         })
     }
 }
 
+fn value(wire: Spanned<wire::Value>) -> Result<Value, Problem> {
+    let span = wire.span();
+    let wire::Value { key, before, after } = wire.into_inner();
+    let request = |request: Option<wire::Request>| {
+        let request = request.map(Request::try_from).transpose();
+        request.map_err(|message| Problem::new(span.clone(), format!("`state`: {message}")))
+    };
+    Ok(Value { key, before: request(before)?, after: request(after)? })
+}
+
+fn malformed(wire: Spanned<wire::Malformed>) -> Result<Malformed, Problem> {
+    let span = wire.span();
+    let wire::Malformed { request, message } = wire.into_inner();
+    let request = Request::try_from(request)
+        .map_err(|message| Problem::new(span, format!("`malformed`: {message}")))?;
+    Ok(Malformed { request, message })
+}
+
 /// Checks each payload, and that no two have the same id or make the same request.
-fn distinct_payloads(wire: Vec<Spanned<wire::Payload>>) -> Result<Vec<Payload>, Problem> {
+fn distinct_payloads(
+    wire: Vec<Spanned<wire::Payload>>,
+    keeps_state: bool,
+) -> Result<Vec<Payload>, Problem> {
     let mut payloads: Vec<Payload> = Vec::new();
     let mut requests: BTreeMap<String, String> = BTreeMap::new();
     for payload in wire {
         let span = payload.get_ref().id.span();
         let payload = Payload::try_from(payload.into_inner())?;
+        if payload.value.is_some() != keeps_state {
+            let message = match keeps_state {
+                true => {
+                    format!("payload `{}` has no `state`, which the function keeps", payload.id)
+                }
+                false => format!(
+                    "payload `{}`: `state` is of a function with `state = true`",
+                    payload.id
+                ),
+            };
+            return Err(Problem::new(span, message));
+        }
         let Payload { id, request, request_sha256, .. } = &payload;
         if payloads.iter().any(|other| other.id == *id) {
             return Err(Problem::new(span, format!("`id` names `{id}` a second time")));
@@ -208,16 +271,27 @@ impl TryFrom<wire::Payload> for Payload {
 
     fn try_from(wire: wire::Payload) -> Result<Self, Problem> {
         check_id(&wire.id)?;
-        let profile = wire.profile.get_ref().parse().map_err(|error| {
-            Problem::new(wire.profile.span(), format!("`profile` is an {error}"))
-        })?;
+        if wire.profile.is_none() && !wire.sweep {
+            let message =
+                format!("payload `{}` has neither `profile` nor `sweep`", *wire.id.get_ref());
+            return Err(Problem::new(wire.id.span(), message));
+        }
+        let profile = wire.profile.map(|profile| {
+            profile
+                .get_ref()
+                .parse()
+                .map_err(|error| Problem::new(profile.span(), format!("`profile` is an {error}")))
+        });
+        let value = wire.state.map(value).transpose()?;
         let span = wire.request.span();
         let request = Request::try_from(wire.request.into_inner())
             .map_err(|message| Problem::new(span, format!("`request`: {message}")))?;
         Ok(Self {
             id: wire.id.into_inner(),
-            profile,
+            profile: profile.transpose()?,
+            sweep: wire.sweep,
             request,
+            value,
             request_sha256: checked_digest("request_sha256", wire.request_sha256)?,
             response_sha256: checked_digest("response_sha256", wire.response_sha256)?,
         })

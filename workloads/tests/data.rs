@@ -42,11 +42,11 @@ fn requests_have_their_digests_and_no_two_are_the_same() {
 fn profiles_stay_small() {
     for workload in workloads().benchmarked() {
         let count = |profile| {
-            let of = |payload: &&Payload| payload.profile == profile;
+            let of = |payload: &&Payload| payload.profile == Some(profile);
             workload.payloads.iter().filter(of).count()
         };
-        assert_eq!(count(Profile::Quick), 1, "{}", workload.function);
-        assert!(count(Profile::Standard) <= 1, "{}", workload.function);
+        let (quick, standard) = (count(Profile::Quick), count(Profile::Standard));
+        assert!(quick <= 1 && standard <= 1 && quick + standard > 0, "{}", workload.function);
     }
 }
 
@@ -56,9 +56,8 @@ fn every_function_has_a_file_and_every_file_a_function() {
     let folders: BTreeSet<String> = fs::read_dir(guests)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.join("Cargo.toml").is_file())
+        .filter(|path| path.join("src/main.rs").is_file())
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
-        .filter(|name| name != "abi")
         .collect();
     let files: BTreeSet<String> =
         workloads().functions.into_iter().map(|workload| workload.function).collect();

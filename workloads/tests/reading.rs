@@ -52,8 +52,9 @@ fn a_file_that_is_right_reads() {
     assert!(!workload.fixture);
     assert!(workload.file.ends_with("demo.toml"));
     let payload = workload.payload("x_0-9.Z").unwrap();
-    assert_eq!(payload.profile, Profile::Quick);
-    assert_eq!(payload.request, Request::Bytes { bytes: 64, seed: 2 });
+    assert_eq!((payload.profile, payload.sweep), (Some(Profile::Quick), false));
+    let header = String::new();
+    assert_eq!(payload.request, Request::Bytes { header, bytes: 64, seed: 2 });
     assert_eq!(workload.payload("no-such-payload"), None);
 }
 
@@ -88,11 +89,53 @@ fn missing_fields() {
     let message = complaint("summary = \"A demonstration\"\n", "");
     assert!(message.contains("missing field `summary`"), "{message}");
     let message = complaint("profile = \"quick\"\n", "");
-    assert!(message.starts_with("demo.toml:4:1: missing field `profile`"), "{message}");
+    assert_eq!(message, "demo.toml:5:6: payload `a` has neither `profile` nor `sweep`");
     let message = complaint(", seed = 1", "");
     assert!(message.starts_with("demo.toml:7:11: missing field `seed`"), "{message}");
     assert_eq!(read(HEAD).unwrap_err(), "demo.toml: no `[[payload]]`");
     assert_eq!(complaint("A demonstration", " "), "demo.toml:2:11: `summary` is empty");
+}
+
+#[test]
+fn payloads_of_sweeps_need_no_profile() {
+    let text = HEAD.to_owned() + &payload("a", 1);
+    let workload = read(&text.replacen("profile = \"quick\"", "sweep = true", 1)).unwrap();
+    assert_eq!((workload.payloads[0].profile, workload.payloads[0].sweep), (None, true));
+}
+
+#[test]
+fn a_malformed_request_is_one_that_can_be_made() {
+    let malformed = |request: &str| {
+        complaint(
+            "summary",
+            &format!("malformed = {{ request = {request}, message = \"no\" }}\nsummary"),
+        )
+    };
+    let message = malformed("{ kind = \"orders\", bytes = 1, seed = 1 }");
+    let expected = "demo.toml:2:13: `malformed`: `bytes` is 1, which is not within 2 and 67108864";
+    assert_eq!(message, expected);
+    let message = malformed("{ kind = \"nonsense\" }");
+    assert!(message.contains("unknown variant `nonsense`"), "{message}");
+}
+
+#[test]
+fn state_is_of_functions_that_keep_it() {
+    let state = "state = { key = \"k\", before = { kind = \"empty\" } }\nprofile";
+    let message = complaint("profile", state);
+    let expected = "payload `a`: `state` is of a function with `state = true`";
+    assert!(message.ends_with(expected), "{message}");
+    let message = complaint("summary", "state = true\nsummary");
+    assert!(message.ends_with("payload `a` has no `state`, which the function keeps"), "{message}");
+    let text = HEAD.replacen("summary", "state = true\nsummary", 1) + &payload("a", 1);
+    let workload = read(&text.replacen("profile", state, 1)).unwrap();
+    let value = workload.payloads[0].value.as_ref().unwrap();
+    assert!(workload.keeps_state && value.key == "k" && value.after.is_none());
+    let bad = state.replace("\"empty\"", "\"bytes\", bytes = 0, seed = 1");
+    let message = read(&text.replacen("profile", &bad, 1)).unwrap_err();
+    assert!(
+        message.ends_with("`state`: `bytes` is 0, which is not within 1 and 67108864"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -2,10 +2,11 @@
 //!
 //! A caller opens a context, writes a request where [`Exchange`] says (after making room
 //! with `lumos_reserve` if need be), calls `lumos_invoke`, and reads the response where
-//! [`Exchange`] says. So an invocation crosses the boundary once. All fields are 64 bits
-//! wide on every target, so that the host reads one layout.
+//! [`Exchange`] says. So an invocation crosses the boundary once. A caller that wants to know
+//! where the time goes calls `lumos_invoke_timed` instead, and finds [`Timings`] behind the
+//! exchange. All fields are 64 bits wide on every target, so that the host reads one layout.
 
-use crate::{Function, invoke};
+use crate::{Error, Function, Timings, invoke, invoke_timed};
 
 /// The status that `lumos_invoke` returns when the response is the answer.
 pub const STATUS_OK: u32 = 0;
@@ -20,6 +21,10 @@ pub mod name {
     pub const RESERVE: &str = "lumos_reserve";
     /// `fn(context, length: u32) -> status: u32`: serves the request.
     pub const INVOKE: &str = "lumos_invoke";
+    /// `fn(context, length: u32) -> status: u32`: serves the request, and takes the time.
+    pub const INVOKE_TIMED: &str = "lumos_invoke_timed";
+    /// `fn() -> u64`: what one reading of the clock takes, in picoseconds.
+    pub const CLOCK_COST: &str = "lumos_clock_cost";
     /// `fn(context)`: frees a context.
     pub const CLOSE: &str = "lumos_close";
 }
@@ -59,11 +64,13 @@ impl Exchange {
     }
 }
 
-/// A context: the layout above, then the buffers that it speaks of.
+/// A context: the layout above, the timings of the last invocation that took them, and the
+/// buffers that the layout speaks of.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Context {
     exchange: Exchange,
+    timings: Timings,
     request: Vec<u8>,
     response: Vec<u8>,
 }
@@ -86,12 +93,35 @@ impl Context {
         self.exchange.request_capacity = self.request.len() as u64;
     }
 
+    /// Where the timings lie, in bytes from the context's address.
+    pub const TIMINGS_OFFSET: usize = Exchange::SIZE;
+
     /// Serves the request in the buffer's first `length` bytes, and returns the status.
     pub fn invoke<F: Function>(&mut self, length: u32) -> u32 {
+        self.respond(length, invoke::<F>)
+    }
+
+    /// Does the same, and takes the time of its parts.
+    pub fn invoke_timed<F: Function>(&mut self, length: u32) -> u32 {
+        let mut timings = Timings::default();
+        let status = self.respond(length, |request, response| {
+            timings = invoke_timed::<F>(request, response)?;
+            Ok(())
+        });
+        self.timings = timings;
+        status
+    }
+
+    #[inline]
+    fn respond(
+        &mut self,
+        length: u32,
+        serve: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), Error>,
+    ) -> u32 {
         self.response.clear();
         let outcome = match self.request.get(..length as usize) {
-            Some(request) => invoke::<F>(request, &mut self.response),
-            None => Err(crate::Error::new("the request is longer than its buffer")),
+            Some(request) => serve(request, &mut self.response),
+            None => Err(Error::new("the request is longer than its buffer")),
         };
         let status = match outcome {
             Ok(()) => STATUS_OK,
@@ -134,6 +164,17 @@ macro_rules! export {
 
             /// The caller passes a context that `lumos_open` returned and nobody has closed.
             #[unsafe(no_mangle)]
+            unsafe extern "C" fn lumos_invoke_timed(context: *mut Context, length: u32) -> u32 {
+                unsafe { (*context).invoke_timed::<$function>(length) }
+            }
+
+            #[unsafe(no_mangle)]
+            extern "C" fn lumos_clock_cost() -> u64 {
+                $crate::clock_cost_ps()
+            }
+
+            /// The caller passes a context that `lumos_open` returned and nobody has closed.
+            #[unsafe(no_mangle)]
             unsafe extern "C" fn lumos_close(context: *mut Context) {
                 drop(unsafe { Box::from_raw(context) });
             }
@@ -157,5 +198,6 @@ mod tests {
         // SAFETY: plain integers without padding.
         let bytes: [u8; Exchange::SIZE] = unsafe { std::mem::transmute(exchange) };
         assert_eq!(Exchange::from_bytes(&bytes), exchange);
+        assert_eq!(std::mem::offset_of!(Context, timings), Context::TIMINGS_OFFSET);
     }
 }

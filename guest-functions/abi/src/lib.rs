@@ -5,18 +5,19 @@
 //! requests over a socket, a shared library, a WASI reactor with the same exports,
 //! and a WASI command.
 
-#[cfg(unix)]
 mod clock;
 pub mod exports;
+mod timings;
 #[cfg(unix)]
 pub mod wire;
 #[cfg(unix)]
 pub mod worker;
 
-#[cfg(unix)]
-pub use clock::monotonic_ns;
+pub use clock::{clock_cost_ps, monotonic_ns};
+pub use timings::{Timings, retrieval};
 
 use std::fmt;
+use std::hint::black_box;
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
@@ -76,6 +77,32 @@ pub trait Function {
 /// Those of the parts; `response` may then hold a part of an answer.
 pub fn invoke<F: Function>(request: &[u8], response: &mut Vec<u8>) -> Result<(), Error> {
     F::encode(F::compute(F::decode(request)?)?, response)
+}
+
+/// Runs the three parts of a function, and reads the clock before, between and after them.
+///
+/// # Errors
+/// Those of the parts, as [`invoke`].
+pub fn invoke_timed<F: Function>(request: &[u8], response: &mut Vec<u8>) -> Result<Timings, Error> {
+    timings::with_retrievals(|| time_parts::<F>(request, response))
+}
+
+fn time_parts<F: Function>(request: &[u8], response: &mut Vec<u8>) -> Result<Timings, Error> {
+    // What a part makes is out of the compiler's sight, or it could move work past a reading.
+    let start_ns = monotonic_ns();
+    let input = black_box(F::decode(black_box(request))?);
+    let decoded_ns = monotonic_ns();
+    let output = black_box(F::compute(input)?);
+    let computed_ns = monotonic_ns();
+    F::encode(output, response)?;
+    black_box(&*response);
+    let encoded_ns = monotonic_ns();
+    Ok(Timings {
+        decode_ns: decoded_ns.saturating_sub(start_ns),
+        compute_ns: computed_ns.saturating_sub(decoded_ns),
+        encode_ns: encoded_ns.saturating_sub(computed_ns),
+        ..Timings::default()
+    })
 }
 
 /// The binary's `main`: a worker when told to connect (native only), else a command that

@@ -2,7 +2,7 @@
 //!
 //! A frame is a header of twelve bytes (magic, kind, length of the body; little-endian
 //! `u32`s) and a body. A worker connects, sends one [`Kind::Hello`], then answers each
-//! [`Kind::Request`] with one frame, until the other side closes. A small frame takes one
+//! [`Kind::Request`], and what else it is asked, with one frame, until the other side closes. A small frame takes one
 //! system call to send and one to receive.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -32,13 +32,29 @@ pub enum Kind {
     Request = 3,
     /// The worker cannot go on; the body is the reason, and the worker ends.
     Fault = 4,
+    /// A request that is answered with its timings: [`Kind::TimedResponse`].
+    TimedRequest = 5,
+    /// The layout of [`Timings`](crate::Timings), then the function's answer.
+    TimedResponse = 6,
+    /// Asks what one reading of the function's clock takes; the answer is of the same kind, and
+    /// its body the picoseconds as a little-endian `u64`.
+    ClockCost = 7,
 }
 
 impl Kind {
     fn from_code(code: u32) -> Option<Self> {
-        [Self::Response, Self::Refusal, Self::Hello, Self::Request, Self::Fault]
-            .into_iter()
-            .find(|kind| *kind as u32 == code)
+        [
+            Self::Response,
+            Self::Refusal,
+            Self::Hello,
+            Self::Request,
+            Self::Fault,
+            Self::TimedRequest,
+            Self::TimedResponse,
+            Self::ClockCost,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u32 == code)
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::wire::{self, HEADER_BYTES, Kind};
-use crate::{Function, monotonic_ns};
+use crate::{Function, Timings, monotonic_ns};
 
 /// What a worker is told on its command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -103,6 +103,22 @@ pub trait Service {
     /// # Errors
     /// See [`InvokeError`].
     fn invoke(&mut self, request: &[u8], response: &mut Vec<u8>) -> Result<(), InvokeError>;
+
+    /// Does the same, and takes the time of its parts.
+    ///
+    /// # Errors
+    /// See [`InvokeError`].
+    fn invoke_timed(
+        &mut self,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError>;
+
+    /// What one reading of the function's clock takes, in picoseconds.
+    ///
+    /// # Errors
+    /// See [`InvokeError`].
+    fn clock_cost_ps(&mut self) -> Result<u64, InvokeError>;
 }
 
 /// The native guest's service: the function itself.
@@ -117,6 +133,18 @@ impl<F: Function> Native<F> {
 impl<F: Function> Service for Native<F> {
     fn invoke(&mut self, request: &[u8], response: &mut Vec<u8>) -> Result<(), InvokeError> {
         crate::invoke::<F>(request, response).map_err(|error| InvokeError::Refused(error.0))
+    }
+
+    fn invoke_timed(
+        &mut self,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        crate::invoke_timed::<F>(request, response).map_err(|error| InvokeError::Refused(error.0))
+    }
+
+    fn clock_cost_ps(&mut self) -> Result<u64, InvokeError> {
+        Ok(crate::clock_cost_ps())
     }
 }
 
@@ -200,20 +228,27 @@ pub fn serve(stream: &mut UnixStream, mut service: impl Service) -> std::io::Res
     // The frame is built in place: a header's room, then the response.
     let mut frame = Vec::with_capacity(4096);
     loop {
-        match wire::receive(stream, &mut request) {
-            Ok(Kind::Request) => {}
+        let asked = match wire::receive(stream, &mut request) {
+            Ok(kind @ (Kind::Request | Kind::TimedRequest | Kind::ClockCost)) => kind,
             Ok(kind) => {
                 let message = format!("a worker takes requests, not {kind:?}");
                 return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
             }
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
-        }
+        };
         frame.clear();
         frame.resize(HEADER_BYTES, 0);
-        let outcome = service.invoke(&request, &mut frame);
+        let outcome = match asked {
+            Kind::TimedRequest => answer_timed(&mut service, &request, &mut frame),
+            Kind::ClockCost => service.clock_cost_ps().map(|cost_ps| {
+                frame.extend_from_slice(&cost_ps.to_le_bytes());
+                Kind::ClockCost
+            }),
+            _ => service.invoke(&request, &mut frame).map(|()| Kind::Response),
+        };
         let kind = match &outcome {
-            Ok(()) => Kind::Response,
+            Ok(kind) => *kind,
             Err(InvokeError::Refused(message)) => replace(&mut frame, message, Kind::Refusal),
             Err(InvokeError::Fault(message)) => replace(&mut frame, message, Kind::Fault),
         };
@@ -224,6 +259,18 @@ pub fn serve(stream: &mut UnixStream, mut service: impl Service) -> std::io::Res
             return Ok(());
         }
     }
+}
+
+fn answer_timed(
+    service: &mut impl Service,
+    request: &[u8],
+    frame: &mut Vec<u8>,
+) -> Result<Kind, InvokeError> {
+    // The timings' room, which is filled once they are known.
+    frame.resize(HEADER_BYTES + Timings::SIZE, 0);
+    let timings = service.invoke_timed(request, frame)?;
+    frame[HEADER_BYTES..HEADER_BYTES + Timings::SIZE].copy_from_slice(&timings.to_bytes());
+    Ok(Kind::TimedResponse)
 }
 
 fn replace(frame: &mut Vec<u8>, message: &str, kind: Kind) -> Kind {
@@ -270,6 +317,38 @@ mod tests {
                 _ => Err(InvokeError::Fault("broken".into())),
             }
         }
+
+        fn invoke_timed(
+            &mut self,
+            request: &[u8],
+            response: &mut Vec<u8>,
+        ) -> Result<Timings, InvokeError> {
+            self.invoke(request, response)?;
+            Ok(Timings { decode_ns: 1, compute_ns: 2, ..Timings::default() })
+        }
+
+        fn clock_cost_ps(&mut self) -> Result<u64, InvokeError> {
+            Ok(25_000)
+        }
+    }
+
+    #[test]
+    fn timings_come_where_they_are_asked_for() {
+        let (mut harness, mut worker) = UnixStream::pair().unwrap();
+        let thread = std::thread::spawn(move || serve(&mut worker, Picky));
+        let mut body = Vec::new();
+        let mut ask = |kind, request: &[u8]| {
+            wire::send(&mut harness, kind, request).unwrap();
+            (wire::receive(&mut harness, &mut body).unwrap(), body.clone())
+        };
+        let timings = Timings { decode_ns: 1, compute_ns: 2, ..Timings::default() };
+        let answer = [&timings.to_bytes()[..], b"partial"].concat();
+        assert_eq!(ask(Kind::TimedRequest, b"good"), (Kind::TimedResponse, answer));
+        assert_eq!(ask(Kind::TimedRequest, b"bad"), (Kind::Refusal, b"no".to_vec()));
+        assert_eq!(ask(Kind::ClockCost, b""), (Kind::ClockCost, 25_000_u64.to_le_bytes().to_vec()));
+        assert_eq!(ask(Kind::Request, b"good"), (Kind::Response, b"partial".to_vec()));
+        drop(harness);
+        thread.join().unwrap().unwrap();
     }
 
     #[test]

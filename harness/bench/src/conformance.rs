@@ -10,10 +10,12 @@ mod faults;
 pub mod images;
 mod measuring;
 mod refusals;
+mod serving;
 mod skips;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Trial};
@@ -21,7 +23,9 @@ use lumos_record::{ArtifactKind, Lane, Mode, Runtime};
 use lumos_workloads::Workloads;
 
 use crate::artifact::Artifacts;
-use crate::sandbox::Site;
+use crate::sandbox::process::Process;
+use crate::sandbox::{Site, SocketDirectory};
+use crate::suites::states::States;
 use crate::{Engine, Limits, Sandbox, suites};
 
 /// The `main` of a runtime crate's conformance test; the arguments are those of
@@ -43,7 +47,7 @@ pub fn main<E: Engine + 'static>(
 ///
 /// `available` says whether this node can make such sandboxes. Where it cannot, the tests make
 /// sure that every case is skipped with a reason.
-pub fn main_of_sandbox<S: Sandbox>(
+pub fn main_of_sandbox<S: Sandbox + 'static>(
     package: &'static str,
     new_sandbox: fn(&Site<'_>) -> Result<S>,
     available: fn() -> bool,
@@ -71,6 +75,10 @@ pub fn main_of_sandbox<S: Sandbox>(
         if runs {
             trials.push(trial(format!("suites::{name}"), move || measuring::check(&first, &one)));
             trials.push(trial(format!("faults::{name}"), move || faults::check(&second, &other)));
+            let (third, every) = (Arc::clone(&built), runtime.clone());
+            trials.push(trial(format!("serving::{name}"), move || {
+                serve(&third, &every, &[], new_sandbox)
+            }));
         } else {
             trials.push(trial(format!("skips::{name}"), move || skips::check(&first, &one)));
         }
@@ -79,6 +87,24 @@ pub fn main_of_sandbox<S: Sandbox>(
     // One after the other: what one leaves behind on the node is another's to find.
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Has a runtime serve every function in a sandbox of its own.
+fn serve<S: Sandbox>(
+    built: &Built,
+    runtime: &Runtime,
+    settings: &[String],
+    new_sandbox: fn(&Site<'_>) -> Result<S>,
+) -> Result<()> {
+    let (sockets, layout) = (SocketDirectory::create()?, suites::layout()?);
+    let site = Site {
+        sockets: sockets.path(),
+        time_limit: Duration::from_secs(60),
+        layout: &layout,
+        emulator: None,
+    };
+    let mut states = States::new(sockets.path());
+    serving::check(built, runtime, settings, &new_sandbox(&site)?, &mut states)
 }
 
 /// Whether cargo, or a supervisor, has started this program as a bench target.
@@ -103,7 +129,8 @@ fn trials<E: Engine + 'static>(
     };
     let mut trials = Vec::new();
     for runtime in built.runtimes.iter().cloned() {
-        for workload in built.workloads.benchmarked().cloned() {
+        let stateless = built.workloads.benchmarked().filter(|workload| !workload.keeps_state);
+        for workload in stateless.cloned() {
             let (built, runtime) = (Arc::clone(&built), runtime.clone());
             let name = format!("answers::{}::{}", runtime.name, workload.function);
             trials.push(trial(name, move || {
@@ -112,6 +139,11 @@ fn trials<E: Engine + 'static>(
         }
         let (first, second) = (Arc::clone(&built), Arc::clone(&built));
         let (one, other) = (runtime.clone(), runtime.clone());
+        let (third, every) = (Arc::clone(&built), runtime.clone());
+        trials.push(trial(format!("serving::{}", runtime.name), move || {
+            let settings = new_engine(&every.name, &Limits::default())?.settings();
+            serve(&third, &every, &settings, Process::new)
+        }));
         let name = &runtime.name;
         trials.push(trial(format!("suites::{name}"), move || measuring::check(&first, &one)));
         trials.push(trial(format!("faults::{name}"), move || faults::check(&second, &other)));

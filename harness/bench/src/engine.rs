@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
+use lumos_abi::Timings;
 use lumos_abi::worker::InvokeError;
+use lumos_state::Backend;
 
 /// An artifact whose hash, engine version and target have been compared with the manifest.
 ///
@@ -133,6 +135,16 @@ pub trait Engine {
         Vec::new()
     }
 
+    /// Says where the functions of this engine find their state. An engine whose functions run
+    /// inside the measuring process is never told: none of them keeps state.
+    ///
+    /// # Errors
+    /// When the engine lacks what that takes.
+    fn keep_state(&mut self, backend: Backend) -> Result<()> {
+        let _ = backend;
+        bail!("the functions of this engine keep no state")
+    }
+
     /// Compiles a module ahead of time, for any engine of the same settings.
     ///
     /// # Errors
@@ -189,6 +201,23 @@ pub trait Engine {
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError>;
+
+    /// Does the same, and has the function take the time of its parts.
+    ///
+    /// # Errors
+    /// As [`Engine::invoke`].
+    fn invoke_timed(
+        &self,
+        instance: &mut Self::Instance,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError>;
+
+    /// What one reading of the function's clock takes inside this engine, in picoseconds.
+    ///
+    /// # Errors
+    /// As [`Engine::invoke`].
+    fn clock_cost_ps(&self, instance: &mut Self::Instance) -> Result<u64, InvokeError>;
 }
 
 /// The engine of a crate that has none, since its runtimes are measured in the served lane alone.
@@ -218,6 +247,14 @@ impl Engine for NoEngine {
     }
 
     fn invoke(&self, _: &mut (), _: &[u8], _: &mut Vec<u8>) -> Result<(), InvokeError> {
+        match *self {}
+    }
+
+    fn invoke_timed(&self, _: &mut (), _: &[u8], _: &mut Vec<u8>) -> Result<Timings, InvokeError> {
+        match *self {}
+    }
+
+    fn clock_cost_ps(&self, _: &mut ()) -> Result<u64, InvokeError> {
         match *self {}
     }
 }

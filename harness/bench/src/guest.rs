@@ -1,7 +1,8 @@
 //! A function in linear memory: the part of an invocation that all Wasm engines share.
 
 use anyhow::{Context, Result};
-use lumos_abi::exports::{Exchange, STATUS_OK};
+use lumos_abi::Timings;
+use lumos_abi::exports::{Context as Exported, Exchange, STATUS_OK};
 use lumos_abi::worker::InvokeError;
 
 /// Where a context's buffers lie in linear memory.
@@ -73,6 +74,18 @@ impl Mailbox {
         }
         response.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// The timings of the last invocation, which took them.
+    ///
+    /// # Errors
+    /// When the function says that they lie outside of `memory`.
+    pub fn timings(&self, memory: &[u8]) -> Result<Timings, InvokeError> {
+        let start = self.context as usize + Exported::TIMINGS_OFFSET;
+        let bytes = memory.get(start..).and_then(|rest| rest.first_chunk());
+        bytes
+            .map(Timings::from_bytes)
+            .ok_or_else(|| fault("the function's timings lie outside its memory"))
     }
 }
 

@@ -19,6 +19,7 @@ pub mod node;
 pub mod precompile;
 #[cfg(feature = "suites")]
 pub mod sandbox;
+pub mod state;
 #[cfg(feature = "suites")]
 pub mod suites;
 pub mod worker;

@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use lumos_abi::Timings;
+use lumos_record::StateBackend;
 pub use lumos_record::{ArtifactManifest, CpuTime, Layout, Phase};
+use lumos_state::Backend;
 
 use crate::suites::pull;
 pub use crate::suites::select::Emulator;
@@ -53,6 +56,39 @@ pub struct Servant {
     pub engine: Option<String>,
     /// The artifact that the engine is to load.
     pub artifact: Option<Checked>,
+    /// Where the function's state is; none where it keeps none.
+    pub state: Option<State>,
+}
+
+/// Where a function's state is on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// In what.
+    pub backend: StateBackend,
+    /// A folder that holds nothing else. A sandbox shows it to its workers, wherever it likes.
+    pub folder: PathBuf,
+}
+
+impl State {
+    /// The environment variable that tells a worker of it.
+    pub const VARIABLE: &str = lumos_state::VARIABLE;
+    /// The folder of values, in [`State::folder`].
+    pub const VALUES: &str = "values";
+    /// The socket of Redis, in [`State::folder`].
+    pub const REDIS: &str = "redis.sock";
+
+    /// What to tell a worker that finds the folder elsewhere.
+    pub fn seen_at(&self, folder: &Path) -> Backend {
+        match self.backend {
+            StateBackend::Directory => Backend::Directory(folder.join(Self::VALUES)),
+            StateBackend::Redis => Backend::Redis(folder.join(Self::REDIS)),
+        }
+    }
+
+    /// What to tell a worker that sees the node's files.
+    pub fn seen(&self) -> Backend {
+        self.seen_at(&self.folder)
+    }
 }
 
 /// The end of a phase, by the monotonic clock.
@@ -158,6 +194,23 @@ pub trait Sandbox {
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError>;
+
+    /// Sends one request that asks for timings; otherwise as [`Sandbox::invoke`].
+    ///
+    /// # Errors
+    /// Those of [`Sandbox::invoke`].
+    fn invoke_timed(
+        &self,
+        worker: &mut Self::Worker,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError>;
+
+    /// What one reading of the clock takes inside the worker's function, in picoseconds.
+    ///
+    /// # Errors
+    /// Those of [`Sandbox::invoke`].
+    fn clock_cost_ps(&self, worker: &mut Self::Worker) -> Result<u64, InvokeError>;
 
     /// The most memory that was resident so far, in bytes; none if it cannot be told.
     fn peak_rss_bytes(&self, worker: &Self::Worker) -> Option<u64>;

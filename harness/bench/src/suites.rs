@@ -4,6 +4,7 @@
 //! builds what is missing, begins or joins a run, and supervises a second process that
 //! measures.
 
+mod breakdown;
 mod harness;
 mod in_process;
 mod page_cache;
@@ -12,6 +13,7 @@ pub mod pull;
 pub mod select;
 pub mod served;
 pub mod session;
+pub mod states;
 mod supervise;
 pub mod timing;
 pub mod watch;
@@ -35,6 +37,7 @@ use harness::{Chosen, Harness, Trouble};
 use plan::Plan;
 use select::{CriterionArguments, Filter, Purpose, Selection};
 use session::Session;
+use states::States;
 use watch::Watch;
 
 /// Tells the bench targets that `cargo xtask bench` has built the artifacts.
@@ -211,6 +214,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             session,
             save_baseline: self.save_baseline,
             failures: 0,
+            states: States::new(&sockets),
         };
         if let Some(session) = &mut harness.session {
             let facts = sandbox.facts();
@@ -260,7 +264,11 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
                         };
                         served::run(harness, &sandbox, planned, &case, &settings)
                     }
-                    Lane::InProcess => in_process::run(harness, &*engine()?, planned, &case),
+                    Lane::InProcess => {
+                        let new = self.new_engine;
+                        let another = || new(name, &limits).map_err(|error| format!("{error:#}"));
+                        in_process::run(harness, &*engine()?, &another, planned, &case)
+                    }
                 }
             })?;
         }

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lumos_abi::monotonic_ns;
 use lumos_abi::worker::{self, InvokeError, Marks, Options, Service};
+use lumos_abi::{Timings, monotonic_ns};
 
 use crate::{Checked, Engine, Limits};
 
@@ -42,7 +42,10 @@ impl<E: Engine> Hosted<E> {
         new: impl FnOnce(&str, &Limits) -> Result<E>,
     ) -> Result<Self> {
         let limits = Limits::of_memory(options.memory_bytes);
-        let engine = new(&options.engine, &limits)?;
+        let mut engine = new(&options.engine, &limits)?;
+        if let Ok(state) = std::env::var(lumos_state::VARIABLE) {
+            engine.keep_state(state.parse()?)?;
+        }
         marks.end("engine");
         // SAFETY: the harness checked the artifact before it launched this worker.
         let artifact = unsafe { Checked::assume(options.artifact.clone()) };
@@ -61,5 +64,17 @@ impl<E: Engine> Hosted<E> {
 impl<E: Engine> Service for Hosted<E> {
     fn invoke(&mut self, request: &[u8], response: &mut Vec<u8>) -> Result<(), InvokeError> {
         self.engine.invoke(&mut self.instance, request, response)
+    }
+
+    fn invoke_timed(
+        &mut self,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        self.engine.invoke_timed(&mut self.instance, request, response)
+    }
+
+    fn clock_cost_ps(&mut self) -> Result<u64, InvokeError> {
+        self.engine.clock_cost_ps(&mut self.instance)
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 
 use anyhow::{Result, anyhow};
+use lumos_abi::Timings;
 use lumos_abi::wire::{self, Kind};
 use lumos_abi::worker::{self, Service};
 use lumos_bench::sandbox::connection::{Connection, Listener};
@@ -96,6 +97,18 @@ impl<E: Engine> Invocable for InProcess<E> {
 impl<E: Engine> Service for InProcess<E> {
     fn invoke(&mut self, request: &[u8], response: &mut Vec<u8>) -> Result<(), InvokeError> {
         self.engine.invoke(&mut self.instance, request, response)
+    }
+
+    fn invoke_timed(
+        &mut self,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        self.engine.invoke_timed(&mut self.instance, request, response)
+    }
+
+    fn clock_cost_ps(&mut self) -> Result<u64, InvokeError> {
+        self.engine.clock_cost_ps(&mut self.instance)
     }
 }
 

@@ -20,12 +20,13 @@ pub use layout::{Layout, NotAWorkspace};
 pub use node::Node;
 pub use pull::{Pull, PullCheck};
 pub use record::{
-    CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record, SandboxFacts, Skip, WorkerUse,
+    Breakdown, CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record, SandboxFacts, Skip,
+    TimedCalls, WorkerUse,
 };
 pub use run::{ReadRunError, Revision, Run, RunManifest, RunWriter};
 pub use setting::{Setting, parse_bytes, parse_cpus};
 pub use variant::Variant;
-pub use vocabulary::{Case, Lane, Phase, Profile, Suite, UnknownName};
+pub use vocabulary::{Case, Lane, Phase, Profile, StateBackend, Suite, UnknownName};
 
 /// The version of the schema in this crate: raised when a reader of older files would go wrong.
 pub const SCHEMA_VERSION: u32 = 1;

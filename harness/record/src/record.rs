@@ -33,6 +33,8 @@ pub enum Record {
     Phases(Ledger),
     /// What one worker used in its whole life.
     Worker(WorkerUse),
+    /// One sample of the suite `breakdown`.
+    Breakdown(Breakdown),
     /// A case was not run.
     Skip(Skip),
     /// A case was run and went wrong.
@@ -71,6 +73,10 @@ pub struct Finished {
     /// Responses that were checked against the expected digest; none was wrong. In `pull`, the
     /// unpacked images, whose layers were.
     pub verified: u64,
+    /// How many bytes the case moves: its request or, where the function keeps state, the value
+    /// that it gets or puts.
+    #[serde(default)]
+    pub size_bytes: u64,
 }
 
 /// One phase's share of a cold start.
@@ -122,6 +128,51 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// What invocations took that asked for timings, by two clocks: all sums over the invocations,
+/// as they were read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimedCalls {
+    /// From sending the request until the response was there, by the harness's clock. In it are
+    /// four readings of the function's clock, and two more for each retrieval.
+    pub outer_ns: u64,
+    /// From the request's bytes to the input, by the function's clock, and one reading of it.
+    pub decode_ns: u64,
+    /// From the input to the output, by the function's clock, with all retrievals; one reading of
+    /// the clock, and one more for each retrieval.
+    pub compute_ns: u64,
+    /// From the output to the response's bytes, by the function's clock, and one reading of it.
+    pub encode_ns: u64,
+    /// Getting and putting state, by the function's clock, and one reading of it for each
+    /// retrieval.
+    pub retrieval_ns: u64,
+    /// How many times state was got or put.
+    pub retrievals: u64,
+}
+
+/// One sample of the suite `breakdown`: two fresh workers, of which one is asked for timings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breakdown {
+    /// The case.
+    pub case: Case,
+    /// Which sample of the case, from 0.
+    pub sample: u32,
+    /// The worker without timings: from its creation to its first response. This is the sample
+    /// that Criterion keeps.
+    pub cold_ns: u64,
+    /// The same worker's later invocations: the sum over [`Breakdown::warm_calls`].
+    pub warm_ns: u64,
+    /// How many later invocations each of the two workers served.
+    pub warm_calls: u32,
+    /// The worker with timings: from its creation until it could accept a request.
+    pub launch_ns: u64,
+    /// Its first invocation.
+    pub first: TimedCalls,
+    /// Its later invocations: the sums over [`Breakdown::warm_calls`].
+    pub warm: TimedCalls,
+    /// What one reading of the clock takes inside its function, in picoseconds.
+    pub clock_cost_ps: u64,
 }
 
 /// User and system time.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Variant;
+use crate::{StateBackend, Variant};
 
 /// What a worker may use, what it finds, and how its function was built: drivers of its times,
 /// so a part of the case.
@@ -23,6 +23,8 @@ pub struct Setting {
     pub drops_caches: bool,
     /// How the function's Wasm was built; the suite `variants` names each way, the default too.
     pub variant: Option<Variant>,
+    /// Where the function's state is; none where it keeps none.
+    pub state: Option<StateBackend>,
 }
 
 impl Setting {
@@ -83,7 +85,9 @@ impl fmt::Display for Setting {
         let memory = self.memory_bytes.map(|bytes| format!("memory={}", show_bytes(bytes)));
         let caches = self.drops_caches.then(|| Self::DROP_CACHES.to_owned());
         let variant = self.variant.map(|variant| format!("variant={variant}"));
-        let parts: Vec<String> = [cpus, memory, caches, variant].into_iter().flatten().collect();
+        let state = self.state.map(|backend| format!("state={backend}"));
+        let parts: Vec<String> =
+            [cpus, memory, caches, variant, state].into_iter().flatten().collect();
         f.write_str(&parts.join(","))
     }
 }
@@ -102,6 +106,10 @@ impl FromStr for Setting {
                 Some(("cpus", cpus)) => setting.cpus_milli = Some(parse_cpus(cpus)?),
                 Some(("memory", bytes)) => setting.memory_bytes = Some(parse_bytes(bytes)?),
                 Some(("variant", variant)) => setting.variant = Some(variant.parse()?),
+                Some(("state", backend)) => {
+                    setting.state =
+                        Some(backend.parse::<StateBackend>().map_err(|e| e.to_string())?);
+                }
                 None if part == Self::DROP_CACHES => setting.drops_caches = true,
                 _ => return Err(format!("unknown part `{part}` of the setting `{text}`")),
             }
@@ -129,7 +137,9 @@ mod tests {
 
     #[test]
     fn a_setting_reads_back_what_it_writes() {
-        for text in ["", "cpus=0.5", "cpus=2,memory=1GiB,drop-caches", "variant=Os+simd"] {
+        for text in
+            ["", "cpus=0.5", "cpus=2,memory=1GiB,drop-caches", "variant=Os+simd", "state=redis"]
+        {
             let setting: Setting = text.parse().unwrap();
             assert_eq!(setting.to_string(), text);
         }
@@ -147,6 +157,7 @@ mod tests {
             ("memory=99999999999999GiB", "99999999999999GiB"),
             ("warp", "unknown part `warp`"),
             ("variant=O9", "unknown variant `O9`"),
+            ("state=cloud", "unknown state `cloud`"),
         ] {
             let message = text.parse::<Setting>().unwrap_err();
             assert!(message.contains(part), "{message}");

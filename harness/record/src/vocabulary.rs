@@ -95,6 +95,15 @@ pub enum Suite {
     Pull,
     /// One call, as in `call`, of the same function built in different ways.
     Variants,
+    /// A fresh worker, and later invocations of it, taken apart: what the cold start, the request
+    /// and the response, and the work itself take.
+    Breakdown,
+    /// One call, as in `call`, with requests from few bytes to many.
+    Serialization,
+    /// One invocation, as in `warm`, with requests from few bytes to many.
+    SerializationServed,
+    /// One invocation, as in `warm`, of a function that gets or puts state.
+    Retrieval,
 }
 
 names!(Suite, "suite", {
@@ -106,16 +115,28 @@ names!(Suite, "suite", {
     Call => "call",
     Pull => "pull",
     Variants => "variants",
+    Breakdown => "breakdown",
+    Serialization => "serialization",
+    SerializationServed => "serialization_served",
+    Retrieval => "retrieval",
 });
 
 impl Suite {
     /// The lane that the suite is measured in.
     pub const fn lane(self) -> Lane {
         match self {
-            Self::ColdStart | Self::Warm | Self::Pull => Lane::Served,
-            Self::Load | Self::Instantiate | Self::Fresh | Self::Call | Self::Variants => {
-                Lane::InProcess
-            }
+            Self::ColdStart
+            | Self::Warm
+            | Self::Pull
+            | Self::Breakdown
+            | Self::SerializationServed
+            | Self::Retrieval => Lane::Served,
+            Self::Load
+            | Self::Instantiate
+            | Self::Fresh
+            | Self::Call
+            | Self::Variants
+            | Self::Serialization => Lane::InProcess,
         }
     }
 
@@ -126,13 +147,35 @@ impl Suite {
 
     /// Whether the suite launches workers, whose limits and whose use of memory matter to it.
     pub const fn has_workers(self) -> bool {
-        matches!(self, Self::ColdStart | Self::Warm)
+        matches!(
+            self,
+            Self::ColdStart
+                | Self::Warm
+                | Self::Breakdown
+                | Self::SerializationServed
+                | Self::Retrieval
+        )
+    }
+
+    /// Whether the suite measures the payloads that a function has for sweeps, and no others.
+    pub const fn is_sweep(self) -> bool {
+        matches!(self, Self::Serialization | Self::SerializationServed)
     }
 
     /// Whether the suite is measured only where somebody asks for it by name, or for everything:
     /// it takes long, and not every runtime has a part in it.
     pub const fn is_on_request(self) -> bool {
-        matches!(self, Self::Pull | Self::Variants)
+        self.is_sweep()
+            || matches!(self, Self::Pull | Self::Variants | Self::Breakdown | Self::Retrieval)
+    }
+
+    /// Whether the suite measures functions that keep state (`true`), or those that keep none.
+    pub const fn measures(self, keeps_state: bool) -> bool {
+        match self {
+            Self::Breakdown => true,
+            Self::Retrieval => keeps_state,
+            _ => !keeps_state,
+        }
     }
 }
 
@@ -178,6 +221,18 @@ names!(Phase, "phase", {
     Call => "call",
     Teardown => "teardown",
 });
+
+/// Where a function's state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StateBackend {
+    /// In a directory of the node: native code reads and writes it, and so does Wasm through WASI.
+    Directory,
+    /// In a Redis of the node: native code is connected to it, and Wasm asks its host, which is.
+    Redis,
+}
+
+names!(StateBackend, "state", { Directory => "directory", Redis => "redis" });
 
 /// How much a run measures.
 #[derive(
@@ -268,6 +323,7 @@ mod tests {
         check(Profile::ALL);
         check(crate::ArtifactKind::ALL);
         check(crate::Mode::ALL);
+        check(StateBackend::ALL);
     }
 
     #[test]

@@ -18,13 +18,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType};
-use lumos_abi::monotonic_ns;
+use lumos_abi::{Timings, monotonic_ns};
 use lumos_bench::image::Image;
 use lumos_bench::sandbox::connection::{Connection, Listener};
 use lumos_bench::sandbox::process::{describe_end, peak_rss_bytes};
 use lumos_bench::sandbox::{
     CpuTime, LaunchError, Layout, Mark, Name, Phase, Sandbox, Servant, Site, SocketDirectory,
-    Teardown, Unready, cgroup, sequence,
+    State, Teardown, Unready, cgroup, sequence,
 };
 use lumos_bench::{InvokeError, Limits};
 
@@ -34,6 +34,9 @@ use watcher::Watcher;
 /// Where a container finds the harness's socket.
 const SOCKETS: &str = "/run/lumos";
 const SOCKET: &str = "s.sock";
+
+/// Where a function's state is in a container.
+const STATE: &str = "/run/lumos-state";
 
 /// User and group `nobody`: a worker needs no rights, not even those over its own files.
 const USER: &str = "65534:65534";
@@ -129,10 +132,11 @@ impl Docker {
         &self,
         engine: &Engine,
         image: &Prepared,
+        state: Option<&State>,
         limits: &Limits,
     ) -> Result<Container, LaunchError> {
         let name = Name::next();
-        let body = || self.describe_container(image, limits, &name);
+        let body = || self.describe_container(image, state, limits, &name);
         let mut made = engine.create(&name, body());
         if made.as_ref().is_err_and(EngineError::is_conflict) {
             remove_namesake(engine, &name).map_err(LaunchError)?;
@@ -158,6 +162,7 @@ impl Docker {
     fn describe_container(
         &self,
         image: &Prepared,
+        state: Option<&State>,
         limits: &Limits,
         name: &str,
     ) -> ContainerCreateBody {
@@ -176,6 +181,12 @@ impl Docker {
             read_only: Some(true),
             ..Mount::default()
         };
+        let state_folder = state.map(|state| Mount {
+            typ: Some(MountType::BIND),
+            source: Some(state.folder.display().to_string()),
+            target: Some(STATE.to_owned()),
+            ..Mount::default()
+        });
         // Over a hundred launches with each kind of logs in turns, a file cost no more than none:
         // the difference was lost in the scatter of a launch. With none, somebody would have to
         // listen from before the start, to a stream that may not end, for what is read of the few
@@ -194,13 +205,16 @@ impl Docker {
             memory_swap: Some(memory_bytes),
             nano_cpus: limits.cpus_milli.map(|milli| i64::from(milli) * 1_000_000),
             pids_limit: Some(MOST_PROCESSES),
-            mounts: Some(vec![socket]),
+            mounts: Some([socket].into_iter().chain(state_folder).collect()),
             log_config: Some(logs),
             ..HostConfig::default()
         };
         ContainerCreateBody {
             image: Some(image.id.clone()),
             cmd: Some(command.to_vec()),
+            env: state.map(|state| {
+                vec![format!("{}={}", State::VARIABLE, state.seen_at(STATE.as_ref()))]
+            }),
             user: Some(USER.to_owned()),
             labels: Some(HashMap::from([(RUN.to_owned(), name.to_owned())])),
             host_config: Some(host),
@@ -380,7 +394,7 @@ impl Sandbox for Docker {
     fn launch(&self, servant: &Servant, limits: &Limits) -> Result<Worker, LaunchError> {
         let attended = self.engine.as_ref().map_err(|reason| LaunchError(reason.clone()))?;
         let image = self.prepared(servant)?;
-        let container = self.create(&attended.engine, &image, limits)?;
+        let container = self.create(&attended.engine, &image, servant.state.as_ref(), limits)?;
         let created = Mark { phase: Phase::Create, end_ns: monotonic_ns() };
         match self.start(attended, &image, &container, created) {
             Ok((connection, marks)) => Ok(Worker { connection, marks, container }),
@@ -403,6 +417,19 @@ impl Sandbox for Docker {
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
         worker.connection.invoke(request, response)
+    }
+
+    fn invoke_timed(
+        &self,
+        worker: &mut Worker,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        worker.connection.invoke_timed(request, response)
+    }
+
+    fn clock_cost_ps(&self, worker: &mut Worker) -> Result<u64, InvokeError> {
+        worker.connection.clock_cost_ps()
     }
 
     fn peak_rss_bytes(&self, worker: &Worker) -> Option<u64> {

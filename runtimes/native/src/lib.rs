@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use lumos_abi::Timings;
 use lumos_abi::exports::{Context, Exchange, STATUS_OK, name};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 
@@ -34,6 +35,8 @@ struct Exports {
     open: unsafe extern "C" fn() -> *mut Context,
     reserve: unsafe extern "C" fn(*mut Context, u32),
     invoke: unsafe extern "C" fn(*mut Context, u32) -> u32,
+    invoke_timed: unsafe extern "C" fn(*mut Context, u32) -> u32,
+    clock_cost: unsafe extern "C" fn() -> u64,
     close: unsafe extern "C" fn(*mut Context),
 }
 
@@ -64,6 +67,37 @@ impl Instance {
         // SAFETY: a context begins with its exchange, which only calls of its exports change.
         unsafe { self.context.cast::<Exchange>().read() }
     }
+
+    #[inline]
+    fn serve(
+        &mut self,
+        entry: unsafe extern "C" fn(*mut Context, u32) -> u32,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<(), InvokeError> {
+        let length = u32::try_from(request.len())
+            .map_err(|_| InvokeError::Fault("the request is longer than 4 GiB".to_owned()))?;
+        let context = self.context.as_ptr();
+        if self.exchange().request_capacity < u64::from(length) {
+            // SAFETY: the context is open.
+            unsafe { (self.exports.reserve)(context, length) };
+        }
+        let buffer = self.exchange().request_address as *mut u8;
+        // SAFETY: the context has room for the request, which `reserve` made sure of; the
+        // response lies where the exchange says until the next call.
+        let (status, bytes) = unsafe {
+            buffer.copy_from_nonoverlapping(request.as_ptr(), request.len());
+            let status = entry(context, length);
+            let exchange = self.exchange();
+            let start = exchange.response_address as *const u8;
+            (status, std::slice::from_raw_parts(start, exchange.response_length as usize))
+        };
+        if status != STATUS_OK {
+            return Err(InvokeError::Refused(String::from_utf8_lossy(bytes).into_owned()));
+        }
+        response.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 impl Engine for Native {
@@ -87,6 +121,8 @@ impl Engine for Native {
                 open: *library.get(name::OPEN.as_bytes())?,
                 reserve: *library.get(name::RESERVE.as_bytes())?,
                 invoke: *library.get(name::INVOKE.as_bytes())?,
+                invoke_timed: *library.get(name::INVOKE_TIMED.as_bytes())?,
+                clock_cost: *library.get(name::CLOCK_COST.as_bytes())?,
                 close: *library.get(name::CLOSE.as_bytes())?,
             }
         };
@@ -111,27 +147,22 @@ impl Engine for Native {
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
-        let length = u32::try_from(request.len())
-            .map_err(|_| InvokeError::Fault("the request is longer than 4 GiB".to_owned()))?;
-        let (exports, context) = (instance.exports, instance.context.as_ptr());
-        if instance.exchange().request_capacity < u64::from(length) {
-            // SAFETY: the context is open.
-            unsafe { (exports.reserve)(context, length) };
-        }
-        let buffer = instance.exchange().request_address as *mut u8;
-        // SAFETY: the context has room for the request, which `reserve` made sure of; the
-        // response lies where the exchange says until the next call.
-        let (status, bytes) = unsafe {
-            buffer.copy_from_nonoverlapping(request.as_ptr(), request.len());
-            let status = (exports.invoke)(context, length);
-            let exchange = instance.exchange();
-            let start = exchange.response_address as *const u8;
-            (status, std::slice::from_raw_parts(start, exchange.response_length as usize))
-        };
-        if status != STATUS_OK {
-            return Err(InvokeError::Refused(String::from_utf8_lossy(bytes).into_owned()));
-        }
-        response.extend_from_slice(bytes);
-        Ok(())
+        instance.serve(instance.exports.invoke, request, response)
+    }
+
+    fn invoke_timed(
+        &self,
+        instance: &mut Instance,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        instance.serve(instance.exports.invoke_timed, request, response)?;
+        // SAFETY: the timings lie in the context, which is open, and only its calls change them.
+        Ok(unsafe { instance.context.byte_add(Context::TIMINGS_OFFSET).cast::<Timings>().read() })
+    }
+
+    fn clock_cost_ps(&self, instance: &mut Instance) -> Result<u64, InvokeError> {
+        // SAFETY: the export takes nothing, and its library is loaded.
+        Ok(unsafe { (instance.exports.clock_cost)() })
     }
 }

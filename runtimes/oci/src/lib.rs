@@ -19,15 +19,15 @@ use anyhow::{Context, Result};
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
-use lumos_abi::monotonic_ns;
+use lumos_abi::{Timings, monotonic_ns};
 use lumos_bench::image::{Image, RootFileSystems};
 use lumos_bench::sandbox::cgroup::{self, Hierarchy};
 use lumos_bench::sandbox::complaints::Complaints;
 use lumos_bench::sandbox::connection::{Connection, Listener};
 use lumos_bench::sandbox::process::{Child, describe_end, peak_rss_bytes};
 use lumos_bench::sandbox::{
-    ArtifactManifest, LaunchError, Layout, Mark, Name, Phase, Servant, Site, Teardown, Unready,
-    sequence,
+    ArtifactManifest, LaunchError, Layout, Mark, Name, Phase, Servant, Site, State, Teardown,
+    Unready, sequence,
 };
 use lumos_bench::{InvokeError, Limits, Sandbox};
 
@@ -136,8 +136,8 @@ impl Oci {
     pub fn bundle(&self, name: &str, servant: &Servant, limits: &Limits) -> Result<PathBuf> {
         let prepared = self.prepared.borrow();
         let image = prepared.get(servant.program.path()).context("the image was not prepared")?;
-        let mut spec =
-            spec::of_container(name, &image.root, &image.entrypoint, &self.shared, limits)?;
+        let shared = (self.shared.as_path(), servant.state.as_ref());
+        let mut spec = spec::of_container(name, &image.root, &image.entrypoint, shared, limits)?;
         if let Some(linux) = spec.linux_mut() {
             linux.set_seccomp(Some(seccomp::profile()?));
         }
@@ -151,8 +151,15 @@ impl Oci {
     }
 
     /// Makes a container whose program waits to be started.
-    fn create(&self, name: &str, image: &Prepared, limits: &Limits) -> Result<Container> {
-        let spec = spec::of_container(name, &image.root, &image.entrypoint, &self.shared, limits)?;
+    fn create(
+        &self,
+        name: &str,
+        image: &Prepared,
+        state: Option<&State>,
+        limits: &Limits,
+    ) -> Result<Container> {
+        let shared = (self.shared.as_path(), state);
+        let spec = spec::of_container(name, &image.root, &image.entrypoint, shared, limits)?;
         spec.save(self.bundle.join("config.json"))?;
         let container = ContainerBuilder::new(name.to_owned(), SyscallType::default())
             .with_root_path(&self.state)?
@@ -228,11 +235,12 @@ impl Sandbox for Oci {
             .get(servant.program.path())
             .ok_or_else(|| LaunchError("the image was not prepared".to_owned()))?;
         let name = Name::next();
-        let mut container = self.create(&name, image, limits).map_err(|error| {
-            cgroup::remove(&name);
-            let cause = format!("{error:#}");
-            LaunchError(self.complaints.describe("cannot make the container", &cause))
-        })?;
+        let mut container =
+            self.create(&name, image, servant.state.as_ref(), limits).map_err(|error| {
+                cgroup::remove(&name);
+                let cause = format!("{error:#}");
+                LaunchError(self.complaints.describe("cannot make the container", &cause))
+            })?;
         let created = Mark { phase: Phase::Create, end_ns: monotonic_ns() };
         let pid = container.pid().map_or(0, |pid| pid.as_raw().unsigned_abs());
         let child = match Child::adopt(pid) {
@@ -273,6 +281,19 @@ impl Sandbox for Oci {
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
         worker.connection.invoke(request, response)
+    }
+
+    fn invoke_timed(
+        &self,
+        worker: &mut Worker,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        worker.connection.invoke_timed(request, response)
+    }
+
+    fn clock_cost_ps(&self, worker: &mut Worker) -> Result<u64, InvokeError> {
+        worker.connection.clock_cost_ps()
     }
 
     fn peak_rss_bytes(&self, worker: &Worker) -> Option<u64> {

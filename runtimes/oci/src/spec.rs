@@ -12,6 +12,7 @@ use libcontainer::oci_spec::runtime::{
     get_default_maskedpaths, get_default_mounts, get_default_readonly_paths,
 };
 use lumos_bench::Limits;
+use lumos_bench::sandbox::State;
 use lumos_bench::sandbox::cgroup::Hierarchy;
 
 /// The name of the socket in the folder that is mounted into containers.
@@ -19,6 +20,9 @@ pub const SOCKET: &str = "s";
 
 /// Where that folder is in a container.
 const SHARED: &str = "/run/lumos";
+
+/// Where a function's state is in a container.
+const STATE: &str = "/run/lumos-state";
 
 /// Who the function runs as: nobody.
 const NOBODY: u32 = 65_534;
@@ -65,12 +69,13 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Describes a container that runs `entrypoint` in `root`; `shared` holds the socket.
+/// Describes a container that runs `entrypoint` in `root`; `shared` holds the socket, and `state`
+/// is where the function's state is on this node, if it keeps any.
 pub fn of_container(
     name: &str,
     root: &Path,
     entrypoint: &[String],
-    shared: &Path,
+    (shared, state): (&Path, Option<&State>),
     limits: &Limits,
 ) -> Result<Spec> {
     let mut arguments = entrypoint.to_vec();
@@ -88,7 +93,7 @@ pub fn of_container(
         .build()?;
     let process = ProcessBuilder::default()
         .args(arguments)
-        .env(vec!["PATH=/usr/local/bin:/usr/bin:/bin".to_owned()])
+        .env(environment(state))
         .cwd("/")
         .user(UserBuilder::default().uid(user).gid(user).build()?)
         .capabilities(capabilities)
@@ -114,7 +119,7 @@ pub fn of_container(
         .hostname("function")
         .process(process)
         .root(RootBuilder::default().path(root).readonly(true).build()?)
-        .mounts(mounts(shared)?)
+        .mounts(mounts(shared, state)?)
         .linux(linux.build()?)
         .build()?)
 }
@@ -146,8 +151,14 @@ fn resources(limits: &Limits) -> Result<LinuxResources> {
     Ok(resources.build()?)
 }
 
-/// The mounts that every container has, and the folder of the socket.
-fn mounts(shared: &Path) -> Result<Vec<Mount>> {
+fn environment(state: Option<&State>) -> Vec<String> {
+    let path = "PATH=/usr/local/bin:/usr/bin:/bin".to_owned();
+    let state = state.map(|state| format!("{}={}", State::VARIABLE, state.seen_at(STATE.as_ref())));
+    [path].into_iter().chain(state).collect()
+}
+
+/// The mounts that every container has, the folder of the socket, and that of the state.
+fn mounts(shared: &Path, state: Option<&State>) -> Result<Vec<Mount>> {
     let mut mounts = get_default_mounts();
     // The cgroups are nothing to a function.
     mounts.retain(|mount| mount.typ().as_deref() != Some("cgroup"));
@@ -163,6 +174,16 @@ fn mounts(shared: &Path) -> Result<Vec<Mount>> {
         .options(options)
         .build()?;
     mounts.push(shared);
+    if let Some(state) = state {
+        let options = ["bind", "nosuid", "nodev", "noexec", "rw"].map(str::to_owned).to_vec();
+        let state = MountBuilder::default()
+            .destination(STATE)
+            .typ("bind")
+            .source(&state.folder)
+            .options(options)
+            .build()?;
+        mounts.push(state);
+    }
     Ok(mounts)
 }
 
@@ -178,7 +199,7 @@ mod tests {
             "lumos-1-0",
             Path::new("/root"),
             &entrypoint,
-            Path::new("/shared"),
+            (Path::new("/shared"), None),
             &limits,
         )
         .unwrap();

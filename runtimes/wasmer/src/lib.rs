@@ -6,17 +6,20 @@
 
 #[cfg(feature = "compiler")]
 mod compiler;
+mod files;
 mod limit;
 mod wasi;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use lumos_abi::Timings;
 use lumos_abi::exports::name;
 use lumos_bench::guest::Mailbox;
+use lumos_bench::state::Backend;
 use lumos_bench::{Checked, Compiled, Engine, InvokeError, Limits, Target};
 use wasmer::sys::{Artifact, EngineBuilder, NativeEngineExt};
-use wasmer::{Instance as WasmInstance, Memory, RuntimeError, Store, TypedFunction};
+use wasmer::{Exports, Instance as WasmInstance, Memory, RuntimeError, Store, TypedFunction};
 
 use crate::limit::MemoryLimit;
 pub use crate::wasi::Environment;
@@ -77,13 +80,62 @@ pub struct Linked {
     imported: Imported,
 }
 
+/// What serves a request: a context and the length of the request give a status.
+type Entry = TypedFunction<(u32, u32), u32>;
+
 /// A function in its own store.
 pub struct Instance {
+    guest: Guest,
+    invoke: Entry,
+    exports: Exports,
+    /// What a request for timings calls, from the first such request on.
+    timed: Option<(Entry, TypedFunction<(), u64>)>,
+}
+
+/// What every request to a function needs.
+struct Guest {
     store: Store,
     memory: Memory,
     reserve: TypedFunction<(u32, u32), ()>,
-    invoke: TypedFunction<(u32, u32), u32>,
     mailbox: Mailbox,
+}
+
+impl Guest {
+    #[inline]
+    fn serve(
+        &mut self,
+        entry: &Entry,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<(), InvokeError> {
+        let Self { store, memory, reserve, mailbox } = self;
+        if mailbox.is_too_small(request.len()) {
+            let length = u32::try_from(request.len()).map_err(|error| fault(&error))?;
+            reserve.call(store, mailbox.context, length).map_err(|error| trap(&error))?;
+            *mailbox = Mailbox::open(bytes(memory, store), mailbox.context)
+                .map_err(|error| fault(&error))?;
+        }
+        // An empty request is nowhere, and the memory need not be looked up.
+        let length = match request {
+            [] => 0,
+            _ => mailbox.place(bytes_mut(memory, store), request)?,
+        };
+        let status = entry.call(store, mailbox.context, length).map_err(|error| trap(&error))?;
+        mailbox.collect(bytes(memory, store), status, response)
+    }
+}
+
+impl Instance {
+    /// What a request for timings calls; looked up once, and never for a request without.
+    fn timed(&mut self) -> Result<&(Entry, TypedFunction<(), u64>), InvokeError> {
+        if self.timed.is_none() {
+            let store = &self.guest.store;
+            let invoke = self.exports.get_typed_function(store, name::INVOKE_TIMED);
+            let clock = self.exports.get_typed_function(store, name::CLOCK_COST);
+            self.timed = Some((invoke.map_err(|e| fault(&e))?, clock.map_err(|e| fault(&e))?));
+        }
+        self.timed.as_ref().ok_or_else(|| fault(&"no timings"))
+    }
 }
 
 impl Wasmer {
@@ -131,6 +183,10 @@ impl Engine for Wasmer {
     type Environment = Environment;
     type Instance = Instance;
 
+    fn keep_state(&mut self, backend: Backend) -> Result<()> {
+        self.wasi.keep_state(backend)
+    }
+
     fn settings(&self) -> Vec<String> {
         let settings = match self.mode {
             Mode::Aot | Mode::Jit => CRANELIFT,
@@ -168,22 +224,23 @@ impl Engine for Wasmer {
     }
 
     fn instantiate(&self, linked: &Linked, environment: Environment) -> Result<Instance> {
-        let Environment { mut store, mut wasi, imports } = environment;
+        let Environment { mut store, mut wasi, imports, host } = environment;
         let instance = WasmInstance::new(&mut store, &linked.module, &imports)?;
         let exports = instance.exports.clone();
+        let memory = exports.get_memory("memory")?.clone();
+        if let Some(host) = host {
+            host.as_mut(&mut store).memory = Some(memory.clone());
+        }
         wasi.initialize(&mut store, instance)?;
         let initialize = exports.get_typed_function::<(), ()>(&store, "_initialize")?;
         initialize.call(&mut store)?;
         let open = exports.get_typed_function::<(), u32>(&store, name::OPEN)?;
         let context = open.call(&mut store)?;
-        let memory = exports.get_memory("memory")?.clone();
-        Ok(Instance {
-            mailbox: Mailbox::open(bytes(&memory, &store), context)?,
-            reserve: exports.get_typed_function(&store, name::RESERVE)?,
-            invoke: exports.get_typed_function(&store, name::INVOKE)?,
-            memory,
-            store,
-        })
+        let mailbox = Mailbox::open(bytes(&memory, &store), context)?;
+        let reserve = exports.get_typed_function(&store, name::RESERVE)?;
+        let invoke = exports.get_typed_function(&store, name::INVOKE)?;
+        let guest = Guest { store, memory, reserve, mailbox };
+        Ok(Instance { guest, invoke, exports, timed: None })
     }
 
     fn invoke(
@@ -192,20 +249,24 @@ impl Engine for Wasmer {
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
-        let Instance { store, memory, reserve, invoke, mailbox } = instance;
-        if mailbox.is_too_small(request.len()) {
-            let length = u32::try_from(request.len()).map_err(|error| fault(&error))?;
-            reserve.call(store, mailbox.context, length).map_err(|error| trap(&error))?;
-            *mailbox = Mailbox::open(bytes(memory, store), mailbox.context)
-                .map_err(|error| fault(&error))?;
-        }
-        // An empty request is nowhere, and the memory need not be looked up.
-        let length = match request {
-            [] => 0,
-            _ => mailbox.place(bytes_mut(memory, store), request)?,
-        };
-        let status = invoke.call(store, mailbox.context, length).map_err(|error| trap(&error))?;
-        mailbox.collect(bytes(memory, store), status, response)
+        instance.guest.serve(&instance.invoke, request, response)
+    }
+
+    fn invoke_timed(
+        &self,
+        instance: &mut Instance,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        let entry = instance.timed()?.0.clone();
+        let guest = &mut instance.guest;
+        guest.serve(&entry, request, response)?;
+        guest.mailbox.timings(bytes(&guest.memory, &guest.store))
+    }
+
+    fn clock_cost_ps(&self, instance: &mut Instance) -> Result<u64, InvokeError> {
+        let clock = instance.timed()?.1.clone();
+        clock.call(&mut instance.guest.store).map_err(|error| trap(&error))
     }
 }
 

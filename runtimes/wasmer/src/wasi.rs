@@ -5,13 +5,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use wasmer::{ExternType, Imports, Module, Store};
+use anyhow::{Context, Result, ensure};
+use lumos_bench::state::{self, Backend, HostState};
+use wasmer::{
+    ExternType, Function, FunctionEnv, FunctionEnvMut, Imports, Memory, Module, RuntimeError, Store,
+};
 use wasmer_wasix::runtime::task_manager::TaskWasm;
 use wasmer_wasix::virtual_fs::{EmptyFileSystem, FileSystem, NullFile};
 use wasmer_wasix::{
     PluggableRuntime, Runtime, VirtualTaskManager, WasiEnv, WasiFunctionEnv, WasiThreadError,
 };
+
+use crate::files::Directory;
 
 const MODULE: &str = "wasi_snapshot_preview1";
 
@@ -73,6 +78,8 @@ pub enum Imported {
     Nothing,
     /// Functions of preview 1.
     Preview1,
+    /// Functions of preview 1, and state that the host keeps.
+    Preview1AndState,
 }
 
 impl Imported {
@@ -84,13 +91,22 @@ impl Imported {
         let mut imported = Self::Nothing;
         for import in module.imports() {
             let is_function = matches!(import.ty(), ExternType::Function(_));
+            if is_function
+                && import.module() == state::MODULE
+                && state::name::ALL.contains(&import.name())
+            {
+                imported = Self::Preview1AndState;
+                continue;
+            }
             ensure!(
                 is_function && import.module() == MODULE && FUNCTIONS.contains(&import.name()),
                 "unknown import `{}` of `{}`: a function gets those of {MODULE}",
                 import.name(),
                 import.module(),
             );
-            imported = Self::Preview1;
+            if imported == Self::Nothing {
+                imported = Self::Preview1;
+            }
         }
         Ok(imported)
     }
@@ -104,12 +120,22 @@ pub struct Environment {
     pub wasi: WasiFunctionEnv,
     /// The functions of WASI in that store.
     pub imports: Imports,
+    /// What the host keeps of the function's state, where the module imports that.
+    pub host: Option<FunctionEnv<Host>>,
 }
 
 /// What all instances share of WASI.
 pub struct Wasi {
     runtime: Arc<dyn Runtime + Send + Sync>,
     files: Arc<dyn FileSystem + Send + Sync>,
+    state: Option<Backend>,
+}
+
+/// What the host keeps for an instance, behind its imports.
+pub struct Host {
+    state: HostState,
+    /// Set once the instance is made.
+    pub memory: Option<Memory>,
 }
 
 impl Wasi {
@@ -118,7 +144,21 @@ impl Wasi {
         Self {
             runtime: Arc::new(PluggableRuntime::new(Arc::new(NoTasks))),
             files: Arc::new(EmptyFileSystem::default()),
+            state: None,
         }
+    }
+
+    /// Says where functions find their state.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened.
+    pub fn keep_state(&mut self, backend: Backend) -> Result<()> {
+        if let Backend::Directory(path) = &backend {
+            let files = Directory::open(path).with_context(|| path.display().to_string())?;
+            self.files = Arc::new(files);
+        }
+        self.state = Some(backend);
+        Ok(())
     }
 
     /// An environment in a store of its own.
@@ -140,13 +180,73 @@ impl Wasi {
         if let Some(hash) = module.info().hash {
             builder.set_module_hash(hash);
         }
+        if let Some(backend) = &self.state {
+            builder.add_env(state::VARIABLE, state::told(backend, STATE_DIRECTORY));
+            if let Backend::Directory(_) = backend {
+                // The root of the files that it has is the directory itself.
+                builder.add_map_dir(STATE_DIRECTORY, "/")?;
+            }
+        }
         let wasi = WasiFunctionEnv::new(&mut store, builder.build()?);
-        let imports = match imported {
+        let mut imports = match imported {
             Imported::Nothing => Imports::new(),
-            Imported::Preview1 => wasi.import_object(&mut store, module)?,
+            Imported::Preview1 | Imported::Preview1AndState => {
+                wasi.import_object(&mut store, module)?
+            }
         };
-        Ok(Environment { store, wasi, imports })
+        let host = (imported == Imported::Preview1AndState).then(|| {
+            let host = Host { state: HostState::new(self.state.clone()), memory: None };
+            let host = FunctionEnv::new(&mut store, host);
+            define_state(&mut imports, &mut store, &host);
+            host
+        });
+        Ok(Environment { store, wasi, imports, host })
     }
+}
+
+/// Where a directory of values is opened for a function.
+const STATE_DIRECTORY: &str = "/state";
+
+/// Defines the state that the host keeps.
+fn define_state(imports: &mut Imports, store: &mut Store, host: &FunctionEnv<Host>) {
+    let get = |mut host: FunctionEnvMut<'_, Host>, key: u32, key_bytes: u32| {
+        with_memory(&mut host, |state, memory| Ok(state.get(state::slice(memory, key, key_bytes)?)))
+    };
+    let put = |mut host: FunctionEnvMut<'_, Host>,
+               key: u32,
+               key_bytes: u32,
+               value: u32,
+               value_bytes: u32| {
+        with_memory(&mut host, |state, memory| {
+            let key = state::slice(memory, key, key_bytes)?;
+            Ok(state.put(key, state::slice(memory, value, value_bytes)?))
+        })
+    };
+    let read = |mut host: FunctionEnvMut<'_, Host>, into: u32| {
+        with_memory(&mut host, |state, memory| state::copy_last(state, memory, into))
+    };
+    let functions = [
+        (state::name::GET, Function::new_typed_with_env(store, host, get)),
+        (state::name::PUT, Function::new_typed_with_env(store, host, put)),
+        (state::name::READ, Function::new_typed_with_env(store, host, read)),
+    ];
+    for (name, function) in functions {
+        imports.define(state::MODULE, name, function);
+    }
+}
+
+/// Gives a function of the host its state and the caller's memory.
+fn with_memory<T>(
+    host: &mut FunctionEnvMut<'_, Host>,
+    serve: impl FnOnce(&mut HostState, &mut [u8]) -> Result<T>,
+) -> Result<T, RuntimeError> {
+    let (host, store) = host.data_and_store_mut();
+    let Host { state, memory } = host;
+    let Some(memory) = memory else { return Err(RuntimeError::new("no memory yet")) };
+    let view = memory.view(&store);
+    // SAFETY: the store is borrowed, so that no code runs in it and the memory stays as it is.
+    let bytes = unsafe { view.data_unchecked_mut() };
+    serve(state, bytes).map_err(|error| RuntimeError::new(format!("{error:#}")))
 }
 
 /// Runs nothing beside a function: it has one thread, and cannot start another.

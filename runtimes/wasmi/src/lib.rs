@@ -2,17 +2,22 @@
 //! first call (`wasmi-lazy`) or all of them while the module loads (`wasmi-eager`).
 
 use anyhow::{Context, Result, bail};
+use lumos_abi::Timings;
 use lumos_abi::exports::name;
 use lumos_bench::guest::Mailbox;
+use lumos_bench::state::{self, Backend, HostState};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
-use wasmi::{CompilationMode, Config, Linker, Memory, Module, Store, StoreLimits, TypedFunc};
-use wasmi_wasi::{WasiCtx, WasiCtxBuilder};
+use wasmi::{
+    Caller, CompilationMode, Config, Extern, Linker, Memory, Module, Store, StoreLimits, TypedFunc,
+};
+use wasmi_wasi::{Dir, WasiCtx, WasiCtxBuilder, ambient_authority};
 
 /// An engine in one of its modes.
 #[derive(Debug)]
 pub struct Wasmi {
     engine: wasmi::Engine,
     memory_bytes: usize,
+    state: Option<Backend>,
 }
 
 /// The engine of a name: `wasmi-lazy` or `wasmi-eager`.
@@ -32,6 +37,7 @@ pub fn engine(name: &str, limits: &Limits) -> Result<Wasmi> {
     Ok(Wasmi {
         engine: wasmi::Engine::new(&config),
         memory_bytes: usize::try_from(limits.memory_bytes)?,
+        state: None,
     })
 }
 
@@ -45,15 +51,65 @@ pub struct Linked {
 pub struct Host {
     wasi: WasiCtx,
     limits: StoreLimits,
+    state: HostState,
 }
+
+/// Where a directory of values is opened for a function.
+const STATE_DIRECTORY: &str = "/state";
+
+/// What serves a request: a context and the length of the request give a status.
+type Entry = TypedFunc<(u32, u32), u32>;
 
 /// A function in its own store.
 pub struct Instance {
+    guest: Guest,
+    invoke: Entry,
+    instance: wasmi::Instance,
+    /// What a request for timings calls, from the first such request on.
+    timed: Option<(Entry, TypedFunc<(), u64>)>,
+}
+
+/// What every request to a function needs.
+struct Guest {
     store: Store<Host>,
     memory: Memory,
     reserve: TypedFunc<(u32, u32), ()>,
-    invoke: TypedFunc<(u32, u32), u32>,
     mailbox: Mailbox,
+}
+
+impl Guest {
+    #[inline]
+    fn serve(
+        &mut self,
+        entry: &Entry,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<(), InvokeError> {
+        let Self { store, memory, reserve, mailbox } = self;
+        if mailbox.is_too_small(request.len()) {
+            let length = u32::try_from(request.len()).map_err(|error| fault(&error))?;
+            reserve.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
+            *mailbox = Mailbox::open(memory.data(&*store), mailbox.context)
+                .map_err(|error| fault(&error))?;
+        }
+        let length = mailbox.place(memory.data_mut(&mut *store), request)?;
+        let status =
+            entry.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
+        mailbox.collect(memory.data(&*store), status, response)
+    }
+}
+
+impl Instance {
+    /// What a request for timings calls; looked up once, and never for a request without.
+    fn timed(&mut self) -> Result<&(Entry, TypedFunc<(), u64>), InvokeError> {
+        if self.timed.is_none() {
+            let store = &self.guest.store;
+            let invoke = self.instance.get_typed_func(store, name::INVOKE_TIMED);
+            let clock = self.instance.get_typed_func(store, name::CLOCK_COST);
+            self.timed = Some((invoke.map_err(|e| fault(&e))?, clock.map_err(|e| fault(&e))?));
+        }
+        self.timed.as_ref().ok_or_else(|| fault(&"no timings"))
+    }
 }
 
 impl Engine for Wasmi {
@@ -61,6 +117,11 @@ impl Engine for Wasmi {
     type Linked = Linked;
     type Environment = Store<Host>;
     type Instance = Instance;
+
+    fn keep_state(&mut self, backend: Backend) -> Result<()> {
+        self.state = Some(backend);
+        Ok(())
+    }
 
     fn load(&self, artifact: &Checked) -> Result<Module> {
         let bytes = std::fs::read(artifact.path())
@@ -72,12 +133,25 @@ impl Engine for Wasmi {
         let mut linker = Linker::new(&self.engine);
         wasmi_wasi::add_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)
             .map_err(|error| anyhow::anyhow!("{error}"))?;
+        if module.imports().any(|import| import.module() == state::MODULE) {
+            define_state(&mut linker).map_err(|error| anyhow::anyhow!("{error}"))?;
+        }
         Ok(Linked { module: module.clone(), linker })
     }
 
     fn environment(&self, _linked: &Linked) -> Result<Store<Host>> {
         let limits = wasmi::StoreLimitsBuilder::new().memory_size(self.memory_bytes).build();
-        let host = Host { wasi: WasiCtxBuilder::new().build(), limits };
+        let mut wasi = WasiCtxBuilder::new();
+        if let Some(backend) = &self.state {
+            wasi.env(state::VARIABLE, &state::told(backend, STATE_DIRECTORY))?;
+            if let Backend::Directory(path) = backend {
+                let directory = Dir::open_ambient_dir(path, ambient_authority())
+                    .with_context(|| path.display().to_string())?;
+                wasi.preopened_dir(directory, STATE_DIRECTORY)?;
+            }
+        }
+        let state = HostState::new(self.state.clone());
+        let host = Host { wasi: wasi.build(), limits, state };
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limits);
         Ok(store)
@@ -92,13 +166,11 @@ impl Engine for Wasmi {
         let context = open.call(&mut store, ()).map_err(show)?;
         let memory =
             instance.get_memory(&store, "memory").context("the module exports no memory")?;
-        Ok(Instance {
-            mailbox: Mailbox::open(memory.data(&store), context)?,
-            reserve: instance.get_typed_func(&store, name::RESERVE).map_err(show)?,
-            invoke: instance.get_typed_func(&store, name::INVOKE).map_err(show)?,
-            memory,
-            store,
-        })
+        let mailbox = Mailbox::open(memory.data(&store), context)?;
+        let reserve = instance.get_typed_func(&store, name::RESERVE).map_err(show)?;
+        let invoke = instance.get_typed_func(&store, name::INVOKE).map_err(show)?;
+        let guest = Guest { store, memory, reserve, mailbox };
+        Ok(Instance { guest, invoke, instance, timed: None })
     }
 
     fn invoke(
@@ -107,18 +179,75 @@ impl Engine for Wasmi {
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
-        let Instance { store, memory, reserve, invoke, mailbox } = instance;
-        if mailbox.is_too_small(request.len()) {
-            let length = u32::try_from(request.len()).map_err(|error| fault(&error))?;
-            reserve.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
-            *mailbox = Mailbox::open(memory.data(&*store), mailbox.context)
-                .map_err(|error| fault(&error))?;
-        }
-        let length = mailbox.place(memory.data_mut(&mut *store), request)?;
-        let status =
-            invoke.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
-        mailbox.collect(memory.data(&*store), status, response)
+        instance.guest.serve(&instance.invoke, request, response)
     }
+
+    fn invoke_timed(
+        &self,
+        instance: &mut Instance,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        let entry = instance.timed()?.0;
+        let guest = &mut instance.guest;
+        guest.serve(&entry, request, response)?;
+        guest.mailbox.timings(guest.memory.data(&guest.store))
+    }
+
+    fn clock_cost_ps(&self, instance: &mut Instance) -> Result<u64, InvokeError> {
+        let clock = instance.timed()?.1;
+        clock.call(&mut instance.guest.store, ()).map_err(|error| fault(&error))
+    }
+}
+
+/// Defines the state that the host keeps.
+fn define_state(linker: &mut Linker<Host>) -> Result<(), wasmi::errors::LinkerError> {
+    linker.func_wrap(
+        state::MODULE,
+        state::name::GET,
+        |mut caller: Caller<'_, Host>, key: u32, key_bytes: u32| -> Result<i64, wasmi::Error> {
+            let (memory, host) = memory_and_host(&mut caller)?;
+            let key = state::slice(memory, key, key_bytes).map_err(wrong)?;
+            Ok(host.state.get(key))
+        },
+    )?;
+    linker.func_wrap(
+        state::MODULE,
+        state::name::PUT,
+        |mut caller: Caller<'_, Host>,
+         key: u32,
+         key_bytes: u32,
+         value: u32,
+         value_bytes: u32|
+         -> Result<i64, wasmi::Error> {
+            let (memory, host) = memory_and_host(&mut caller)?;
+            let key = state::slice(memory, key, key_bytes).map_err(wrong)?;
+            let value = state::slice(memory, value, value_bytes).map_err(wrong)?;
+            Ok(host.state.put(key, value))
+        },
+    )?;
+    linker.func_wrap(
+        state::MODULE,
+        state::name::READ,
+        |mut caller: Caller<'_, Host>, into: u32| -> Result<(), wasmi::Error> {
+            let (memory, host) = memory_and_host(&mut caller)?;
+            state::copy_last(&host.state, memory, into).map_err(wrong)
+        },
+    )?;
+    Ok(())
+}
+
+/// The caller's memory, and what the host keeps for it.
+fn memory_and_host<'c>(
+    caller: &'c mut Caller<'_, Host>,
+) -> Result<(&'c mut [u8], &'c mut Host), wasmi::Error> {
+    let memory = caller.get_export("memory").and_then(Extern::into_memory);
+    let memory = memory.ok_or_else(|| wasmi::Error::new("the module exports no memory"))?;
+    Ok(memory.data_and_store_mut(caller))
+}
+
+fn wrong(error: anyhow::Error) -> wasmi::Error {
+    wasmi::Error::new(format!("{error:#}"))
 }
 
 fn show(error: wasmi::Error) -> anyhow::Error {

@@ -9,16 +9,18 @@ mod wasi;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use lumos_abi::Timings;
 use lumos_abi::exports::name;
 use lumos_bench::guest::Mailbox;
+use lumos_bench::state::{self, Backend, HostState};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 #[cfg(feature = "compiler")]
 use lumos_bench::{Compiled, Target};
 use wasmtime::{
     Config, InstancePre, Linker, Memory, Module, Precompiled, Store, StoreLimits, TypedFunc,
 };
-use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 /// An engine in one of its modes.
 pub struct Wasmtime {
@@ -26,6 +28,7 @@ pub struct Wasmtime {
     name: &'static str,
     loads_precompiled: bool,
     memory_bytes: usize,
+    state: Option<Backend>,
 }
 
 /// The engine of a name: `wasmtime-` and `aot`, `pulley`, `jit` or `winch`.
@@ -46,6 +49,7 @@ pub fn engine(name: &str, limits: &Limits) -> Result<Wasmtime> {
         name,
         loads_precompiled,
         memory_bytes: usize::try_from(limits.memory_bytes)?,
+        state: None,
     })
 }
 
@@ -117,16 +121,70 @@ fn cranelift_flag(feature: &str) -> Option<&'static str> {
 pub struct Host {
     wasi: WasiP1Ctx,
     limits: StoreLimits,
+    state: HostState,
 }
+
+/// What serves a request: a context and the length of the request give a status.
+type Entry = TypedFunc<(u32, u32), u32>;
 
 /// A function in its own store.
 pub struct Instance {
+    guest: Guest,
+    invoke: Entry,
+    instance: wasmtime::Instance,
+    /// What a request for timings calls, from the first such request on.
+    timed: Option<(Entry, TypedFunc<(), u64>)>,
+}
+
+/// What every request to a function needs.
+struct Guest {
     store: Store<Host>,
     memory: Memory,
     reserve: TypedFunc<(u32, u32), ()>,
-    invoke: TypedFunc<(u32, u32), u32>,
     mailbox: Mailbox,
 }
+
+impl Guest {
+    #[inline]
+    fn serve(
+        &mut self,
+        entry: &Entry,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<(), InvokeError> {
+        let Self { store, memory, reserve, mailbox } = self;
+        if mailbox.is_too_small(request.len()) {
+            let length = u32::try_from(request.len()).map_err(|error| fault(&error))?;
+            reserve.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
+            *mailbox = Mailbox::open(memory.data(&*store), mailbox.context)
+                .map_err(|error| fault(&error))?;
+        }
+        // Looking the memory up takes a tenth of a small call, and an empty request is nowhere.
+        let length = match request {
+            [] => 0,
+            _ => mailbox.place(memory.data_mut(&mut *store), request)?,
+        };
+        let status =
+            entry.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
+        mailbox.collect(memory.data(&*store), status, response)
+    }
+}
+
+impl Instance {
+    /// What a request for timings calls; looked up once, and never for a request without.
+    fn timed(&mut self) -> Result<&(Entry, TypedFunc<(), u64>), InvokeError> {
+        if self.timed.is_none() {
+            let store = &mut self.guest.store;
+            let invoke = self.instance.get_typed_func(&mut *store, name::INVOKE_TIMED);
+            let clock = self.instance.get_typed_func(&mut *store, name::CLOCK_COST);
+            self.timed = Some((invoke.map_err(|e| fault(&e))?, clock.map_err(|e| fault(&e))?));
+        }
+        self.timed.as_ref().ok_or_else(|| fault(&"no timings"))
+    }
+}
+
+/// Where a directory of values is opened for a function.
+const STATE_DIRECTORY: &str = "/state";
 
 impl Wasmtime {
     fn load_precompiled(&self, path: &Path) -> Result<Module> {
@@ -157,6 +215,11 @@ impl Engine for Wasmtime {
     type Linked = InstancePre<Host>;
     type Environment = Store<Host>;
     type Instance = Instance;
+
+    fn keep_state(&mut self, backend: Backend) -> Result<()> {
+        self.state = Some(backend);
+        Ok(())
+    }
 
     fn settings(&self) -> Vec<String> {
         let compiler = match self.name {
@@ -203,7 +266,17 @@ impl Engine for Wasmtime {
     fn environment(&self, _linked: &InstancePre<Host>) -> Result<Store<Host>> {
         let limits = wasmtime::StoreLimitsBuilder::new().memory_size(self.memory_bytes).build();
         // No standard streams: a reactor has no use for them, and they start threads.
-        let host = Host { wasi: WasiCtxBuilder::new().build_p1(), limits };
+        let mut wasi = WasiCtxBuilder::new();
+        if let Some(backend) = &self.state {
+            wasi.env(state::VARIABLE, state::told(backend, STATE_DIRECTORY));
+            if let Backend::Directory(path) = backend {
+                // A thread of its own for each use of a file would cost more than the use.
+                wasi.allow_blocking_current_thread(true);
+                wasi.preopened_dir(path, STATE_DIRECTORY, FsPerms::ReadWrite).map_err(show)?;
+            }
+        }
+        let state = HostState::new(self.state.clone());
+        let host = Host { wasi: wasi.build_p1(), limits, state };
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limits);
         Ok(store)
@@ -218,13 +291,11 @@ impl Engine for Wasmtime {
         let context = open.call(&mut store, ()).map_err(show)?;
         let memory =
             instance.get_memory(&mut store, "memory").context("the module exports no memory")?;
-        Ok(Instance {
-            mailbox: Mailbox::open(memory.data(&store), context)?,
-            reserve: instance.get_typed_func(&mut store, name::RESERVE).map_err(show)?,
-            invoke: instance.get_typed_func(&mut store, name::INVOKE).map_err(show)?,
-            memory,
-            store,
-        })
+        let mailbox = Mailbox::open(memory.data(&store), context)?;
+        let reserve = instance.get_typed_func(&mut store, name::RESERVE).map_err(show)?;
+        let invoke = instance.get_typed_func(&mut store, name::INVOKE).map_err(show)?;
+        let guest = Guest { store, memory, reserve, mailbox };
+        Ok(Instance { guest, invoke, instance, timed: None })
     }
 
     fn invoke(
@@ -233,21 +304,24 @@ impl Engine for Wasmtime {
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
-        let Instance { store, memory, reserve, invoke, mailbox } = instance;
-        if mailbox.is_too_small(request.len()) {
-            let length = u32::try_from(request.len()).map_err(|error| fault(&error))?;
-            reserve.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
-            *mailbox = Mailbox::open(memory.data(&*store), mailbox.context)
-                .map_err(|error| fault(&error))?;
-        }
-        // Looking the memory up takes a tenth of a small call, and an empty request is nowhere.
-        let length = match request {
-            [] => 0,
-            _ => mailbox.place(memory.data_mut(&mut *store), request)?,
-        };
-        let status =
-            invoke.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
-        mailbox.collect(memory.data(&*store), status, response)
+        instance.guest.serve(&instance.invoke, request, response)
+    }
+
+    fn invoke_timed(
+        &self,
+        instance: &mut Instance,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        let entry = instance.timed()?.0.clone();
+        let guest = &mut instance.guest;
+        guest.serve(&entry, request, response)?;
+        guest.mailbox.timings(guest.memory.data(&guest.store))
+    }
+
+    fn clock_cost_ps(&self, instance: &mut Instance) -> Result<u64, InvokeError> {
+        let clock = instance.timed()?.1.clone();
+        clock.call(&mut instance.guest.store, ()).map_err(|error| fault(&error))
     }
 }
 

@@ -4,6 +4,7 @@
 //! loading a small module. A function's module imports a handful, and so those are defined one
 //! by one, from the same implementation; a module that imports more gets everything.
 
+use lumos_bench::state;
 use wasmtime::{AsContextMut, Caller, Extern, Linker, Module, Result};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as preview1, WasiSnapshotPreview1};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
@@ -20,19 +21,87 @@ const MODULE: &str = "wasi_snapshot_preview1";
 /// Those of wasmtime; an import that WASI does not have is found when the module is linked.
 pub fn define_imports(linker: &mut Linker<Host>, module: &Module) -> Result<()> {
     for import in module.imports() {
+        if import.module() == state::MODULE && define_state(linker, import.name())? {
+            continue;
+        }
         if import.module() != MODULE || !define(linker, import.name())? {
             // Those that are defined already are defined once more.
             linker.allow_shadowing(true);
-            return p1::add_to_linker_sync(linker, |host: &mut Host| &mut host.wasi);
+            p1::add_to_linker_sync(linker, |host: &mut Host| &mut host.wasi)?;
+            return module
+                .imports()
+                .filter(|import| import.module() == state::MODULE)
+                .try_for_each(|import| define_state(linker, import.name()).map(drop));
         }
     }
     Ok(())
+}
+
+/// Defines one function of the state that the host keeps, if it is one.
+fn define_state(linker: &mut Linker<Host>, name: &str) -> Result<bool> {
+    match name {
+        state::name::GET => linker.func_wrap(
+            state::MODULE,
+            name,
+            |mut caller: Caller<'_, Host>, key: u32, key_bytes: u32| -> Result<i64> {
+                let (memory, host) = memory_and_host(&mut caller)?;
+                let key = state::slice(memory, key, key_bytes).map_err(wrong)?;
+                Ok(host.state.get(key))
+            },
+        ),
+        state::name::PUT => linker.func_wrap(
+            state::MODULE,
+            name,
+            |mut caller: Caller<'_, Host>,
+             key: u32,
+             key_bytes: u32,
+             value: u32,
+             value_bytes: u32|
+             -> Result<i64> {
+                let (memory, host) = memory_and_host(&mut caller)?;
+                let key = state::slice(memory, key, key_bytes).map_err(wrong)?;
+                let value = state::slice(memory, value, value_bytes).map_err(wrong)?;
+                Ok(host.state.put(key, value))
+            },
+        ),
+        state::name::READ => linker.func_wrap(
+            state::MODULE,
+            name,
+            |mut caller: Caller<'_, Host>, into: u32| -> Result<()> {
+                let (memory, host) = memory_and_host(&mut caller)?;
+                state::copy_last(&host.state, memory, into).map_err(wrong)
+            },
+        ),
+        _ => return Ok(false),
+    }?;
+    Ok(true)
+}
+
+/// The caller's memory, and what the host keeps for it.
+fn memory_and_host<'c>(caller: &'c mut Caller<'_, Host>) -> Result<(&'c mut [u8], &'c mut Host)> {
+    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+        wasmtime::bail!("missing required memory export");
+    };
+    Ok(memory.data_and_store_mut(caller))
+}
+
+fn wrong(error: anyhow::Error) -> wasmtime::Error {
+    wasmtime::format_err!("{error:#}")
 }
 
 /// Defines one function, if it is among those that Rust's standard library imports for a
 /// program without files.
 fn define(linker: &mut Linker<Host>, name: &str) -> Result<bool> {
     match name {
+        "clock_time_get" => linker.func_wrap(
+            MODULE,
+            name,
+            |mut caller: Caller<'_, Host>, clock: i32, precision: i64, time: i32| {
+                call(&mut caller, |wasi, memory| {
+                    preview1::clock_time_get(wasi, memory, clock, precision, time)
+                })
+            },
+        ),
         "environ_get" => {
             linker.func_wrap(MODULE, name, |mut caller: Caller<'_, Host>, list: i32, text: i32| {
                 call(&mut caller, |wasi, memory| preview1::environ_get(wasi, memory, list, text))

@@ -22,7 +22,7 @@ fn every_command_answers_rightly() {
         let command = built.artifacts.function(runtime, ArtifactKind::WasmCommand, function, &[]);
         let command = command.unwrap_or_else(|refusal| panic!("{refusal}"));
         let module = Module::from_file(&engine, command.path()).unwrap();
-        let is_quick = |profile| profile == Profile::Quick;
+        let is_quick = |profile| profile == Some(Profile::Quick);
         for payload in workload.payloads.iter().filter(|payload| is_quick(payload.profile)) {
             let response = run(&engine, &module, payload.generate());
             if let Err(stop) = verify_digest(&response, payload) {

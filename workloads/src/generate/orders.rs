@@ -5,8 +5,10 @@ use serde::Serialize;
 use super::Random;
 use super::prose::Prose;
 
-/// The shortest list that can be asked for: any one order fits.
-pub(crate) const SMALLEST_ORDERS_BYTES: u32 = 1024;
+/// The shortest list that can be asked for: one without orders.
+pub(crate) const SMALLEST_ORDERS_BYTES: u32 = 2;
+/// From this length on any one order fits.
+const ANY_ORDER_BYTES: u32 = 1024;
 
 /// Given names, of many languages: not all of the text that a service reads is ASCII.
 const GIVEN_NAMES: &[&str] = &[
@@ -172,6 +174,9 @@ struct Line {
 pub(crate) fn orders(bytes: u32, seed: u64) -> Vec<u8> {
     let random = &mut Random::new(seed);
     let prose = Prose::new();
+    if bytes < ANY_ORDER_BYTES {
+        return short_list(bytes as usize, random, &prose);
+    }
     let mut id = 10_000 + random.below(80_000);
     let mut last = order(random, &prose, id);
     let mut list = String::from("[");
@@ -196,6 +201,22 @@ pub(crate) fn orders(bytes: u32, seed: u64) -> Vec<u8> {
     list.push_str(&json(&last));
     list.push(']');
     list.into_bytes()
+}
+
+/// A list of one order at most: with a line where that fits, and else without. Where not even that
+/// fits, blanks fill the list.
+fn short_list(bytes: usize, random: &mut Random, prose: &Prose) -> Vec<u8> {
+    let mut only = order(random, prose, 10_000);
+    only.note.clear();
+    for lines in [1, 0] {
+        only.lines.truncate(lines);
+        let used = "[]".len() + json(&only).len();
+        if let Some(gap) = bytes.checked_sub(used) {
+            only.note = prose.line(random, gap);
+            return format!("[{}]", json(&only)).into_bytes();
+        }
+    }
+    format!("[{}]", " ".repeat(bytes.saturating_sub("[]".len()))).into_bytes()
 }
 
 fn json(order: &Order) -> String {
@@ -243,9 +264,11 @@ mod tests {
 
     #[test]
     fn the_list_is_json() {
-        for bytes in [SMALLEST_ORDERS_BYTES, 1500, 20_000] {
-            let list: Vec<serde_json::Value> = serde_json::from_slice(&orders(bytes, 5)).unwrap();
-            assert!(!list.is_empty());
+        for bytes in [2, 64, 128, 256, 512, 1023, ANY_ORDER_BYTES, 1500, 20_000] {
+            let text = orders(bytes, 5);
+            assert_eq!(text.len(), bytes as usize);
+            let list: Vec<serde_json::Value> = serde_json::from_slice(&text).unwrap();
+            assert_eq!(list.is_empty(), bytes < 128);
             assert!(list.iter().all(|order| order["lines"].as_array().is_some()));
         }
     }
@@ -261,6 +284,6 @@ mod tests {
     fn any_order_fits_into_the_smallest_list() {
         let (random, prose) = (&mut Random::new(9), &Prose::new());
         let longest = (0..20_000).map(|id| json(&order(random, prose, 90_000 + id)).len()).max();
-        assert!(longest.unwrap() + "[]".len() <= SMALLEST_ORDERS_BYTES as usize);
+        assert!(longest.unwrap() + "[]".len() <= ANY_ORDER_BYTES as usize);
     }
 }

@@ -122,7 +122,7 @@ impl Checkout {
         let mut text = format!("function = \"{function}\"\nsummary = \"For a test\"\n");
         for Answer { payload, request, response } in answers {
             text += &format!(
-                "\n[[payload]]\nid = \"{payload}\"\nprofile = \"quick\"\n\
+                "\n[[payload]]\nid = \"{payload}\"\nprofile = \"quick\"\nsweep = true\n\
                  request = {{ kind = \"literal\", text = \"{request}\" }}\n\
                  request_sha256 = \"{}\"\nresponse_sha256 = \"{}\"\n",
                 sha256_hex(request.as_bytes()),
@@ -309,7 +309,8 @@ pub fn outcomes(run: &Run) -> Result<BTreeMap<Case, Outcome>> {
             | Record::Process(_)
             | Record::Sandbox(_)
             | Record::Phases(_)
-            | Record::Worker(_) => continue,
+            | Record::Worker(_)
+            | Record::Breakdown(_) => continue,
         };
         ensure!(started.contains(&case), "{case} ended without having begun");
         if let Some(first) = outcomes.insert(case.clone(), outcome) {

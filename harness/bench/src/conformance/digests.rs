@@ -24,12 +24,12 @@ pub(super) fn check<E: Engine>(
     Ok(())
 }
 
-/// The smallest payload, and what the quick profile measures.
+/// The first payload, which is the least work, and what the quick profile measures.
 fn payloads(workload: &Workload) -> impl Iterator<Item = &Payload> {
-    let smallest = workload.payloads.iter().min_by_key(|payload| payload.generate().len());
-    workload.payloads.iter().filter(move |payload| {
-        payload.profile == Profile::Quick || smallest.is_some_and(|smallest| smallest == *payload)
-    })
+    let chosen = |(place, payload): &(usize, &Payload)| {
+        *place == 0 || payload.profile == Some(Profile::Quick)
+    };
+    workload.payloads.iter().enumerate().filter(chosen).map(|(_, payload)| payload)
 }
 
 /// Two instances of one module, called in turn: what one does must not show in the other.

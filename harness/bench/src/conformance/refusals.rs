@@ -93,7 +93,10 @@ pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
         let folder = checkout.layout().artifacts();
         for artifact in &mut checkout.manifest.artifacts {
             let is_own = artifact.engine.as_deref() == Some(&runtime.name);
-            if artifact.kind == ArtifactKind::Precompiled && is_own {
+            if artifact.kind == ArtifactKind::Precompiled
+                && is_own
+                && artifact.runs_on(std::env::consts::ARCH)
+            {
                 alter(artifact, &folder)?;
             }
         }

@@ -6,6 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lumos_abi::Timings;
 use lumos_abi::wire::{self, Kind};
 use lumos_record::Phase;
 
@@ -110,10 +111,51 @@ impl Connection {
     /// # Errors
     /// See [`InvokeError`].
     pub fn invoke(&mut self, request: &[u8], response: &mut Vec<u8>) -> Result<(), InvokeError> {
-        let kind = wire::send(&mut self.stream, Kind::Request, request)
+        self.ask(Kind::Request, Kind::Response, request, response)
+    }
+
+    /// Sends a request that asks for timings; otherwise as [`Connection::invoke`].
+    ///
+    /// # Errors
+    /// See [`InvokeError`].
+    pub fn invoke_timed(
+        &mut self,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        self.ask(Kind::TimedRequest, Kind::TimedResponse, request, response)?;
+        let timings = response.first_chunk().map(Timings::from_bytes);
+        let timings = timings.ok_or_else(|| {
+            InvokeError::Fault("the worker broke the protocol: no timings".to_owned())
+        })?;
+        response.drain(..Timings::SIZE);
+        Ok(timings)
+    }
+
+    /// What one reading of the clock takes inside the function, in picoseconds.
+    ///
+    /// # Errors
+    /// See [`InvokeError`].
+    pub fn clock_cost_ps(&mut self) -> Result<u64, InvokeError> {
+        let mut answer = Vec::with_capacity(8);
+        self.ask(Kind::ClockCost, Kind::ClockCost, &[], &mut answer)?;
+        answer.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)).ok_or_else(|| {
+            InvokeError::Fault("the worker broke the protocol: no cost of the clock".to_owned())
+        })
+    }
+
+    #[inline]
+    fn ask(
+        &mut self,
+        asked: Kind,
+        answered: Kind,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<(), InvokeError> {
+        let kind = wire::send(&mut self.stream, asked, request)
             .and_then(|()| wire::receive(&mut self.stream, response));
         match kind {
-            Ok(Kind::Response) => Ok(()),
+            Ok(kind) if kind == answered => Ok(()),
             Ok(Kind::Refusal) => Err(InvokeError::Refused(text(response))),
             Ok(Kind::Fault) => Err(InvokeError::Fault(text(response))),
             Ok(kind) => {

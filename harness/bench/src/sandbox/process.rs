@@ -9,13 +9,13 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lumos_abi::monotonic_ns;
+use lumos_abi::{Timings, monotonic_ns};
 use lumos_record::{CpuTime, Phase};
 
 use super::cgroup::{Cgroup, Hierarchy};
 use super::complaints::Complaints;
 use super::connection::{Connection, Listener};
-use super::{LaunchError, Mark, Sandbox, Servant, Site, Teardown, Unready, sequence};
+use super::{LaunchError, Mark, Sandbox, Servant, Site, State, Teardown, Unready, sequence};
 pub use crate::memory::peak_rss_bytes;
 use crate::{InvokeError, Limits};
 
@@ -87,6 +87,9 @@ impl Process {
         command.arg("--memory").arg(limits.memory_bytes.to_string());
         for file in cgroup.iter().flat_map(|cgroup| cgroup.joins()) {
             command.arg("--cgroup").arg(file);
+        }
+        if let Some(state) = &servant.state {
+            command.env(State::VARIABLE, state.seen().to_string());
         }
         command.stdin(Stdio::from(self.null.try_clone()?));
         command.stdout(Stdio::from(self.null.try_clone()?));
@@ -171,6 +174,19 @@ impl Sandbox for Process {
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
         worker.connection.invoke(request, response)
+    }
+
+    fn invoke_timed(
+        &self,
+        worker: &mut Worker,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        worker.connection.invoke_timed(request, response)
+    }
+
+    fn clock_cost_ps(&self, worker: &mut Worker) -> Result<u64, InvokeError> {
+        worker.connection.clock_cost_ps()
     }
 
     fn peak_rss_bytes(&self, worker: &Worker) -> Option<u64> {

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use lumos_record::{Case, Failure, Layout, Ledger, Profile, Record, Skip, Suite, WorkerUse};
+use lumos_record::{
+    Breakdown, Case, Failure, Layout, Ledger, Profile, Record, Skip, Suite, WorkerUse,
+};
 use lumos_workloads::{Payload, sha256_hex};
 
 use super::select::Selection;
 use super::session::{Session, criterion_directory};
+use super::states::States;
 use super::timing::Stop;
 use super::watch::Watch;
 use crate::artifact::Artifacts;
@@ -55,8 +58,22 @@ pub struct Cold {
 pub struct Measured {
     /// How many responses were checked.
     pub verified: u64,
-    /// The cold starts, if the suite has any: those of the warm-up first.
-    pub cold: Option<Vec<Cold>>,
+    /// How many bytes it moves; see [`lumos_record::Finished::size_bytes`].
+    pub size_bytes: u64,
+    /// What belongs to its samples.
+    pub details: Details,
+}
+
+/// What a case leaves beside the samples that Criterion keeps, an entry for each: those of
+/// Criterion's warm-up first.
+#[derive(Debug)]
+pub enum Details {
+    /// Nothing.
+    None,
+    /// Cold starts.
+    Cold(Vec<Cold>),
+    /// Invocations that were taken apart; the number of the sample is not known yet.
+    Breakdown(Vec<Breakdown>),
 }
 
 /// How the samples of a steady case are taken.
@@ -113,6 +130,8 @@ pub struct Harness {
     pub save_baseline: Option<String>,
     /// How many cases failed.
     pub failures: usize,
+    /// What functions keep their state in.
+    pub states: States,
 }
 
 /// Which of Criterion's settings are on the command line.
@@ -192,10 +211,19 @@ impl Harness {
         }
         let Some(session) = &self.session else { return Ok(Vec::new()) };
         let (finished, times) = session
-            .keep_samples(&self.layout, case, measured.verified)
+            .keep_samples(&self.layout, case, measured.verified, measured.size_bytes)
             .map_err(|error| Trouble::Failure(format!("{error:#}")))?;
         let mut records: Vec<Record> = self.worker_uses.drain(..).map(Record::Worker).collect();
-        records.extend(cold_records(measured.cold.unwrap_or_default(), times.len())?);
+        records.extend(match measured.details {
+            Details::None => Vec::new(),
+            Details::Cold(starts) => cold_records(kept(starts, times.len()))?,
+            Details::Breakdown(samples) => {
+                let samples = (0..).zip(kept(samples, times.len()));
+                samples
+                    .map(|(sample, found)| Record::Breakdown(Breakdown { sample, ..found }))
+                    .collect()
+            }
+        });
         // Last, so that a case which is finished has all of its records.
         records.push(Record::Finished(finished));
         Ok(records)
@@ -343,10 +371,13 @@ fn describe_panic(panic: &(dyn Any + Send)) -> Stop {
     format!("the runtime's code panicked: {}", message.unwrap_or("without a message"))
 }
 
-/// The records of the cold starts that Criterion kept: the last ones, after its warm-up.
-fn cold_records(mut starts: Vec<Cold>, kept: usize) -> Result<Vec<Record>, Trouble> {
-    let warm_up = starts.len().saturating_sub(kept);
-    starts.drain(..warm_up);
+/// The entries of the samples that Criterion kept: the last ones, after its warm-up.
+fn kept<T>(mut entries: Vec<T>, count: usize) -> Vec<T> {
+    entries.split_off(entries.len().saturating_sub(count))
+}
+
+/// The records of cold starts.
+fn cold_records(mut starts: Vec<Cold>) -> Result<Vec<Record>, Trouble> {
     for (sample, start) in (0..).zip(&mut starts) {
         start.ledger.sample = sample;
     }
@@ -422,7 +453,7 @@ mod tests {
     #[test]
     fn the_cold_starts_of_the_warm_up_are_left_out() {
         let starts = (1..=13).map(|n| cold(n * 1_000_000, n * 1_000_000)).collect();
-        let records = cold_records(starts, 10).unwrap();
+        let records = cold_records(kept(starts, 10)).unwrap();
         assert_eq!(records.len(), 20);
         let Record::Phases(first) = &records[0] else { panic!("{:?}", records[0]) };
         assert_eq!((first.sample, first.outer_ns), (0, 4_000_000));
@@ -432,9 +463,9 @@ mod tests {
     fn ledgers_with_holes_fail_the_case_and_one_hiccup_does_not() {
         let mut starts: Vec<Cold> = (0..20).map(|_| cold(1_000_000, 1_000_000)).collect();
         starts[3] = cold(3_000_000, 1_000_000);
-        assert!(cold_records(starts, 20).is_ok());
+        assert!(cold_records(starts).is_ok());
         let starts = (0..20).map(|_| cold(3_000_000, 1_000_000)).collect();
-        let Err(Trouble::Failure(cause)) = cold_records(starts, 20) else { panic!("accepted") };
+        let Err(Trouble::Failure(cause)) = cold_records(starts) else { panic!("accepted") };
         assert!(cause.contains("20 of 20"), "{cause}");
     }
 }

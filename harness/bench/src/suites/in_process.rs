@@ -1,10 +1,11 @@
 //! The in-process lane: what an engine costs by itself.
 
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use lumos_record::{Case, Suite};
 
-use super::harness::{Harness, Measured, Trouble, verify_digest};
+use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
 use super::plan::Planned;
 use super::timing::{Invocations, Stop, time_step};
 use super::watch::Watch;
@@ -40,19 +41,29 @@ impl<E: Engine> Loaded<E> {
 impl<'e, E: Engine> Prepared<'e, E> {
     fn new(
         engine: &'e E,
+        new_engine: &(dyn Fn() -> Result<E, Stop> + Sync),
         artifact: Checked,
         planned: &Planned<'_>,
         watch: &Watch,
     ) -> Result<Self, Stop> {
         let request = planned.payload.generate();
-        let mut response = Vec::new();
-        let (_, mut loaded) = time_step(watch, || Loaded::new(engine, &artifact))?;
-        time_step(watch, || {
-            let instance = &mut loaded.instance;
-            engine.invoke(instance, &request, &mut response).map_err(|error| error.to_string())
-        })?;
-        verify_digest(&response, planned.payload)?;
-        let loaded = (planned.suite != Suite::Load).then_some(loaded);
+        let (loaded, response) = match planned.suite {
+            // What a call leaves to its thread, such as destructors of the thread's variables,
+            // holds a library in memory until the thread ends: then each later load would find it
+            // there. So the call that checks the artifact has a thread, and an engine, of its own.
+            Suite::Load => {
+                let check = || {
+                    let engine = new_engine()?;
+                    answer(&engine, &artifact, planned, &request, watch).map(|(_, answer)| answer)
+                };
+                let checked = std::thread::scope(|scope| scope.spawn(check).join());
+                (None, checked.unwrap_or_else(|panic| resume_unwind(panic))?)
+            }
+            _ => {
+                let (loaded, response) = answer(engine, &artifact, planned, &request, watch)?;
+                (Some(loaded), response)
+            }
+        };
         let invocations = Invocations::new(response);
         Ok(Self { engine, artifact, loaded, request, invocations })
     }
@@ -64,8 +75,10 @@ impl<'e, E: Engine> Prepared<'e, E> {
             return repeat(iterations, || time_step(watch, || engine.load(artifact).map_err(show)));
         };
         match suite {
-            Suite::Call | Suite::Variants => invocations
-                .time(iterations, watch, |response| engine.invoke(instance, request, response)),
+            Suite::Call | Suite::Variants | Suite::Serialization => {
+                invocations
+                    .time(iterations, watch, |response| engine.invoke(instance, request, response))
+            }
             Suite::Instantiate => repeat(iterations, || {
                 time_step(watch, || engine.new_instance(linked).map_err(show))
             }),
@@ -80,6 +93,24 @@ impl<'e, E: Engine> Prepared<'e, E> {
     }
 }
 
+/// Loads an artifact and has it answer, rightly.
+fn answer<E: Engine>(
+    engine: &E,
+    artifact: &Checked,
+    planned: &Planned<'_>,
+    request: &[u8],
+    watch: &Watch,
+) -> Result<(Loaded<E>, Vec<u8>), Stop> {
+    let mut response = Vec::new();
+    let (_, mut loaded) = time_step(watch, || Loaded::new(engine, artifact))?;
+    time_step(watch, || {
+        let instance = &mut loaded.instance;
+        engine.invoke(instance, request, &mut response).map_err(|error| error.to_string())
+    })?;
+    verify_digest(&response, planned.payload)?;
+    Ok((loaded, response))
+}
+
 /// Adds up the times of a step, and drops what each made before the next begins.
 fn repeat<T>(
     iterations: u64,
@@ -92,10 +123,11 @@ fn show(error: anyhow::Error) -> Stop {
     format!("{error:#}")
 }
 
-/// Measures one case of the in-process lane.
+/// Measures one case of the in-process lane; `new_engine` makes another engine like `engine`.
 pub(super) fn run<E: Engine>(
     harness: &mut Harness,
     engine: &E,
+    new_engine: &(dyn Fn() -> Result<E, Stop> + Sync),
     planned: &Planned<'_>,
     case: &Case,
 ) -> Result<Measured, Trouble> {
@@ -111,7 +143,7 @@ pub(super) fn run<E: Engine>(
         .function(planned.runtime, loads, function, &settings)
         .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
     let watch = harness.watch;
-    let mut prepared = Prepared::new(engine, artifact, planned, &watch)?;
+    let mut prepared = Prepared::new(engine, new_engine, artifact, planned, &watch)?;
     let cost =
         prepared.run(planned.suite, 1, &watch)?.min(prepared.run(planned.suite, 1, &watch)?);
     let request_bytes = prepared.request.len();
@@ -120,5 +152,7 @@ pub(super) fn run<E: Engine>(
             prepared.run(planned.suite, iterations, &watch)
         })?;
     }
-    Ok(Measured { verified: prepared.invocations.verified + 1, cold: None })
+    let size_bytes = if planned.suite.takes_payload() { request_bytes as u64 } else { 0 };
+    let verified = prepared.invocations.verified + 1;
+    Ok(Measured { verified, size_bytes, details: Details::None })
 }

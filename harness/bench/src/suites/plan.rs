@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use lumos_record::{
-    ArtifactKind, ArtifactManifest, Case, Lane, Profile, Runtime, Setting, Suite, Variant,
+    ArtifactKind, ArtifactManifest, Case, Lane, Profile, Runtime, Setting, StateBackend, Suite,
+    Variant,
 };
 use lumos_workloads::{Payload, Workload, Workloads};
 
@@ -87,9 +88,10 @@ impl<'p> Plan<'p> {
         let runs = |suite: Suite| selection.emulator.is_none() || suite.lane() == Lane::Served;
         let suites = Suite::ALL.iter().copied();
         for suite in suites.filter(|&suite| selection.asks_for(suite) && runs(suite)) {
-            for workload in workloads.benchmarked() {
-                for payload in payloads(workload, suite, profile) {
-                    for setting in series(suite, &settings) {
+            let concerned = |workload: &&Workload| suite.measures(workload.keeps_state);
+            for workload in workloads.benchmarked().filter(concerned) {
+                for payload in payloads(workload, suite, selection) {
+                    for setting in series(suite, workload, &settings) {
                         for runtime in &manifest.runtimes {
                             if runtime.takes_part(suite, profile) && takes(runtime, suite, &setting)
                             {
@@ -129,15 +131,22 @@ impl<'p> Plan<'p> {
     }
 }
 
-/// The settings that a suite is measured under: the suite `variants` has those that tell how Wasm
-/// was built, and the default for what is no Wasm.
-fn series(suite: Suite, settings: &[Setting]) -> Vec<Setting> {
+/// The settings that a function is measured under in a suite: the suite `variants` has those that
+/// tell how Wasm was built, and the default for what is no Wasm; and state can be in several places.
+fn series(suite: Suite, workload: &Workload, settings: &[Setting]) -> Vec<Setting> {
     if suite == Suite::Variants {
         let variants =
             Variant::ALL.map(|variant| Setting { variant: Some(variant), ..Setting::default() });
         return [Setting::default()].into_iter().chain(variants).collect();
     }
-    settings.iter().copied().filter(|setting| concerns(setting, suite)).collect()
+    let settings = settings.iter().copied().filter(|setting| concerns(setting, suite));
+    if !workload.keeps_state {
+        return settings.collect();
+    }
+    let backends = StateBackend::ALL.iter().map(|&backend| Some(backend));
+    settings
+        .flat_map(|setting| backends.clone().map(move |state| Setting { state, ..setting }))
+        .collect()
 }
 
 /// Whether a runtime can be measured under a setting of its suite: what is no Wasm is not built
@@ -155,8 +164,18 @@ fn concerns(setting: &Setting, suite: Suite) -> bool {
     limits && caches
 }
 
-/// The payloads of a function that a suite measures in a profile.
-fn payloads(workload: &Workload, suite: Suite, profile: Profile) -> impl Iterator<Item = &Payload> {
-    let count = if suite.takes_payload() { usize::MAX } else { 1 };
-    workload.payloads.iter().filter(move |payload| payload.profile <= profile).take(count)
+/// The payloads of a function that a suite measures in the profile of a selection.
+fn payloads<'w>(
+    workload: &'w Workload,
+    suite: Suite,
+    selection: &Selection,
+) -> impl Iterator<Item = &'w Payload> {
+    let one = selection.first_payload || !suite.takes_payload();
+    let count = if one { 1 } else { usize::MAX };
+    let profile = selection.profile;
+    let measures = move |payload: &&Payload| match suite.is_sweep() {
+        true => payload.sweep,
+        false => payload.profile.is_some_and(|least| least <= profile),
+    };
+    workload.payloads.iter().filter(measures).take(count)
 }

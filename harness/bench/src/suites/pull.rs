@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use lumos_record::{Case, Layout};
 
-use super::harness::{Harness, Measured, Trouble};
+use super::harness::{Details, Harness, Measured, Trouble};
 use super::plan::Planned;
 use super::served::servant;
 use super::timing::{Stop, time_step};
@@ -55,7 +55,7 @@ pub(super) fn run<S: Sandbox>(
             Ok(total)
         })?;
     }
-    Ok(Measured { verified, cold: None })
+    Ok(Measured { verified, size_bytes: 0, details: Details::None })
 }
 
 /// Unpacks an image once, and returns the time that it took.

@@ -32,6 +32,8 @@ pub struct Selection {
     pub list: bool,
     /// Run every case once and check it, without timing it.
     pub verify: bool,
+    /// Only the first payload of each function, which is the least work.
+    pub first_payload: bool,
     /// How long one invocation may take, in milliseconds; 0 means the default.
     pub invocation_limit_ms: u64,
     /// The most memory that a function may use, in bytes; 0 means the default.

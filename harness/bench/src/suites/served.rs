@@ -6,9 +6,10 @@ use lumos_abi::monotonic_ns;
 use lumos_record::{Case, Ledger, Phase, PhaseSpan, Suite, WorkerUse};
 
 pub use super::harness::Cold;
-use super::harness::{Harness, Measured, Trouble, verify_digest};
+use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
 use super::page_cache;
 use super::plan::Planned;
+use super::states;
 use super::timing::{Invocations, Stop, check};
 use crate::artifact::{Artifacts, Refusal};
 use crate::sandbox::{Mark, Sandbox, Servant};
@@ -30,8 +31,9 @@ pub fn servant(
             program: artifacts.worker(worker)?,
             engine: Some(runtime.name.clone()),
             artifact: Some(artifact),
+            state: None,
         },
-        None => Servant { program: artifact, engine: None, artifact: None },
+        None => Servant { program: artifact, engine: None, artifact: None, state: None },
     })
 }
 
@@ -43,20 +45,34 @@ pub(super) fn run<S: Sandbox>(
     case: &Case,
     settings: &[String],
 ) -> Result<Measured, Trouble> {
-    let servant = servant(&harness.artifacts, planned, settings)
+    let mut servant = servant(&harness.artifacts, planned, settings)
         .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
     sandbox.prepare(&servant)?;
     if planned.setting.drops_caches {
         page_cache::drop_caches().map_err(Trouble::Skip)?;
     }
+    let value = planned.payload.value.as_ref();
+    if let Some((backend, value)) = planned.setting.state.zip(value) {
+        servant.state = Some(harness.states.prepare(backend, value)?);
+    }
+    let state = servant.state.clone();
     let request = planned.payload.generate();
+    let moved = value.and_then(|value| value.after.as_ref().or(value.before.as_ref()));
+    let size_bytes = moved.map_or(request.len(), |value| value.generate().len()) as u64;
     let limits = harness.selection.limits(&planned.setting);
     sandbox.check_limits(&limits)?;
     let mut served = Served { sandbox, servant, limits, case, request };
-    match planned.suite {
-        Suite::Warm => served.warm(harness, planned),
+    let measured = match planned.suite {
+        Suite::Warm | Suite::SerializationServed | Suite::Retrieval => {
+            served.warm(harness, planned)
+        }
+        Suite::Breakdown => served.breakdown(harness, planned),
         _ => served.cold(harness, planned),
+    }?;
+    if let Some((state, value)) = state.zip(value) {
+        states::check(&state, value)?;
     }
+    Ok(Measured { size_bytes, ..measured })
 }
 
 /// A case with all that its workers are launched from.
@@ -88,7 +104,7 @@ impl<S: Sandbox> Served<'_, S> {
                 }
                 let (case, cpu) = (self.case.clone(), teardown.cpu);
                 harness.worker_uses.push(WorkerUse { case, peak_rss_bytes, cpu, invocations });
-                Ok(Measured { verified: invocations, cold: None })
+                Ok(Measured { verified: invocations, size_bytes: 0, details: Details::None })
             }
             Err(Trouble::Failure(cause)) => {
                 Err(Trouble::Failure(format!("{cause}; {}", sandbox.autopsy(worker))))
@@ -150,7 +166,8 @@ impl<S: Sandbox> Served<'_, S> {
                 Ok(total)
             })?;
         }
-        Ok(Measured { verified: starts.len() as u64 + 1, cold: Some(starts) })
+        let verified = starts.len() as u64 + 1;
+        Ok(Measured { verified, size_bytes: 0, details: Details::Cold(starts) })
     }
 
     /// Launches a worker, invokes it once and ends it; the time is that up to the response.

@@ -127,6 +127,7 @@ impl Session {
         layout: &Layout,
         case: &Case,
         verified: u64,
+        size_bytes: u64,
     ) -> Result<(Finished, Vec<f64>)> {
         let source = criterion_directory(layout, case).join("new");
         // Criterion's own names are cut; two cases must not share a folder here.
@@ -143,7 +144,7 @@ impl Session {
         let id = read("benchmark.json")?["full_id"].as_str().unwrap_or_default().to_owned();
         anyhow::ensure!(id == case.to_string(), "{} holds the samples of {id}", source.display());
         let times = serde_json::from_value(read("sample.json")?["times"].take())?;
-        Ok((Finished { case: case.clone(), criterion: relative, verified }, times))
+        Ok((Finished { case: case.clone(), criterion: relative, verified, size_bytes }, times))
     }
 }
 
@@ -158,7 +159,8 @@ fn outcome(record: &Record) -> Option<&Case> {
         | Record::Sandbox(_)
         | Record::Started { .. }
         | Record::Phases(_)
-        | Record::Worker(_) => None,
+        | Record::Worker(_)
+        | Record::Breakdown(_) => None,
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use lumos_abi::monotonic_ns;
+use lumos_abi::{Timings, monotonic_ns};
 use lumos_bench::sandbox::{LaunchError, Mark, Sandbox, Servant, Site, Teardown, Unready};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 use lumos_record::{CpuTime, Phase};
@@ -171,6 +171,20 @@ impl Engine for Fake {
         }
         answer(&instance.made.program, instance.calls == LATE, request, response)
     }
+
+    fn invoke_timed(
+        &self,
+        instance: &mut Instance,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        self.invoke(instance, request, response)?;
+        Ok(Timings::default())
+    }
+
+    fn clock_cost_ps(&self, _instance: &mut Instance) -> Result<u64, InvokeError> {
+        Ok(0)
+    }
 }
 
 /// The sandbox.
@@ -229,6 +243,21 @@ impl Sandbox for Boxes {
         }
         let is_late = worker.calls == LATE || worker.launch == LATE;
         answer(&worker.made.program, is_late, request, response)
+    }
+
+    fn invoke_timed(
+        &self,
+        worker: &mut Worker,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        self.invoke(worker, request, response)?;
+        Ok(Timings::default())
+    }
+
+    fn clock_cost_ps(&self, worker: &mut Worker) -> Result<u64, InvokeError> {
+        self.log.note("clock", worker.made.id, 0);
+        Ok(0)
     }
 
     fn peak_rss_bytes(&self, worker: &Worker) -> Option<u64> {

@@ -8,6 +8,7 @@ mod rogue;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use lumos_abi::Timings;
 use lumos_bench::conformance::checkout::{Answer, Checkout};
 use lumos_bench::conformance::{is_bench_target, run};
 use lumos_bench::suites::select::Selection;
@@ -55,6 +56,20 @@ impl Engine for Stuck {
         loop {
             std::hint::spin_loop();
         }
+    }
+
+    fn invoke_timed(
+        &self,
+        instance: &mut (),
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        self.invoke(instance, request, response)?;
+        Ok(Timings::default())
+    }
+
+    fn clock_cost_ps(&self, (): &mut ()) -> Result<u64, InvokeError> {
+        Ok(0)
     }
 }
 

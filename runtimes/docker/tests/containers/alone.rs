@@ -42,7 +42,7 @@ impl Alone {
         let manifest = image.write(&blobs)?;
         // SAFETY: written just now, by this test.
         let program = unsafe { Checked::assume(manifest) };
-        let servant = Servant { program, engine: None, artifact: None };
+        let servant = Servant { program, engine: None, artifact: None, state: None };
         let sockets = SocketDirectory::create()?;
         let time_limit = Duration::from_secs(5);
         let layout = checkout.layout();
