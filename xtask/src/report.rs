@@ -7,6 +7,7 @@
 
 mod analysis;
 mod break_even;
+mod breakdown;
 mod charts;
 mod claims;
 mod compilations;
@@ -20,6 +21,7 @@ mod runtimes;
 mod schema;
 mod splice;
 mod summary;
+mod sweeps;
 #[cfg(test)]
 mod tests;
 mod variants;

@@ -137,7 +137,7 @@ fn draw_ranks(seed: u64, place: Place, count: usize) -> Vec<MiddleRanks> {
 }
 
 /// Cuts off the same share of the resampled figures at both ends.
-fn interval(point: f64, resampled: &mut [f64]) -> Estimate {
+pub(crate) fn interval(point: f64, resampled: &mut [f64]) -> Estimate {
     resampled.sort_unstable_by(f64::total_cmp);
     let tail = Bootstrap::TAIL;
     Estimate {

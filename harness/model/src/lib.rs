@@ -5,7 +5,9 @@
 
 mod bootstrap;
 mod break_even;
+mod breakdown;
 mod comparison;
+mod line;
 mod platform;
 mod pull;
 mod random;
@@ -13,7 +15,9 @@ mod samples;
 
 pub use bootstrap::{Bootstrap, Estimate};
 pub use break_even::{BreakEven, Cost, SampledCost, break_even};
+pub use breakdown::{ReadTimes, TOLERANCE, Terms, reconcile};
 pub use comparison::{GeometricMean, MINIMAL_EFFECT, Verdict, geometric_mean};
+pub use line::{Coefficients, FEWEST_SIZES, Line, SizedSamples, fit};
 pub use platform::{negligible_from, platform_ratio};
 pub use pull::pull_ns;
 pub use random::SplitMix64;

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lumos_model::{
-    Bootstrap, BreakEven, Cost, Estimate, MINIMAL_EFFECT, SampledCost, Samples, Verdict,
-    break_even, geometric_mean, median, platform_ratio, quantile,
+    Bootstrap, BreakEven, Cost, Estimate, MINIMAL_EFFECT, ReadTimes, SampledCost, Samples,
+    SizedSamples, Terms, Verdict, break_even, fit, geometric_mean, median, platform_ratio,
+    quantile, reconcile,
 };
 use proptest::prelude::*;
 
@@ -31,6 +32,18 @@ fn costs() -> impl Strategy<Value = [Samples; 3]> {
     // Few samples a set: there are six sets, and every count is drawn for anew.
     let few = || prop::collection::vec(1.0..3.6e12f64, Bootstrap::FEWEST..12);
     [few(), few(), few()].prop_map(|parts| parts.map(|values| samples(&values)))
+}
+
+/// Sizes in bytes from nothing to 16 MiB, all different, each with times of its own.
+fn sweep() -> impl Strategy<Value = Vec<(u64, Samples)>> {
+    let times = prop::collection::vec(1.0..1e9f64, Bootstrap::FEWEST..8);
+    prop::collection::btree_map(0u64..1 << 24, times, 3..6).prop_map(|sizes| {
+        sizes.into_iter().map(|(bytes, times)| (bytes, samples(&times))).collect()
+    })
+}
+
+fn sized(sweep: &[(u64, Samples)]) -> Vec<SizedSamples<'_>> {
+    sweep.iter().map(|(bytes, samples)| SizedSamples { bytes: *bytes, samples }).collect()
 }
 
 fn is_close(a: f64, b: f64) -> bool {
@@ -225,8 +238,104 @@ proptest! {
             let _ = bootstrap.shifted_ratio(&samples, &samples, q);
             let cost = SampledCost { fixed: vec![&samples], per_unit: vec![&samples] };
             let _ = bootstrap.break_even(&cost, &SampledCost::default(), q);
+            let sizes = [1, 2, 3].map(|bytes| SizedSamples { bytes, samples: &samples });
+            let _ = bootstrap.line(&sizes);
+            let _ = bootstrap.per_byte_ratio(&sizes, &sizes);
             let (fixed, per_unit) = (samples.smallest(), q);
+            let _ = fit(&[(fixed, q), (q, fixed), (1.0, 1.0)]);
+            let _ = reconcile(fixed, q);
             let _ = break_even(Cost { fixed, per_unit }, Cost { fixed: q, per_unit: fixed }, q);
         }
+    }
+}
+
+proptest! {
+    // Each size of a line is drawn for by itself, which takes its time.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn an_exact_line_is_found_again(
+        fixed in 1.0..1e7f64,
+        per_byte in 1e-3..1e3f64,
+        sizes in prop::collection::btree_set(0u32..1 << 24, 3..12),
+    ) {
+        let points: Vec<(f64, f64)> = sizes
+            .into_iter()
+            .map(|bytes| (f64::from(bytes), fixed + per_byte * f64::from(bytes)))
+            .collect();
+        let (found_fixed, found_per_byte) = fit(&points).unwrap();
+        // What one coefficient adds to no point can be told from no point.
+        for (bytes, time) in points {
+            prop_assert!((found_fixed + found_per_byte * bytes - time).abs() <= 1e-6 * time);
+        }
+    }
+
+    #[test]
+    fn a_line_has_no_negative_coefficient_and_holds_its_own_intervals(
+        sweep in sweep(), seed: u64
+    ) {
+        let line = Bootstrap::new(seed).line(&sized(&sweep)).unwrap();
+        prop_assert!(is_ordered(&line.fixed) && is_ordered(&line.per_byte));
+        prop_assert!(line.fixed.low >= 0.0 && line.per_byte.low >= 0.0);
+        prop_assert!(line.largest_residual >= 0.0 && line.largest_residual.is_finite());
+    }
+
+    #[test]
+    fn a_change_of_unit_scales_a_line(sweep in sweep(), exponent in -20..20i32) {
+        // By a power of two, which rounds nothing.
+        let factor = 2f64.powi(exponent);
+        let scaled: Vec<(u64, Samples)> = sweep
+            .iter()
+            .map(|(bytes, times)| {
+                let times = times.sorted().iter().map(|time| time * factor).collect::<Vec<_>>();
+                (*bytes, samples(&times))
+            })
+            .collect();
+        let mut bootstrap = Bootstrap::new(1);
+        let before = bootstrap.line(&sized(&sweep)).unwrap();
+        let after = bootstrap.line(&sized(&scaled)).unwrap();
+        prop_assert_eq!(before.fixed.point * factor, after.fixed.point);
+        prop_assert_eq!(before.per_byte.high * factor, after.per_byte.high);
+        prop_assert_eq!(before.largest_residual, after.largest_residual);
+        // A ratio has no unit.
+        let ratio = bootstrap.per_byte_ratio(&sized(&sweep), &sized(&sweep));
+        prop_assert_eq!(bootstrap.per_byte_ratio(&sized(&scaled), &sized(&scaled)), ratio);
+    }
+
+    #[test]
+    fn costs_per_byte_are_no_different_from_themselves(sweep in sweep(), seed: u64) {
+        let sizes = sized(&sweep);
+        if let Some(ratio) = Bootstrap::new(seed).per_byte_ratio(&sizes, &sizes) {
+            prop_assert!(is_ordered(&ratio) && ratio.low >= 0.0);
+            prop_assert_eq!(ratio.point, 1.0);
+        }
+    }
+
+    #[test]
+    fn terms_are_not_negative_and_hold_no_more_than_was_read(
+        parts in prop::array::uniform3(0.0..1e9f64),
+        around in 0.0..1e9f64,
+        retrieval in 0.0..=1.0f64,
+        retrievals in 0u32..4,
+        calls in 1u32..200,
+        clock in 0.0..1e3f64,
+    ) {
+        let [decode_ns, compute_ns, encode_ns] = parts;
+        let outer_ns = decode_ns + compute_ns + encode_ns + around;
+        let read = ReadTimes {
+            outer_ns,
+            decode_ns,
+            compute_ns,
+            encode_ns,
+            retrieval_ns: retrieval * compute_ns,
+            retrievals: f64::from(retrievals * calls),
+            calls: f64::from(calls),
+        };
+        let terms = Terms::of(&read, clock).unwrap();
+        let Terms { decode_ns, retrieval_ns, compute_ns, encode_ns, boundary_ns } = terms;
+        let all = [decode_ns, retrieval_ns, compute_ns, encode_ns, boundary_ns];
+        prop_assert!(all.iter().all(|&term| term >= 0.0 && term.is_finite()));
+        prop_assert!(is_close(all.iter().sum(), terms.sum_ns()));
+        prop_assert!(terms.sum_ns() <= outer_ns / f64::from(calls) * (1.0 + 1e-9));
     }
 }

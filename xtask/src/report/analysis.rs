@@ -11,7 +11,7 @@ use super::schema::{
     Absence, CaseEstimate, CaseRatio, Figure, Method, MissingArtifact, PhaseEstimate,
     PlatformPoint, PlatformRatio, PullReport, Report, RunInfo, SCHEMA_VERSION, WorkerEstimate,
 };
-use super::{break_even, claims, compilations, pull, variants};
+use super::{break_even, breakdown, claims, compilations, pull, sweeps, variants};
 
 /// The seed of all resampling: a report of the same run is the same to the last digit.
 const SEED: u64 = 0x006c_756d_6f73;
@@ -41,6 +41,13 @@ pub fn analyse(evidence: Evidence) -> anyhow::Result<Report> {
     report.break_even = break_even::estimates(&report, &runtimes, &evidence.cases, &mut bootstrap);
     report.variants = variants::estimates(&report, &runtimes, &evidence.cases, &mut bootstrap);
     report.variant_means = variants::means(&report);
+    report.breakdown = breakdown::estimates(&runtimes, &evidence.cases, &mut bootstrap);
+    let mut swept = |suites: &[Suite], report: &Report| {
+        sweeps::estimates(suites, report, &runtimes, &evidence.cases, &mut bootstrap)
+    };
+    let serialization = [Suite::Serialization, Suite::SerializationServed];
+    report.serialization = swept(&serialization, &report);
+    report.retrieval = swept(&[Suite::Retrieval], &report);
     report.pull = pull::section(&report, evidence.pull_check);
     report.claims = claims::evaluate(&report, &runtimes)?;
     Ok(report)
@@ -105,6 +112,9 @@ fn frame(evidence: &Evidence) -> Report {
         break_even: Vec::new(),
         variants: Vec::new(),
         variant_means: Vec::new(),
+        breakdown: Vec::new(),
+        serialization: Vec::new(),
+        retrieval: Vec::new(),
         claims: Vec::new(),
         skips: Vec::new(),
         failures: Vec::new(),

@@ -39,6 +39,15 @@ pub struct Bar {
     pub parts: Vec<(usize, f64, String)>,
 }
 
+/// What the vertical scale of curves, which is logarithmic, is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vertical {
+    /// Ratios: the scale is cut close to the curves and holds 1, where a line is drawn.
+    Ratio,
+    /// Times in nanoseconds: the scale goes from one power of ten to another.
+    Time,
+}
+
 /// A curve over a logarithmic horizontal scale.
 pub struct Curve {
     /// Which colour, counted from 0.
@@ -191,9 +200,39 @@ pub fn bars(label: &str, bars: &[Bar]) -> String {
     svg.finish(label)
 }
 
-/// Curves over two logarithmic scales, with a line where the vertical figure is 1. Empty without
+impl Vertical {
+    /// The ends of the scale for figures from `low` to `high`, and the figures to mark on it.
+    fn scale(self, low: f64, high: f64) -> (f64, f64, Vec<f64>) {
+        match self {
+            Self::Ratio => {
+                let (low, high) = (low.min(1.0) / 1.1, high.max(1.0) * 1.1);
+                (low, high, nice_ratios(low, high))
+            }
+            Self::Time => {
+                let first = low.log10().floor() as i32;
+                let last = (high.log10().ceil() as i32).max(first + 1);
+                let ticks = (first..=last).map(|decade| 10f64.powi(decade)).collect();
+                (10f64.powi(first), 10f64.powi(last), ticks)
+            }
+        }
+    }
+
+    fn format(self, figure: f64) -> String {
+        match self {
+            Self::Ratio => super::format::ratio(figure),
+            Self::Time => super::format::decade(figure),
+        }
+    }
+}
+
+/// Curves over two logarithmic scales, of which `format` labels the horizontal one. Empty without
 /// points.
-pub fn curves(label: &str, curves: &[Curve], format: fn(f64) -> String) -> String {
+pub fn curves(
+    label: &str,
+    curves: &[Curve],
+    format: fn(f64) -> String,
+    vertical: Vertical,
+) -> String {
     const HEIGHT: u32 = 260;
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let across = LogScale::covering(points().map(|point| point.0));
@@ -204,16 +243,15 @@ pub fn curves(label: &str, curves: &[Curve], format: fn(f64) -> String) -> Strin
     ) else {
         return String::new();
     };
-    // The vertical scale is cut close to the curves, and always holds 1.
-    let (low, high) = (low.min(1.0) / 1.1, high.max(1.0) * 1.1);
+    let (low, high, ticks) = vertical.scale(low, high);
     let height = |value: f64| 1.0 - (value / low).ln() / (high / low).ln();
     let mut svg = Svg::new(HEIGHT + 20);
     svg.grid(&across, HEIGHT, format);
     let pixel = |tick: f64| (height(tick) * f64::from(HEIGHT)).round() as u32;
-    let ticks = nice_ratios(low, high);
     for &tick in &ticks {
         let y = pixel(tick);
-        let class = if tick == 1.0 { "unity" } else { "grid" };
+        let is_unity = vertical == Vertical::Ratio && tick == 1.0;
+        let class = if is_unity { "unity" } else { "grid" };
         svg.push(format_args!("<line x1='2%' x2='98%' y1='{y}' y2='{y}' class='{class}'/>"));
     }
     svg.push(format_args!(
@@ -232,7 +270,7 @@ pub fn curves(label: &str, curves: &[Curve], format: fn(f64) -> String) -> Strin
     // Last, so that no curve hides a figure.
     for tick in ticks {
         let place = ("2.5%", pixel(tick).max(12) - 3);
-        svg.text(place, "tick start", &super::format::ratio(tick));
+        svg.text(place, "tick start", &vertical.format(tick));
     }
     svg.finish(label)
 }
@@ -264,7 +302,19 @@ mod tests {
     fn nothing_to_draw_gives_nothing() {
         assert_eq!(dots("x", &[], super::super::format::duration), "");
         assert_eq!(bars("x", &[Bar { label: "a".into(), parts: Vec::new() }]), "");
-        assert_eq!(curves("x", &[], super::super::format::duration), "");
+        assert_eq!(curves("x", &[], super::super::format::duration, Vertical::Ratio), "");
+    }
+
+    #[test]
+    fn a_vertical_scale_suits_what_it_is_of() {
+        let (low, high, ticks) = Vertical::Time.scale(3e3, 4.5e5);
+        assert_eq!((low, high), (1e3, 1e6));
+        assert_eq!(ticks, [1e3, 1e4, 1e5, 1e6]);
+        assert_eq!(Vertical::Time.scale(1e3, 1e3).1, 1e4, "one decade at least");
+        let (low, high, ticks) = Vertical::Ratio.scale(2.0, 6.0);
+        assert!(low < 1.0 && high > 6.0 && ticks.contains(&1.0));
+        assert_eq!(Vertical::Ratio.format(2.0), "2.00×");
+        assert_eq!(Vertical::Time.format(1e6), "1 ms");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use lumos_model::geometric_mean;
-use lumos_record::{Artifact, ArtifactKind, Image, Lane, Mode, Suite};
+use lumos_record::{Artifact, ArtifactKind, Case, Image, Lane, Mode, Suite};
 use serde::Deserialize;
 
 use super::runtimes::Runtimes;
@@ -39,6 +39,9 @@ enum Measure {
         statistic: Statistic,
         /// The sandbox of the native code below the line; without it, the case's own.
         against: Option<String>,
+        /// Whether each function has a mean of its own.
+        #[serde(default)]
+        by_function: bool,
     },
     Size {
         larger: ArtifactKind,
@@ -69,8 +72,9 @@ enum ImageBytes {
 
 /// One ratio that a statistic is taken over.
 struct Cell {
-    /// The runtime or engine, for means.
-    runtime: String,
+    /// What has a mean of its own: the runtime or engine, with the function where the claim tells
+    /// functions apart.
+    of: String,
     /// What exactly, for extremes.
     name: String,
     ratio: f64,
@@ -106,7 +110,7 @@ fn measured(
         Measure::Ratio { .. } if report.node.emulated => {
             Err("this run was emulated, and emulated figures are not ranked".into())
         }
-        Measure::Ratio { suite, mode, statistic, against } => {
+        Measure::Ratio { suite, mode, statistic, against, by_function } => {
             // Limits and a cold page cache are drivers of their own: the first setting counts.
             let settings = report.ratios.iter().filter(|ratio| ratio.case.suite == *suite);
             let setting = settings.map(|ratio| ratio.case.setting).min();
@@ -120,13 +124,17 @@ fn measured(
                             && sandbox == Some(against.as_ref().unwrap_or(&runtime.sandbox))
                     })
             };
-            let cells: Vec<Cell> = report.ratios.iter().filter(of_mode).map(ratio_cell).collect();
-            let absent = || match against {
-                Some(sandbox) => format!(
-                    "this run has no ratio of mode `{mode}` to native code in `{sandbox}` in \
-                     suite `{suite}`"
-                ),
-                None => format!("this run has no ratio of mode `{mode}` in suite `{suite}`"),
+            let cell = |ratio| ratio_cell(ratio, *by_function);
+            let cells: Vec<Cell> = report.ratios.iter().filter(of_mode).map(cell).collect();
+            let absent = || {
+                let native = against
+                    .as_ref()
+                    .map_or_else(String::new, |sandbox| format!(" to native code in `{sandbox}`"));
+                let remedy = match suite.is_on_request() {
+                    true => format!(": `cargo xtask bench --suite {suite}` measures it"),
+                    false => String::new(),
+                };
+                format!("this run has no ratio of mode `{mode}`{native} in suite `{suite}`{remedy}")
             };
             figures(*statistic, Spread::Interval, cells).ok_or_else(absent)
         }
@@ -183,15 +191,16 @@ fn image_cells(
         cells.extend(native.map(|(above, image)| {
             let ratio = count(above, image) as f64 / count(below, module) as f64;
             let name = format!("{function}: native on {base} over {engine} on {}", module.base);
-            Cell { runtime: engine.clone(), name, ratio, low: ratio, high: ratio }
+            Cell { of: engine.clone(), name, ratio, low: ratio, high: ratio }
         }));
     }
     cells
 }
 
-fn ratio_cell(ratio: &CaseRatio) -> Cell {
+fn ratio_cell(ratio: &CaseRatio, by_function: bool) -> Cell {
+    let Case { function, runtime, .. } = &ratio.case;
     Cell {
-        runtime: ratio.case.runtime.clone(),
+        of: if by_function { format!("{runtime}, {function}") } else { runtime.clone() },
         name: format!("{} over {}", ratio.case, ratio.reference),
         ratio: ratio.ratio,
         low: ratio.low,
@@ -221,7 +230,7 @@ fn size_cells(
         cells.extend(of_kind(larger).filter(same).map(|above| {
             let ratio = above.bytes as f64 / below.bytes as f64;
             let name = format!("{function}: {larger} over {smaller} of {engine}");
-            Cell { runtime: engine.clone(), name, ratio, low: ratio, high: ratio }
+            Cell { of: engine.clone(), name, ratio, low: ratio, high: ratio }
         }));
     }
     cells
@@ -255,15 +264,15 @@ fn figures(statistic: Statistic, spread: Spread, cells: Vec<Cell>) -> Option<Vec
 
 /// The geometric mean of each runtime's cells, in the order in which the runtimes appear.
 fn means(cells: &[Cell]) -> Option<Vec<ClaimFigure>> {
-    let mut runtimes: Vec<&str> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
     for cell in cells {
-        if !runtimes.contains(&cell.runtime.as_str()) {
-            runtimes.push(&cell.runtime);
+        if !names.contains(&cell.of.as_str()) {
+            names.push(&cell.of);
         }
     }
-    let mean = |runtime: &str| {
-        let of_runtime = cells.iter().filter(|cell| cell.runtime == runtime);
-        let mean = geometric_mean(&of_runtime.map(|cell| cell.ratio).collect::<Vec<_>>())?;
+    let mean = |name: &str| {
+        let of_name = cells.iter().filter(|cell| cell.of == name);
+        let mean = geometric_mean(&of_name.map(|cell| cell.ratio).collect::<Vec<_>>())?;
         Some(ClaimFigure {
             statistic: Statistic::GeometricMean,
             ratio: mean.mean,
@@ -271,10 +280,10 @@ fn means(cells: &[Cell]) -> Option<Vec<ClaimFigure>> {
             high: mean.largest,
             spread: Spread::Range,
             cells: mean.count,
-            of: runtime.to_owned(),
+            of: name.to_owned(),
         })
     };
-    let figures: Vec<ClaimFigure> = runtimes.into_iter().filter_map(mean).collect();
+    let figures: Vec<ClaimFigure> = names.into_iter().filter_map(mean).collect();
     (!figures.is_empty()).then_some(figures)
 }
 

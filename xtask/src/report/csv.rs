@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use lumos_record::Case;
 
-use super::schema::{BreakEvenVerdict, Figure, Report};
+use super::schema::{BreakEvenVerdict, Figure, Interval, Report};
 
 /// The columns; those that a line has no use for are empty.
 const HEADER: &str = "kind,suite,function,payload,runtime,lane,name,unit,value,low,high,n,p95,\
@@ -44,6 +44,11 @@ impl<'a> Line<'a> {
             n: Some(figure.n),
             ..self
         }
+    }
+
+    fn interval(self, name: &'a str, unit: &'a str, interval: &Interval) -> Self {
+        let Interval { point, low, high } = *interval;
+        Self { name, unit, value: Some(point), low: Some(low), high: Some(high), ..self }
     }
 
     fn write(&self, csv: &mut String) {
@@ -104,6 +109,8 @@ pub fn render(report: &Report) -> String {
     compilations(report, &mut csv);
     break_even(report, &mut csv);
     variants(report, &mut csv);
+    breakdown(report, &mut csv);
+    sweeps(report, &mut csv);
     let absent = [("skip", &report.skips), ("failure", &report.failures)];
     for (kind, list) in absent {
         for absence in list {
@@ -253,6 +260,63 @@ fn variants(report: &Report, csv: &mut String) {
             ..Line::default()
         };
         line.write(csv);
+    }
+}
+
+/// The terms of first and of later invocations.
+fn breakdown(report: &Report, csv: &mut String) {
+    for entry in &report.breakdown {
+        let mut write = |term: &str, figure: &Figure, note: &str| {
+            let name = format!("{term} of {} invocation", entry.invocation.name());
+            let line = Line { note, ..Line::of("breakdown", &entry.case) };
+            line.figure(&name, "ns", figure).write(csv);
+        };
+        let agrees = if entry.reconciles { "agrees with the whole" } else { "does not agree" };
+        write("whole", &entry.whole_ns, "");
+        write("sum", &entry.sum_ns, agrees);
+        let terms = [
+            ("cold", entry.cold_ns.as_ref()),
+            ("retrieval", entry.retrieval_ns.as_ref()),
+            ("serialization", Some(&entry.serialization_ns)),
+            ("compute", Some(&entry.compute_ns)),
+            ("decode", Some(&entry.decode_ns)),
+            ("encode", Some(&entry.encode_ns)),
+            ("boundary", Some(&entry.boundary_ns)),
+        ];
+        for (term, figure) in terms {
+            if let Some(figure) = figure {
+                write(term, figure, "");
+            }
+        }
+    }
+}
+
+/// The lines through sizes, and what they say beside native code; what each size takes stands
+/// among the estimates.
+fn sweeps(report: &Report, csv: &mut String) {
+    for entry in report.serialization.iter().chain(&report.retrieval) {
+        let case = entry.case();
+        let line = || Line::of("sweep", &case);
+        if let Some(fixed) = &entry.fixed_ns {
+            line().interval("fixed", "ns", fixed).write(csv);
+        }
+        if let Some(per_kib) = &entry.per_kib_ns {
+            line().interval("per KiB", "ns", per_kib).write(csv);
+        }
+        let Some(native) = &entry.to_native else { continue };
+        let line = || Line { reference: &native.reference, ..line() };
+        if let Some(ratio) = &native.per_kib_ratio {
+            line().interval("ratio of costs per KiB", "", ratio).write(csv);
+        }
+        let ratio = Line {
+            name: "geometric mean of ratios",
+            value: Some(native.ratio),
+            low: Some(native.smallest),
+            high: Some(native.largest),
+            n: Some(native.sizes),
+            ..line()
+        };
+        ratio.write(csv);
     }
 }
 

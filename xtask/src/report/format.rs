@@ -48,6 +48,14 @@ pub fn bytes(size_bytes: f64) -> String {
     with_unit(size_bytes, &units)
 }
 
+/// A power of ten of bytes, for the marks of a scale: `100 B`, `1 kB`, `10 MB`.
+pub fn byte_decade(size_bytes: f64) -> String {
+    let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    let fits = units.into_iter().find(|(scale, _)| size_bytes >= scale * 0.999);
+    let (scale, unit) = fits.unwrap_or((1.0, "B"));
+    format!("{} {unit}", (size_bytes / scale).round())
+}
+
 /// A whole number: `7`, `12,300`; from a million on with three digits, `1.23 million`.
 pub fn count(number: u64) -> String {
     let units = [(1e6, "million"), (1e9, "billion"), (1e12, "trillion")];
@@ -144,6 +152,7 @@ mod tests {
         assert_eq!(decade(1e6), "1 ms");
         assert_eq!(decade(0.1), "0.1 ns");
         assert_eq!(decade(1e11), "100 s");
+        assert_eq!([1.0, 1e2, 1e3, 1e7].map(byte_decade), ["1 B", "100 B", "1 kB", "10 MB"]);
         assert_eq!(bytes(512.0), "512 B");
         assert_eq!(bytes(113.0 * 1024.0), "113 KiB");
         assert_eq!(bytes(1.24 * 1024.0 * 1024.0), "1.24 MiB");

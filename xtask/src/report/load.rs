@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, ensure};
 use lumos_model::{Samples, median};
 use lumos_record::{
-    ArtifactManifest, Case, Finished, Layout, Ledger, PullCheck, Record, Run, RunManifest,
-    WorkerUse,
+    ArtifactManifest, Breakdown, Case, Finished, Layout, Ledger, PullCheck, Record, Run,
+    RunManifest, WorkerUse,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -41,6 +41,10 @@ pub struct CaseEvidence {
     pub ledgers: Vec<Ledger>,
     /// What its workers used.
     pub uses: Vec<WorkerUse>,
+    /// How many bytes it moves: its request, or the value that its function gets or puts.
+    pub size_bytes: u64,
+    /// Its invocations that were taken apart.
+    pub breakdowns: Vec<Breakdown>,
 }
 
 impl CaseEvidence {
@@ -127,7 +131,8 @@ fn by_case(run_folder: &Path, records: Vec<Record>) -> BTreeMap<Case, CaseEviden
                     Ok(samples) => Outcome::Samples(samples),
                     Err(error) => Outcome::Failed(format!("{error:#}")),
                 };
-                cases.entry(finished.case).or_default().outcome = outcome;
+                let case = cases.entry(finished.case).or_default();
+                (case.outcome, case.size_bytes) = (outcome, finished.size_bytes);
             }
             // Checked, but not timed: a reason like any other for there being no figure.
             Record::Verified { case } => {
@@ -139,6 +144,9 @@ fn by_case(run_folder: &Path, records: Vec<Record>) -> BTreeMap<Case, CaseEviden
             }
             Record::Worker(used) => {
                 cases.entry(used.case.clone()).or_default().uses.push(used);
+            }
+            Record::Breakdown(sample) => {
+                cases.entry(sample.case.clone()).or_default().breakdowns.push(sample);
             }
             Record::Skip(skip) => {
                 cases.entry(skip.case).or_default().outcome = Outcome::Skipped(skip.reason);

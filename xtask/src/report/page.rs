@@ -2,8 +2,10 @@
 //!
 //! One page feeds both templates, so that `report.md` and `report.html` say the same.
 
+mod apart;
 mod compiling;
 mod sizes;
+mod sweeps;
 mod variants;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -11,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use lumos_record::{ArtifactKind, Case, Phase, Runtime, Suite};
 use serde::Serialize;
 
-use super::charts::{self, Bar, Curve, Dot, DotRow};
+use super::charts::{self, Bar, Curve, Dot, DotRow, Vertical};
 use super::format;
 use super::grid::{Cell, Comparison, Grid};
 use super::schema::{
@@ -39,6 +41,9 @@ pub struct Page {
     pull: PullView,
     compiling: compiling::View,
     variants: variants::View,
+    apart: apart::View,
+    serialization: sweeps::View,
+    retrieval: sweeps::View,
     sizes: Matrix,
     targets: Matrix,
     images: Matrix,
@@ -348,6 +353,9 @@ impl Page {
             pull: pull(report),
             compiling: compiling::view(report),
             variants: variants::view(report),
+            apart: apart::view(report),
+            serialization: sweeps::view(report, &report.serialization, &palette),
+            retrieval: sweeps::view(report, &report.retrieval, &palette),
             sizes: sizes::sizes(report),
             targets: sizes::targets(report),
             images: sizes::images(report),
@@ -376,7 +384,22 @@ const fn what(suite: Suite) -> &'static str {
         Suite::Fresh => "a new instance and one call, as with an instance per request",
         Suite::Call => "one call of an instance that has answered before",
         Suite::Pull => "unpacking the compressed layers of an image into an empty folder",
-        Suite::Variants => "one call, as in `call`, of the same function built in different ways",
+        Suite::Variants => {
+            "one call, as in the suite call, of the same function built in different ways"
+        }
+        Suite::Breakdown => {
+            "a fresh worker that takes no timings, from its creation to its first response; where \
+             that time goes has a section of its own"
+        }
+        Suite::Serialization => {
+            "one call, as in the suite call, with requests from few bytes to many"
+        }
+        Suite::SerializationServed => {
+            "one request, as in the suite warm, with requests from few bytes to many"
+        }
+        Suite::Retrieval => {
+            "one request, as in the suite warm, to a function that gets or puts state"
+        }
     }
 }
 
@@ -710,7 +733,7 @@ fn platform_chart(report: &Report, palette: &Palette) -> (String, Vec<Key>) {
         .collect();
     let title = "Cold-start ratio to native as a function of the platform's own start-up time";
     let legend = palette.legend(by_runtime.iter().map(|(name, _)| *name));
-    (charts::curves(title, &curves, format::decade), legend)
+    (charts::curves(title, &curves, format::decade, Vertical::Ratio), legend)
 }
 
 /// What it costs to bring each image to a node, and how far the model of it can be trusted.
@@ -808,7 +831,9 @@ fn memory(report: &Report) -> Vec<MemoryRow> {
 
 fn memory_unrecorded(report: &Report) -> Vec<String> {
     let recorded: HashSet<&Case> = report.memory.iter().map(|entry| &entry.case).collect();
-    measured(report, |case| case.suite.has_workers() && !recorded.contains(case))
+    // A sample of it is two workers, of which one does more: what they use is not recorded.
+    let counts = |suite: Suite| suite.has_workers() && suite != Suite::Breakdown;
+    measured(report, |case| counts(case.suite) && !recorded.contains(case))
 }
 
 fn claim(claim: &Claim) -> ClaimRow {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use lumos_record::{
     Artifact, ArtifactKind, Case, Lane, Mode, Node, Phase, Profile, Pull, Revision, Runtime,
-    Toolchain, Variant,
+    Setting, Suite, Toolchain, Variant,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,15 @@ pub struct Report {
     /// Geometric means of what `variants` holds.
     #[serde(default)]
     pub variant_means: Vec<VariantMean>,
+    /// Where the time of invocations goes.
+    #[serde(default)]
+    pub breakdown: Vec<BreakdownEstimate>,
+    /// What requests cost by their size.
+    #[serde(default)]
+    pub serialization: Vec<SweepEstimate>,
+    /// What getting and putting state costs by the size of the value.
+    #[serde(default)]
+    pub retrieval: Vec<SweepEstimate>,
     /// The paper's claims beside this run's figures.
     pub claims: Vec<Claim>,
     /// Cases that were not run.
@@ -194,6 +203,167 @@ pub struct Figure {
     pub high: Option<f64>,
     /// How many samples there are.
     pub n: usize,
+}
+
+/// Which of a worker's invocations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Invocation {
+    /// The first, with the worker's cold start before it.
+    First,
+    /// Any later one.
+    Later,
+}
+
+impl Invocation {
+    /// The name as it stands in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Later => "later",
+        }
+    }
+}
+
+/// Where the time of an invocation goes: `whole = cold + retrieval + serialization + compute`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BreakdownEstimate {
+    /// The case, as `suite`, `function`, `runtime` and `payload`.
+    #[serde(flatten)]
+    pub case: Case,
+    /// Which invocation.
+    pub invocation: Invocation,
+    /// How many invocations were taken apart, in all samples together. A sample of later ones is
+    /// the mean of as many as a worker served.
+    pub calls: u64,
+    /// The whole, of a worker that was not asked for timings.
+    pub whole_ns: Figure,
+    /// The cold start; none of later invocations.
+    pub cold_ns: Option<Figure>,
+    /// Getting and putting state; none of functions that keep none.
+    pub retrieval_ns: Option<Figure>,
+    /// Decode, encode and boundary together.
+    pub serialization_ns: Figure,
+    /// The work itself.
+    pub compute_ns: Figure,
+    /// From the request's bytes to the input.
+    pub decode_ns: Figure,
+    /// From the output to the response's bytes.
+    pub encode_ns: Figure,
+    /// Copies between the caller and the function, and the socket.
+    pub boundary_ns: Figure,
+    /// The terms together, of a worker that was asked for timings.
+    pub sum_ns: Figure,
+    /// The sum's median over the whole's, less 1.
+    pub difference: f64,
+    /// Whether the two agree, within a twentieth of the whole.
+    pub reconciles: bool,
+    /// What one reading of the function's clock took, the median over the workers; the terms are
+    /// without it.
+    pub clock_cost_ns: f64,
+}
+
+/// A figure with its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// The figure.
+    pub point: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+impl From<lumos_model::Estimate> for Interval {
+    fn from(estimate: lumos_model::Estimate) -> Self {
+        Self { point: estimate.point, low: estimate.low, high: estimate.high }
+    }
+}
+
+impl Interval {
+    /// The same in another unit.
+    pub fn times(self, factor: f64) -> Self {
+        let Self { point, low, high } = self;
+        Self { point: point * factor, low: low * factor, high: high * factor }
+    }
+}
+
+/// What requests to a function cost on a runtime, by the bytes that they move.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SweepEstimate {
+    /// The suite.
+    pub suite: Suite,
+    /// Its lane.
+    pub lane: Lane,
+    /// The function.
+    pub function: String,
+    /// The runtime.
+    pub runtime: String,
+    /// What it was measured under, where that is not the default.
+    #[serde(default, skip_serializing_if = "Setting::is_default")]
+    pub setting: Setting,
+    /// Each size, small first.
+    pub sizes: Vec<SizeEstimate>,
+    /// What a request costs whatever its size, by the line through all sizes; none where there are
+    /// fewer than three.
+    pub fixed_ns: Option<Interval>,
+    /// What each KiB costs, by that line.
+    pub per_kib_ns: Option<Interval>,
+    /// How far the line is from the farthest size, as a share of that size's time.
+    pub largest_residual: Option<f64>,
+    /// What it costs beside native code in the same lane and sandbox; none of native code in a
+    /// process, and where native code was not measured.
+    pub to_native: Option<SweepComparison>,
+}
+
+impl SweepEstimate {
+    /// The case that stands for all sizes: one without a payload.
+    pub fn case(&self) -> Case {
+        Case {
+            suite: self.suite,
+            function: self.function.clone(),
+            runtime: self.runtime.clone(),
+            payload: Case::NO_PAYLOAD.to_owned(),
+            setting: self.setting,
+        }
+    }
+}
+
+/// One size of a sweep.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SizeEstimate {
+    /// The payload.
+    pub payload: String,
+    /// The bytes that it moves: of the request, or of the value that is got or put.
+    pub bytes: u64,
+    /// The median.
+    pub median_ns: f64,
+    /// The lower end of its interval.
+    pub low_ns: f64,
+    /// The upper end of its interval.
+    pub high_ns: f64,
+    /// How many samples there are.
+    pub n: usize,
+    /// The ratio to native code in the same lane and sandbox.
+    pub ratio: Option<Interval>,
+}
+
+/// A sweep beside that of its reference.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SweepComparison {
+    /// What is below the line.
+    pub reference: String,
+    /// The geometric mean of the ratios over all sizes.
+    pub ratio: f64,
+    /// The smallest ratio.
+    pub smallest: f64,
+    /// The largest ratio.
+    pub largest: f64,
+    /// Over how many sizes.
+    pub sizes: usize,
+    /// What each KiB costs, by the lines of both; none where a line is missing, or where the
+    /// reference's cost cannot be told from nothing.
+    pub per_kib_ratio: Option<Interval>,
 }
 
 /// One phase of a case's cold starts.

@@ -31,6 +31,10 @@ pub struct Summary {
     rows: Vec<Row>,
     /// The model of a pull beside pulls from a registry, if there were any.
     pulls: Option<PullCheckReport>,
+    /// Invocations that were taken apart, and those of them whose terms do not add up.
+    apart: (usize, usize),
+    /// Lines through sizes.
+    sweeps: usize,
 }
 
 #[derive(Debug)]
@@ -58,6 +62,11 @@ impl Summary {
             emulated: report.node.emulated,
             rows: rows(report, grids),
             pulls: report.pull.check.clone(),
+            apart: (
+                report.breakdown.len(),
+                report.breakdown.iter().filter(|entry| !entry.reconciles).count(),
+            ),
+            sweeps: report.serialization.len() + report.retrieval.len(),
         }
     }
 }
@@ -196,6 +205,19 @@ impl fmt::Display for Summary {
         )?;
         if let Some(check) = &self.pulls {
             write_pulls(f, check)?;
+        }
+        // Too much for a terminal: the report has it.
+        match self.apart {
+            (0, _) => {}
+            (rows, 0) => writeln!(f, "Where the time goes: {rows} rows in the report.")?,
+            (rows, astray) => writeln!(
+                f,
+                "Where the time goes: {rows} rows in the report; the terms of {astray} do not add \
+                 up to the whole."
+            )?,
+        }
+        if self.sweeps > 0 {
+            writeln!(f, "Cost by size: {} rows in the report.", self.sweeps)?;
         }
         if self.emulated {
             writeln!(f, "Emulated: nothing here is a ranking.")?;

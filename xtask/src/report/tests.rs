@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lumos_record::{
-    Artifact, ArtifactKind, ArtifactManifest, Case, Compilation, CpuTime, Failure, Finished, Image,
-    Layout, Ledger, Mode, Node, Phase, PhaseSpan, Pull, PullCheck, Record, Revision, RunManifest,
-    RunWriter, Runtime, Setting, Skip, Suite, Toolchain, Variant, WorkerUse,
+    Artifact, ArtifactKind, ArtifactManifest, Breakdown, Case, Compilation, CpuTime, Failure,
+    Finished, Image, Layout, Ledger, Mode, Node, Phase, PhaseSpan, Pull, PullCheck, Record,
+    Revision, RunManifest, RunWriter, Runtime, Setting, Skip, StateBackend, Suite, TimedCalls,
+    Toolchain, Variant, WorkerUse,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -58,6 +59,8 @@ impl Fixture {
             fixture.measure_in_process(function, "delta", factor, 20e6);
         }
         fixture.measure_variants();
+        fixture.take_apart();
+        fixture.sweep();
         let case = case(Suite::Warm, "sort", "beta-process", "1MiB");
         fixture.write(Record::Skip(Skip { case, reason: "needs 3 GiB | has 2 GiB".into() }));
         let case = self::case(Suite::Warm, "sort", "gamma-process", "1MiB");
@@ -119,12 +122,76 @@ impl Fixture {
         }
     }
 
+    /// Invocations of three runtimes: of one, the timings take longer than what they time; of
+    /// another, there is but a reason.
+    fn take_apart(&mut self) {
+        let of = |runtime: &str| case(Suite::Breakdown, "sort", runtime, "4KiB");
+        for (runtime, factor, distortion_ns) in
+            [("alpha-process", 1.0, 0), ("beta-process", 20.0, 90_000)]
+        {
+            let case = of(runtime);
+            let cold_ns = steady(12, 600_000.0 + 15_000.0 * factor);
+            self.measure(&case, &[1.0; 12], &cold_ns);
+            for (sample, cold_ns) in (0..).zip(cold_ns) {
+                let sample = taken_apart(&case, sample, cold_ns, factor, distortion_ns);
+                self.write(Record::Breakdown(sample));
+            }
+        }
+        let (case, reason) = (of("gamma-process"), "gamma has no clock".into());
+        self.write(Record::Skip(Skip { case, reason }));
+    }
+
+    /// One function over four sizes in one lane and, but for the reference, over two in the other;
+    /// and one that gets state from a directory.
+    fn sweep(&mut self) {
+        let sizes = [("64B", 64), ("4KiB", 4 << 10), ("256KiB", 256 << 10), ("16MiB", 16 << 20)];
+        for (runtime, fixed_ns, per_byte_ns) in [("alpha", 40.0, 0.2), ("beta", 900.0, 5.0)] {
+            for (payload, bytes) in sizes {
+                let call = case(Suite::Serialization, "sort", runtime, payload);
+                // No line meets all sizes, least of all those of the slower one.
+                let beside = match (payload, runtime) {
+                    ("256KiB", "beta") => 1.1,
+                    ("256KiB", _) => 1.01,
+                    _ => 1.0,
+                };
+                let time_ns = beside * (fixed_ns + per_byte_ns * bytes as f64);
+                self.measure_sized(&call, &[1.0; 12], &steady(12, time_ns), bytes);
+            }
+        }
+        for (payload, bytes) in &sizes[..2] {
+            let served = case(Suite::SerializationServed, "sort", "beta-process", payload);
+            self.measure_sized(&served, &[1.0; 12], &steady(12, 30_000.0), *bytes);
+            self.write(Record::Worker(used(&served, 13, 20.0)));
+        }
+        let setting = Setting { state: Some(StateBackend::Directory), ..Setting::default() };
+        for (runtime, factor) in [("alpha-process", 1.0), ("gamma-process", 1.5)] {
+            for (payload, bytes) in &sizes[..3] {
+                let case = Case { setting, ..case(Suite::Retrieval, "noop", runtime, payload) };
+                let beside = if *payload == "4KiB" { 1.02 } else { 1.0 };
+                let time_ns = beside * factor * (20_000.0 + *bytes as f64);
+                self.measure_sized(&case, &[1.0; 12], &steady(12, time_ns), *bytes);
+                self.write(Record::Worker(used(&case, 13, factor)));
+            }
+        }
+    }
+
     fn write(&mut self, record: Record) {
         self.writer.write(&record).unwrap();
     }
 
     /// Records a case with the files that Criterion leaves; gives their folder.
     fn measure(&mut self, case: &Case, iterations: &[f64], times: &[f64]) -> PathBuf {
+        self.measure_sized(case, iterations, times, 4096)
+    }
+
+    /// The same, for a case that moves this many bytes.
+    fn measure_sized(
+        &mut self,
+        case: &Case,
+        iterations: &[f64],
+        times: &[f64],
+        size_bytes: u64,
+    ) -> PathBuf {
         self.cases += 1;
         let relative = PathBuf::from(format!("criterion/{:04}", self.cases));
         let folder = self.run_folder().join(&relative);
@@ -142,7 +209,12 @@ impl Fixture {
         }
         self.write(Record::Started { case: case.clone() });
         let case = case.clone();
-        self.write(Record::Finished(Finished { case, criterion: relative, verified: 30 }));
+        self.write(Record::Finished(Finished {
+            case,
+            criterion: relative,
+            verified: 30,
+            size_bytes,
+        }));
         folder
     }
 
@@ -354,6 +426,42 @@ fn ledger(case: &Case, sample: u32, factor: f64) -> Ledger {
         outer_ns: phases.iter().map(|phase| phase.1).sum(),
         phases: phases.map(|(phase, wall_ns)| PhaseSpan { phase, wall_ns }).into(),
         teardown_ns: 100_000,
+    }
+}
+
+/// What clocks read in one sample: of the worker with timings, `distortion_ns` more each time than
+/// the other took.
+fn taken_apart(
+    case: &Case,
+    sample: u32,
+    cold_ns: f64,
+    factor: f64,
+    distortion_ns: u64,
+) -> Breakdown {
+    const WARM_CALLS: u32 = 4;
+    const CLOCK_NS: u64 = 50;
+    let term = |time_ns: f64| (time_ns * factor) as u64;
+    let (decode_ns, compute_ns, encode_ns) = (term(2_000.0), term(10_000.0), term(500.0));
+    let boundary_ns = 2_500 * factor as u64;
+    let calls = |count: u64, more_ns: u64| TimedCalls {
+        outer_ns: count
+            * (decode_ns + compute_ns + encode_ns + boundary_ns + 4 * CLOCK_NS + more_ns),
+        decode_ns: count * (decode_ns + CLOCK_NS),
+        compute_ns: count * (compute_ns + CLOCK_NS),
+        encode_ns: count * (encode_ns + CLOCK_NS),
+        ..TimedCalls::default()
+    };
+    let call_ns = decode_ns + compute_ns + encode_ns + boundary_ns;
+    Breakdown {
+        case: case.clone(),
+        sample,
+        cold_ns: cold_ns as u64,
+        warm_ns: u64::from(WARM_CALLS) * call_ns,
+        warm_calls: WARM_CALLS,
+        launch_ns: cold_ns as u64 - call_ns,
+        first: calls(1, 0),
+        warm: calls(u64::from(WARM_CALLS), distortion_ns),
+        clock_cost_ps: CLOCK_NS * 1000,
     }
 }
 
@@ -705,6 +813,90 @@ fn variants_are_a_table_of_their_own() {
     let markdown = fixture.output("report.md");
     assert!(markdown.contains("[1] skipped: beta has no SIMD"), "{markdown}");
     assert!(!markdown.contains("\n## variants"), "no table as of other suites");
+}
+
+#[test]
+fn invocations_are_taken_apart_and_marked_where_that_distorts_them() {
+    let fixture = Fixture::complete();
+    let report = fixture.report();
+    let rows = report["breakdown"].as_array().unwrap();
+    let find = |runtime: &str, invocation: &str| {
+        let is_meant = |row: &&Value| row["runtime"] == runtime && row["invocation"] == invocation;
+        rows.iter().find(is_meant).unwrap()
+    };
+    assert_eq!(rows.len(), 4, "the skipped case has no rows");
+    let first = find("alpha-process", "first");
+    let median = |row: &Value, term: &str| row[term]["median"].as_f64().unwrap();
+    assert_eq!(median(first, "decode_ns"), 2_000.0, "what the clock takes is no part of it");
+    assert_eq!(median(first, "serialization_ns"), 5_000.0);
+    assert_eq!((&first["reconciles"], first["calls"].as_u64()), (&json!(true), Some(12)));
+    assert_eq!((&first["clock_cost_ns"], &first["retrieval_ns"]), (&json!(50.0), &Value::Null));
+    let later = find("alpha-process", "later");
+    assert_eq!((&later["cold_ns"], later["calls"].as_u64()), (&Value::Null, Some(48)));
+    assert_eq!(median(later, "whole_ns"), median(later, "sum_ns"));
+    let distorted = find("beta-process", "later");
+    assert_eq!(distorted["reconciles"], json!(false));
+    assert!((distorted["difference"].as_f64().unwrap() - 0.3).abs() < 1e-9);
+    let markdown = fixture.output("report.md");
+    let note =
+        "the terms add up to 390 µs, and the whole is 300 µs: +30.0 %, which is more than 5 %";
+    assert!(markdown.contains(note), "{markdown}");
+    assert!(markdown.contains("In 1 of 4 rows they do not add up"), "{markdown}");
+    assert!(markdown.contains("skipped: gamma has no clock"), "{markdown}");
+    assert!(!markdown.contains("no record of its workers: `breakdown"), "{markdown}");
+}
+
+#[test]
+fn sweeps_have_a_line_and_are_compared_where_they_can_be() {
+    let fixture = Fixture::complete();
+    let report = fixture.report();
+    let find = |list: &str, runtime: &str| {
+        let rows = report[list].as_array().unwrap();
+        rows.iter().find(|row| row["runtime"] == runtime).unwrap()
+    };
+    let native = find("serialization", "alpha");
+    assert_eq!(
+        (&native["to_native"], native["sizes"][3]["bytes"].as_u64()),
+        (&Value::Null, Some(1 << 24))
+    );
+    let slow = find("serialization", "beta");
+    let near = |value: &Value, expected: f64| {
+        let value = value.as_f64().unwrap();
+        assert!((value / expected - 1.0).abs() < 0.03, "{value} instead of {expected}");
+    };
+    near(&slow["fixed_ns"]["point"], 900.0);
+    near(&slow["per_kib_ns"]["point"], 5.27 * 1024.0);
+    near(&slow["to_native"]["per_kib_ratio"]["point"], 25.5);
+    near(&slow["to_native"]["largest"], 27.5);
+    near(&slow["to_native"]["smallest"], 23.1);
+    let residual = slow["largest_residual"].as_f64().unwrap();
+    assert!((0.03..0.1).contains(&residual), "{residual}");
+    let served = find("serialization", "beta-process");
+    assert_eq!((&served["fixed_ns"], &served["to_native"]), (&Value::Null, &Value::Null));
+    let state = find("retrieval", "gamma-process");
+    assert_eq!(state["setting"], json!("state=directory"));
+    near(&state["to_native"]["ratio"], 1.5);
+    let claims = report["claims"].as_array().unwrap();
+    let claim = |id: &str| claims.iter().find(|claim| claim["id"] == id).unwrap();
+    let call = &claim("interpreted-serialization-call")["measured"];
+    assert_eq!((&call[0]["of"], &call[0]["cells"]), (&json!("beta, sort"), &json!(4)));
+    let absent = claim("aot-serialization")["not_measured"].as_str().unwrap();
+    assert!(absent.contains("`cargo xtask bench --suite serialization_served`"), "{absent}");
+    let markdown = fixture.output("report.md");
+    assert!(markdown.contains("no line: it takes three sizes or more"), "{markdown}");
+    assert!(markdown.contains("no ratio: native code has no figure for it"), "{markdown}");
+}
+
+#[test]
+fn what_was_not_asked_for_names_the_command_that_measures_it() {
+    let mut fixture = Fixture::new();
+    fixture.measure_served("noop", "alpha-process", 1.0);
+    fixture.report();
+    let (markdown, html) = (fixture.output("report.md"), fixture.output("report.html"));
+    for suite in ["breakdown", "serialization", "retrieval"] {
+        assert!(markdown.contains(&format!("`cargo xtask bench --suite {suite}")), "{markdown}");
+        assert!(html.contains(&format!("<code>cargo xtask bench --suite {suite}")), "{html}");
+    }
 }
 
 #[test]

@@ -1,0 +1,114 @@
+//! Where the time of an invocation goes, by the samples of the suite `breakdown`.
+
+use std::collections::BTreeMap;
+
+use lumos_model::{Bootstrap, ReadTimes, Samples, Terms, reconcile};
+use lumos_record::{Breakdown, Case, TimedCalls};
+
+use super::load::{CaseEvidence, median_of};
+use super::runtimes::Runtimes;
+use super::schema::{BreakdownEstimate, Figure, Invocation};
+
+/// Both rows of every case of the suite that has samples.
+pub fn estimates(
+    runtimes: &Runtimes,
+    cases: &BTreeMap<Case, CaseEvidence>,
+    bootstrap: &mut Bootstrap,
+) -> Vec<BreakdownEstimate> {
+    let mut taken: Vec<(&Case, &[Breakdown])> = cases
+        .iter()
+        .filter(|(_, found)| found.samples().is_some() && !found.breakdowns.is_empty())
+        .map(|(case, found)| (case, found.breakdowns.as_slice()))
+        .collect();
+    taken.sort_by_cached_key(|(case, _)| runtimes.order(case));
+    let rows = taken.into_iter().flat_map(|(case, samples)| {
+        [Invocation::First, Invocation::Later]
+            .into_iter()
+            .filter_map(|invocation| estimate(case, samples, invocation, bootstrap))
+            .collect::<Vec<_>>()
+    });
+    rows.collect()
+}
+
+/// What one sample tells of an invocation, in nanoseconds.
+struct Apart {
+    /// Of the worker that was not asked for timings.
+    whole: f64,
+    /// Of the other, as the terms are.
+    cold: f64,
+    terms: Terms,
+}
+
+fn apart(sample: &Breakdown, invocation: Invocation) -> Option<Apart> {
+    let clock_ns = sample.clock_cost_ps as f64 / 1000.0;
+    let calls = f64::from(sample.warm_calls);
+    Some(match invocation {
+        Invocation::First => Apart {
+            whole: sample.cold_ns as f64,
+            cold: sample.launch_ns as f64,
+            terms: Terms::of(&read(&sample.first, 1.0), clock_ns)?,
+        },
+        Invocation::Later => Apart {
+            whole: sample.warm_ns as f64 / calls,
+            cold: 0.0,
+            terms: Terms::of(&read(&sample.warm, calls), clock_ns)?,
+        },
+    })
+}
+
+fn read(sums: &TimedCalls, calls: f64) -> ReadTimes {
+    ReadTimes {
+        outer_ns: sums.outer_ns as f64,
+        decode_ns: sums.decode_ns as f64,
+        compute_ns: sums.compute_ns as f64,
+        encode_ns: sums.encode_ns as f64,
+        retrieval_ns: sums.retrieval_ns as f64,
+        retrievals: sums.retrievals as f64,
+        calls,
+    }
+}
+
+fn estimate(
+    case: &Case,
+    samples: &[Breakdown],
+    invocation: Invocation,
+    bootstrap: &mut Bootstrap,
+) -> Option<BreakdownEstimate> {
+    let found: Vec<Apart> =
+        samples.iter().map(|sample| apart(sample, invocation)).collect::<Option<_>>()?;
+    let mut figure = |of: fn(&Apart) -> f64| -> Option<Figure> {
+        let samples = Samples::raw(found.iter().map(of).collect()).ok()?;
+        let interval = bootstrap.median(&samples);
+        let (low, high) = (interval.map(|found| found.low), interval.map(|found| found.high));
+        Some(Figure { median: samples.median(), low, high, n: samples.count() })
+    };
+    let whole = figure(|apart| apart.whole)?;
+    let sum = figure(|apart| apart.cold + apart.terms.sum_ns())?;
+    let (difference, reconciles) = reconcile(sum.median, whole.median)?;
+    let gets_state = samples.iter().any(|sample| sample.first.retrievals > 0);
+    let calls: u64 = match invocation {
+        Invocation::First => samples.len() as u64,
+        Invocation::Later => samples.iter().map(|sample| u64::from(sample.warm_calls)).sum(),
+    };
+    let clock_cost_ps = median_of(samples.iter().map(|sample| sample.clock_cost_ps));
+    Some(BreakdownEstimate {
+        case: case.clone(),
+        invocation,
+        calls,
+        whole_ns: whole,
+        cold_ns: match invocation {
+            Invocation::First => figure(|apart| apart.cold),
+            Invocation::Later => None,
+        },
+        retrieval_ns: if gets_state { figure(|apart| apart.terms.retrieval_ns) } else { None },
+        serialization_ns: figure(|apart| apart.terms.serialization_ns())?,
+        compute_ns: figure(|apart| apart.terms.compute_ns)?,
+        decode_ns: figure(|apart| apart.terms.decode_ns)?,
+        encode_ns: figure(|apart| apart.terms.encode_ns)?,
+        boundary_ns: figure(|apart| apart.terms.boundary_ns)?,
+        sum_ns: sum,
+        difference,
+        reconciles,
+        clock_cost_ns: clock_cost_ps / 1000.0,
+    })
+}
