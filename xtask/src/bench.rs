@@ -79,6 +79,9 @@ pub struct Arguments {
     /// Arguments for Criterion, such as `--save-baseline main`
     #[arg(last = true, value_name = "CRITERION")]
     criterion: Vec<String>,
+    /// Only the first payload of each function.
+    #[arg(skip)]
+    first_payload: bool,
 }
 
 impl Arguments {
@@ -91,10 +94,12 @@ impl Arguments {
         }
     }
 
-    /// Every payload of every function once, in both lanes.
-    pub fn every_payload() -> Self {
-        let suite = [Suite::Warm, Suite::Call].map(|suite| suite.to_string()).to_vec();
-        Self { profile: Profile::Full, suite, verify: true, ..Self::default() }
+    /// Every function once, in both lanes: with all of its payloads, or with the first.
+    pub fn verifying(all: bool) -> Self {
+        let suites = [Suite::Warm, Suite::Call, Suite::Retrieval];
+        let suite = suites.map(|suite| suite.to_string()).to_vec();
+        let first_payload = !all;
+        Self { profile: Profile::Full, suite, verify: true, first_payload, ..Self::default() }
     }
 
     /// A quick run of the ways to build Wasm.
@@ -145,6 +150,7 @@ impl Default for Arguments {
             list: false,
             verify: false,
             criterion: Vec::new(),
+            first_payload: false,
         }
     }
 }
@@ -161,6 +167,7 @@ struct Selection {
     settings: Vec<Setting>,
     list: bool,
     verify: bool,
+    first_payload: bool,
     invocation_limit_ms: u64,
     emulator: Option<Emulator>,
 }
@@ -314,20 +321,31 @@ impl Verdict {
     }
 }
 
+/// Which functions run as programs of another architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emulated {
+    /// Every one, with its first payload.
+    Every,
+    /// Those that the profile `quick` measures, with its payloads.
+    Quick,
+}
+
 /// Runs every function on every runtime that serves, as another architecture's program in an
 /// emulator, and checks the answers.
 ///
 /// # Errors
 /// When an answer is wrong or missing; a missing container engine excuses its runtimes, and where
 /// the kernel cannot be told of the emulator, all containers are excused.
-pub fn verify_emulated(layout: &Layout, target: &str) -> Result<()> {
-    let arguments = Arguments {
-        profile: Profile::Quick,
-        suite: vec![Suite::Warm.to_string()],
-        target: target.to_owned(),
-        verify: true,
-        ..Arguments::default()
+pub fn verify_emulated(layout: &Layout, target: &str, functions: Emulated) -> Result<()> {
+    // What runs inside this process is of its own architecture, and has no part in it.
+    let arguments = match functions {
+        Emulated::Every => Arguments::verifying(false),
+        Emulated::Quick => {
+            let suite = vec![Suite::Warm.to_string()];
+            Arguments { profile: Profile::Quick, suite, verify: true, ..Arguments::default() }
+        }
     };
+    let arguments = Arguments { target: target.to_owned(), ..arguments };
     let (manifest, Outcome::Verified(verdict)) = measure(layout, &arguments)? else {
         bail!("there is nothing to verify for {target}");
     };
@@ -384,6 +402,7 @@ fn select(
         settings: settings(arguments)?,
         list: false,
         verify: arguments.verify,
+        first_payload: arguments.first_payload,
         invocation_limit_ms: arguments.limit.saturating_mul(1000),
         emulator: None,
     })
@@ -432,8 +451,7 @@ fn settings(arguments: &Arguments) -> Result<Vec<Setting>> {
             Ok(Setting {
                 cpus_milli: Some(parse_cpus(&node.cpus.to_string())?),
                 memory_bytes: Some(parse_bytes(&node.memory)?),
-                drops_caches: false,
-                variant: None,
+                ..Setting::default()
             })
         };
         limits.push(read().map_err(anyhow::Error::msg)?);

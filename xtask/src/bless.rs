@@ -1,6 +1,7 @@
 //! `cargo xtask bless`: writes into `workloads/*.toml` what the native build answers.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -45,8 +46,12 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
             .find(ArtifactKind::NativeExe, Some(function), None)
             .with_context(|| format!("there is no native build of `{function}`"))?;
         let program = layout.artifacts().join(&artifact.path);
-        let blessings: Result<Vec<Blessing>> =
-            workload.payloads.iter().map(|payload| answer(&program, payload)).collect();
+        let values = tempfile::tempdir().context("cannot make a folder for the state")?;
+        let blessings: Result<Vec<Blessing>> = workload
+            .payloads
+            .iter()
+            .map(|payload| answer(&program, payload, values.path()))
+            .collect();
         let blessings = blessings.with_context(|| function.to_owned())?;
         bless(&workload.file, &blessings)?;
         println!("{}: {} payloads", workload.file.display(), blessings.len());
@@ -54,9 +59,17 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn answer(program: &std::path::Path, payload: &Payload) -> Result<Blessing> {
+/// What a program answers, which finds its state in the folder `values`.
+fn answer(program: &Path, payload: &Payload, values: &Path) -> Result<Blessing> {
+    if let Some((key, before)) =
+        payload.value.as_ref().and_then(|value| Some((&value.key, value.before.as_ref()?)))
+    {
+        std::fs::write(values.join(key), before.generate())?;
+    }
     let request = payload.generate();
-    let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut command = Command::new(program);
+    command.env("LUMOS_STATE", format!("directory:{}", values.display()));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut stdin = child.stdin.take().context("no standard input")?;
     let request_sha256 = sha256_hex(&request);
     // The function may answer before it has read everything.

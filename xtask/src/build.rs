@@ -312,13 +312,18 @@ impl<'b> Builder<'b> {
         let compiled = Variant { wasm_opt: false, ..variant };
         let folder = match wanted.kind {
             ArtifactKind::NativeExe => "native-exe".to_owned(),
-            ArtifactKind::NativeExeDynamic => "native-exe-dynamic".to_owned(),
-            ArtifactKind::NativeLib => "native-lib".to_owned(),
+            // Both come out of one build: their flags are the same.
+            ArtifactKind::NativeExeDynamic | ArtifactKind::NativeLib => "native".to_owned(),
             _ => format!("{WASM}-{compiled}"),
         };
         let folder = self.layout.lumos().join("build").join(folder);
         command.current_dir(self.layout.guests()).env("CARGO_TARGET_DIR", folder);
-        command.args(["--package", function, if is_lib { "--lib" } else { "--bins" }]);
+        let targets: &[&str] = match wanted.kind {
+            ArtifactKind::NativeExeDynamic | ArtifactKind::NativeLib => &["--lib", "--bins"],
+            _ if is_lib => &["--lib"],
+            _ => &["--bins"],
+        };
+        command.args(["--package", function]).args(targets);
         let extra = match wanted.kind {
             ArtifactKind::Wasm => self.guests.reactor_arguments()?,
             _ => Vec::new(),

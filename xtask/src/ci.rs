@@ -12,8 +12,8 @@ use crate::{bench, process, report, test, tidy};
 /// Checks format, lints, architecture and documents, runs every test, and makes a small run.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Also what takes longer: every payload of every function on every runtime, and the suite
-    /// `variants`
+    /// Also what takes longer: every payload of every function on every runtime, every function as
+    /// a program of the other architecture, and the suite `variants`
     #[arg(long)]
     full: bool,
 }
@@ -54,13 +54,17 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     step("a small run", || small_run(layout))?;
     step("programs of other architectures", || {
         let others = Arch::ALL.into_iter().filter(|arch| !arch.is_host());
-        others.into_iter().try_for_each(|arch| bench::verify_emulated(layout, arch.name()))
+        let functions =
+            if arguments.full { bench::Emulated::Every } else { bench::Emulated::Quick };
+        others
+            .into_iter()
+            .try_for_each(|arch| bench::verify_emulated(layout, arch.name(), functions))
     })?;
     if !arguments.full {
         return Ok(());
     }
     step("every payload", || {
-        let arguments = bench::Arguments::every_payload();
+        let arguments = bench::Arguments::verifying(true);
         ensure!(bench::run(layout, &arguments)? == ExitCode::SUCCESS, "some answers are wrong");
         Ok(())
     })?;

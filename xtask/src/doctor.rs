@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use lumos_record::{ArtifactManifest, Layout, Node};
 use serde::Deserialize;
 
-use crate::setup::WASM_OPT;
+use crate::setup::{REDIS, WASM_OPT};
 use crate::targets::Arch;
 use crate::toolchain::{Guests, WASM};
 use crate::{build, process};
@@ -38,6 +38,7 @@ pub fn run(layout: &Layout) -> Result<()> {
         ("C linker", program("cc", "apt-get install gcc")),
         ("guest compiler", guest_compiler()?),
         ("wasm-opt", optional(WASM_OPT, "variants of a build that it optimises")),
+        ("Redis", optional(REDIS, "functions that keep their state in it")),
         ("artifacts", artifacts(layout)),
         ("processor", Finding::Good(format!("{}, {} CPUs", node.cpu_model, node.cpus))),
         (

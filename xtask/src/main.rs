@@ -15,6 +15,7 @@ mod clean;
 mod doctor;
 mod emulation;
 mod images;
+mod new_function;
 mod overhead;
 mod process;
 mod progress;
@@ -27,6 +28,7 @@ mod test;
 mod text;
 mod tidy;
 mod toolchain;
+mod verify;
 
 /// Measures how serverless functions really run.
 #[derive(Debug, Parser)]
@@ -45,6 +47,8 @@ enum Command {
     Report(report::Arguments),
     Overhead(overhead::Arguments),
     Bless(bless::Arguments),
+    NewFunction(new_function::Arguments),
+    Verify(verify::Arguments),
     Clean(clean::Arguments),
     Tidy(tidy::Arguments),
     Test(test::Arguments),
@@ -71,6 +75,8 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Report(arguments) => report::run(&layout, arguments),
         Command::Overhead(arguments) => overhead::run(&layout, arguments),
         Command::Bless(arguments) => bless::run(&layout, arguments),
+        Command::NewFunction(arguments) => new_function::run(&layout, arguments),
+        Command::Verify(arguments) => verify::run(&layout, arguments),
         Command::Clean(arguments) => clean::run(&layout, arguments),
         Command::Tidy(_) => tidy::run(&layout),
         Command::Test(arguments) => test::run(&layout, arguments),

@@ -30,8 +30,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let architectures = targets::architectures(&arguments.target)?;
     let guests = ensure(&architectures)?;
-    // Everything but one base of images, and but some variants of a build, works without.
-    for optional in [debootstrap(), wasm_opt()] {
+    // Everything but one base of images, some variants of a build, and state in Redis works
+    // without.
+    for optional in [debootstrap(), wasm_opt(), redis()] {
         if let Err(reason) = optional {
             eprintln!("note: {reason:#}");
         }
@@ -135,6 +136,17 @@ pub fn emulator(arch: Arch) -> Result<()> {
 pub fn wasm_opt() -> Result<()> {
     need(WASM_OPT, &["binaryen"], "optimising Wasm after it was compiled")
 }
+
+/// Makes sure that a Redis can be started: only some cases of functions that keep state take that.
+///
+/// # Errors
+/// When Redis is missing and cannot be installed; the message holds the remedy.
+fn redis() -> Result<()> {
+    need(REDIS, &[REDIS], "measuring functions that keep their state in Redis")
+}
+
+/// The server of Redis; each process that measures with it starts its own.
+pub const REDIS: &str = "redis-server";
 
 /// Binaryen's optimiser.
 pub const WASM_OPT: &str = "wasm-opt";

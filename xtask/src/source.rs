@@ -13,7 +13,13 @@ use sha2::{Digest, Sha256};
 /// When a source cannot be read.
 pub fn guest_hash(layout: &Layout, function: &str) -> Result<String> {
     let guests = layout.guests();
-    let parts = ["abi", function, "Cargo.toml", "Cargo.lock"].map(|part| guests.join(part));
+    let mut parts =
+        ["abi", function, "Cargo.toml", "Cargo.lock"].map(|part| guests.join(part)).to_vec();
+    let manifest = guests.join(function).join("Cargo.toml");
+    let manifest = fs::read_to_string(&manifest).with_context(|| manifest.display().to_string())?;
+    if manifest.contains("lumos-state") {
+        parts.push(guests.join("state"));
+    }
     hash(&layout.root, &parts)
 }
 
@@ -24,14 +30,15 @@ pub fn guest_hash(layout: &Layout, function: &str) -> Result<String> {
 pub fn worker_hash(layout: &Layout, package: &str) -> Result<String> {
     let folder = package.strip_prefix("lumos-").unwrap_or(package);
     let root = &layout.root;
-    let worker_sources = ["cpu", "engine", "guest", "lib", "memory", "precompile", "worker"];
+    let worker_sources =
+        ["cpu", "engine", "guest", "lib", "memory", "precompile", "state", "worker"];
     let bench = root.join("harness/bench/src");
     let mut parts: Vec<PathBuf> =
         worker_sources.iter().map(|module| bench.join(format!("{module}.rs"))).collect();
     parts.push(root.join("harness/bench/Cargo.toml"));
     // What a compiler says of its work is defined there.
     parts.extend(["src", "Cargo.toml"].map(|part| root.join("harness/record").join(part)));
-    parts.push(layout.guests().join("abi"));
+    parts.extend(["abi", "state"].map(|part| layout.guests().join(part)));
     parts.push(root.join("runtimes").join(folder).join("src"));
     parts.push(root.join("runtimes").join(folder).join("Cargo.toml"));
     parts.extend(["Cargo.toml", "Cargo.lock"].map(|file| root.join(file)));

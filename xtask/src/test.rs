@@ -34,7 +34,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let architectures = targets::architectures(&arguments.target)?;
     architectures.iter().try_for_each(|arch| match arch.is_host() {
         true => test_host(layout, &arguments.tests),
-        false => bench::verify_emulated(layout, arch.name()),
+        false => bench::verify_emulated(layout, arch.name(), bench::Emulated::Every),
     })
 }
 

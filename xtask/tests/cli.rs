@@ -21,9 +21,20 @@ fn complaint(arguments: &[&str]) -> String {
 fn without_a_command_help_is_printed() {
     let output = xtask(&[]);
     let text = String::from_utf8(output.stderr).unwrap();
-    for command in
-        ["setup", "doctor", "build", "bench", "report", "overhead", "tidy", "test", "ci", "bless"]
-    {
+    for command in [
+        "setup",
+        "doctor",
+        "build",
+        "bench",
+        "report",
+        "overhead",
+        "tidy",
+        "test",
+        "ci",
+        "bless",
+        "new-function",
+        "verify",
+    ] {
         assert!(text.contains(&format!("\n  {command} ")), "no {command} in {text}");
     }
 }
@@ -33,7 +44,10 @@ fn unknown_names_are_answered_with_the_known_ones() {
     for (arguments, parts) in [
         (["--profile", "slow"], ["unknown profile `slow`", "quick, standard, full"]),
         (["--suite", "tepid"], ["unknown suite `tepid`", "cold_start, warm"]),
-        (["--function", "jsn"], ["unknown function `jsn`", "json, noop"]),
+        (
+            ["--function", "jsn"],
+            ["unknown function `jsn`", "gzip, html-template, image-resize, json"],
+        ),
         (["--payload", "3KiB"], ["unknown payload `3KiB`", "64KiB"]),
         (["--runtime", "turbo-*"], ["unknown runtime `turbo-*`", "native"]),
         (["--runtime", "a["], ["--runtime a[", "a["]),
@@ -55,6 +69,26 @@ fn targets_that_are_unknown_or_do_not_fit_are_answered() {
     ] {
         let text = complaint(arguments);
         assert!(parts.iter().all(|part| text.contains(part)), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn a_name_that_no_new_function_can_have_is_answered() {
+    for (name, part) in [
+        ("Line", "lower-case"),
+        ("line_count", "lower-case"),
+        ("2d", "lower-case"),
+        ("a--b", "lower-case"),
+        ("../json", "lower-case"),
+        ("abi", "choose another"),
+        ("test", "choose another"),
+        ("match", "choose another"),
+        ("serde", "choose another"),
+        ("lumos-abi", "choose another"),
+        ("json", "exists already: nothing was written"),
+    ] {
+        let text = complaint(&["new-function", name]);
+        assert!(text.contains(part), "{name}: {text}");
     }
 }
 
