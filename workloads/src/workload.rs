@@ -50,6 +50,13 @@ pub struct Value {
     pub after: Option<Request>,
 }
 
+impl Value {
+    /// What the function leaves under the key; none where nothing is said of it.
+    pub fn left(&self) -> Option<&Request> {
+        self.after.as_ref().or(self.before.as_ref())
+    }
+}
+
 /// A request that a function refuses on every runtime with the same message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use lumos_abi::monotonic_ns;
 use lumos_record::{Case, Ledger, Phase, PhaseSpan, Suite, WorkerUse};
+use lumos_workloads::Value;
 
 pub use super::harness::Cold;
 use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
@@ -55,9 +56,8 @@ pub(super) fn run<S: Sandbox>(
     if let Some((backend, value)) = planned.setting.state.zip(value) {
         servant.state = Some(harness.states.prepare(backend, value)?);
     }
-    let state = servant.state.clone();
     let request = planned.payload.generate();
-    let moved = value.and_then(|value| value.after.as_ref().or(value.before.as_ref()));
+    let moved = value.and_then(Value::left);
     let size_bytes = moved.map_or(request.len(), |value| value.generate().len()) as u64;
     let limits = harness.selection.limits(&planned.setting);
     sandbox.check_limits(&limits)?;
@@ -69,8 +69,8 @@ pub(super) fn run<S: Sandbox>(
         Suite::Breakdown => served.breakdown(harness, planned),
         _ => served.cold(harness, planned),
     }?;
-    if let Some((state, value)) = state.zip(value) {
-        states::check(&state, value)?;
+    if let Some((state, value)) = served.servant.state.as_ref().zip(value) {
+        states::check(state, value)?;
     }
     Ok(Measured { size_bytes, ..measured })
 }

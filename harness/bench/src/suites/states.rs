@@ -74,7 +74,7 @@ impl States {
 /// # Errors
 /// A sentence that says how they differ.
 pub fn check(state: &State, value: &Value) -> Result<(), Stop> {
-    let Some(after) = value.after.as_ref().or(value.before.as_ref()) else { return Ok(()) };
+    let Some(after) = value.left() else { return Ok(()) };
     let found = Store::open(&state.seen()).and_then(|mut store| store.get(&value.key));
     let found = found.map_err(|error| format!("cannot read the state: {error}"))?;
     let (found, expected) = (found.unwrap_or_default(), after.generate());
