@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -139,7 +142,7 @@ struct Builder<'b> {
     failures: Vec<String>,
     /// What Binaryen's optimiser calls itself, or why there is none.
     optimiser: Result<String, String>,
-    progress: Option<Progress>,
+    progress: OnceLock<Progress>,
 }
 
 /// An artifact to be built, as far as it is known beforehand.
@@ -171,6 +174,22 @@ impl Wanted {
     }
 }
 
+/// What became of a wish.
+enum Outcome {
+    Artifact(Box<Artifact>),
+    /// It was not asked for, and there is none that is fresh.
+    Nothing,
+    /// This machine lacks what it takes.
+    Missing {
+        name: String,
+        reason: String,
+    },
+    Failed {
+        name: String,
+        reason: String,
+    },
+}
+
 /// What a build step leaves beside its file.
 type Made = Option<Compilation>;
 
@@ -199,15 +218,13 @@ impl<'b> Builder<'b> {
             manifest,
             failures: Vec::new(),
             optimiser: optimiser(wish.variants),
-            progress: None,
+            progress: OnceLock::new(),
         })
     }
 
     fn build(mut self, crates: &[RuntimeCrate]) -> Result<ArtifactManifest> {
         self.manifest.runtimes = crates.iter().flat_map(|found| found.runtimes.clone()).collect();
-        for function in self.functions.clone() {
-            self.function(&function)?;
-        }
+        self.guests()?;
         for found in crates {
             for worker in &found.workers {
                 self.worker(found, worker)?;
@@ -227,8 +244,45 @@ impl<'b> Builder<'b> {
         )
     }
 
+    /// All forms of all functions that their sources are compiled to. To link with the whole
+    /// program in view keeps one processor busy, so each folder that cargo locks has a thread of
+    /// its own.
+    fn guests(&mut self) -> Result<()> {
+        let mut all = Vec::new();
+        for function in &self.functions {
+            all.extend(self.forms(function)?);
+        }
+        let count = all.len();
+        let mut queues: BTreeMap<String, Vec<(usize, Wanted)>> = BTreeMap::new();
+        for (index, wanted) in all.into_iter().enumerate() {
+            queues.entry(cargo_folder(&wanted)).or_default().push((index, wanted));
+        }
+        let mut outcomes: Vec<Outcome> = (0..count).map(|_| Outcome::Nothing).collect();
+        let this = &*self;
+        thread::scope(|scope| {
+            let of_queue = |queue: Vec<(usize, Wanted)>| -> Result<Vec<(usize, Outcome)>> {
+                let of_one = |(index, wanted)| {
+                    let outcome =
+                        this.outcome(wanted, |wanted, output| this.compile_guest(wanted, output))?;
+                    Ok((index, outcome))
+                };
+                queue.into_iter().map(of_one).collect()
+            };
+            let threads: Vec<_> =
+                queues.into_values().map(|queue| scope.spawn(move || of_queue(queue))).collect();
+            for thread in threads {
+                let made = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+                made.into_iter().for_each(|(index, outcome)| outcomes[index] = outcome);
+            }
+            Ok::<_, anyhow::Error>(())
+        })?;
+        // In the order of the wishes, whoever was first.
+        outcomes.into_iter().for_each(|outcome| self.note(outcome));
+        Ok(())
+    }
+
     /// The forms of a function that its source is compiled to.
-    fn function(&mut self, function: &str) -> Result<()> {
+    fn forms(&self, function: &str) -> Result<Vec<Wanted>> {
         let sources = source::guest_hash(self.layout, function)?;
         // Of a build for all that a processor offers, the processor is a source.
         let mut natives = BTreeMap::new();
@@ -283,10 +337,7 @@ impl<'b> Builder<'b> {
         for variant in Variant::ALL.into_iter().filter(|&variant| variant != Variant::DEFAULT) {
             all.push(wanted(ArtifactKind::Wasm, None, Some(variant), self.wish.variants));
         }
-        for wanted in all {
-            self.make(wanted, |builder, wanted, output| builder.compile_guest(wanted, output))?;
-        }
-        Ok(())
+        Ok(all)
     }
 
     fn compile_guest(&self, wanted: &Wanted, output: &Path) -> Result<Made> {
@@ -308,15 +359,7 @@ impl<'b> Builder<'b> {
                 command
             }
         };
-        // One folder per set of flags, or cargo would build each dependency time and again.
-        let compiled = Variant { wasm_opt: false, ..variant };
-        let folder = match wanted.kind {
-            ArtifactKind::NativeExe => "native-exe".to_owned(),
-            // Both come out of one build: their flags are the same.
-            ArtifactKind::NativeExeDynamic | ArtifactKind::NativeLib => "native".to_owned(),
-            _ => format!("{WASM}-{compiled}"),
-        };
-        let folder = self.layout.lumos().join("build").join(folder);
+        let folder = self.layout.lumos().join("build").join(cargo_folder(wanted));
         command.current_dir(self.layout.guests()).env("CARGO_TARGET_DIR", folder);
         let targets: &[&str] = match wanted.kind {
             ArtifactKind::NativeExeDynamic | ArtifactKind::NativeLib => &["--lib", "--bins"],
@@ -522,7 +565,7 @@ impl<'b> Builder<'b> {
 
     /// The container images of what was built.
     fn images(&mut self) -> Result<()> {
-        let mut at = |step: &str| at(&mut self.progress, step);
+        let mut at = |step: &str| at(&self.progress, step);
         let folder = self.layout.lumos().join("images");
         let mut notes = BTreeMap::new();
         let mut images =
@@ -551,45 +594,65 @@ impl<'b> Builder<'b> {
 
     /// Takes an artifact over from the last build, or makes it; one that cannot be made is in
     /// the manifest with the reason.
-    #[expect(clippy::disallowed_methods, reason = "how long a build took is no measurement")]
     fn make(
         &mut self,
         wanted: Wanted,
         make: impl FnOnce(&Self, &Wanted, &Path) -> Result<Made>,
     ) -> Result<()> {
+        let this = &*self;
+        let outcome = this.outcome(wanted, |wanted, output| make(this, wanted, output))?;
+        self.note(outcome);
+        Ok(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "how long a build took is no measurement")]
+    fn outcome(
+        &self,
+        wanted: Wanted,
+        make: impl FnOnce(&Wanted, &Path) -> Result<Made>,
+    ) -> Result<Outcome> {
         if let Some(artifact) = self.unchanged(&wanted) {
-            self.manifest.artifacts.push(artifact);
-            return Ok(());
+            return Ok(Outcome::Artifact(Box::new(artifact)));
         }
         if !wanted.is_asked {
-            return Ok(());
+            return Ok(Outcome::Nothing);
         }
         let name = wanted.name();
         if wanted.variant.is_some_and(|variant| variant.wasm_opt)
             && let Err(reason) = &self.optimiser
         {
-            self.manifest.missing.insert(name, reason.clone());
-            return Ok(());
+            return Ok(Outcome::Missing { name, reason: reason.clone() });
         }
-        at(&mut self.progress, &name);
+        at(&self.progress, &name);
         let output = self.folder.join(&wanted.path);
         if let Some(parent) = output.parent() {
             fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
         }
         let start = Instant::now();
-        match make(self, &wanted, &output) {
+        Ok(match make(&wanted, &output) {
             Ok(made) => {
                 let build_time_ns = start.elapsed().as_nanos() as u64;
-                let artifact = describe(wanted, &output, build_time_ns, made)?;
-                self.manifest.artifacts.push(artifact);
+                Outcome::Artifact(Box::new(describe(wanted, &output, build_time_ns, made)?))
             }
             Err(error) => {
                 eprintln!("{name}: {error:#}");
-                self.manifest.missing.insert(name.clone(), format!("{error:#}"));
+                Outcome::Failed { name, reason: format!("{error:#}") }
+            }
+        })
+    }
+
+    fn note(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Artifact(artifact) => self.manifest.artifacts.push(*artifact),
+            Outcome::Nothing => {}
+            Outcome::Missing { name, reason } => {
+                self.manifest.missing.insert(name, reason);
+            }
+            Outcome::Failed { name, reason } => {
+                self.manifest.missing.insert(name.clone(), reason);
                 self.failures.push(name);
             }
         }
-        Ok(())
     }
 
     fn unchanged(&self, wanted: &Wanted) -> Option<Artifact> {
@@ -614,8 +677,8 @@ impl<'b> Builder<'b> {
 }
 
 /// Says what is being built. Most builds have nothing to do, and then say nothing.
-fn at(progress: &mut Option<Progress>, step: &str) {
-    progress.get_or_insert_with(|| Progress::begin("building", 0)).at(step);
+fn at(progress: &OnceLock<Progress>, step: &str) {
+    progress.get_or_init(|| Progress::begin("building", 0)).at(step);
 }
 
 fn describe(wanted: Wanted, file: &Path, build_time_ns: u64, made: Made) -> Result<Artifact> {
@@ -642,6 +705,20 @@ fn describe(wanted: Wanted, file: &Path, build_time_ns: u64, made: Made) -> Resu
         compilation: made,
         image: None,
     })
+}
+
+/// The folder that cargo builds a function's form in: one per set of flags, or each dependency
+/// would be built time and again.
+fn cargo_folder(wanted: &Wanted) -> String {
+    match wanted.kind {
+        ArtifactKind::NativeExe => "native-exe".to_owned(),
+        // Both come out of one build: their flags are the same.
+        ArtifactKind::NativeExeDynamic | ArtifactKind::NativeLib => "native".to_owned(),
+        _ => {
+            let variant = wanted.variant.unwrap_or(Variant::DEFAULT);
+            format!("{WASM}-{}", Variant { wasm_opt: false, ..variant })
+        }
+    }
 }
 
 /// What a function's artifact of a kind is called in its folder.
