@@ -16,8 +16,8 @@ pub struct Blessing {
     pub payload: String,
     /// The SHA-256 of the request.
     pub request_sha256: String,
-    /// The SHA-256 of the response.
-    pub response_sha256: String,
+    /// The SHA-256 of the response or, of a chain, of each step's.
+    pub response_sha256: Vec<String>,
 }
 
 /// Writes digests into a workload's file, and leaves all else as it is: comments, order and
@@ -41,13 +41,18 @@ pub fn bless(file: &Path, blessings: &[Blessing]) -> Result<(), Error> {
 fn apply(document: &mut DocumentMut, blessing: &Blessing) -> Result<(), String> {
     let Blessing { payload: id, request_sha256, response_sha256 } = blessing;
     let payload = find(document, id).ok_or_else(|| format!("no payload `{id}` to bless"))?;
-    for (field, digest) in
-        [("request_sha256", request_sha256), ("response_sha256", response_sha256)]
-    {
-        if !is_sha256_hex(digest) {
+    let response = match response_sha256.as_slice() {
+        [digest] => Value::from(digest),
+        digests => Value::from_iter(digests),
+    };
+    for (field, value, digests) in [
+        ("request_sha256", Value::from(request_sha256), std::slice::from_ref(request_sha256)),
+        ("response_sha256", response, response_sha256.as_slice()),
+    ] {
+        if let Some(digest) = digests.iter().find(|digest| !is_sha256_hex(digest)) {
             return Err(format!("payload `{id}`: `{digest}` is no digest for `{field}`"));
         }
-        set(payload, field, digest);
+        set(payload, field, value);
     }
     Ok(())
 }
@@ -57,16 +62,15 @@ fn find<'d>(document: &'d mut DocumentMut, id: &str) -> Option<&'d mut Table> {
     payloads.iter_mut().find(|payload| payload.get("id").and_then(Item::as_str) == Some(id))
 }
 
-/// Sets a field's text. A comment behind the old text belongs to the value, and is kept.
-fn set(table: &mut Table, field: &str, text: &str) {
+/// Sets a field. A comment behind the old value belongs to it, and is kept.
+fn set(table: &mut Table, field: &str, mut new: Value) {
     match table.get_mut(field).and_then(Item::as_value_mut) {
         Some(old) => {
-            let mut new = Value::from(text);
             *new.decor_mut() = old.decor().clone();
             *old = new;
         }
         None => {
-            table.insert(field, value(text));
+            table.insert(field, value(new));
         }
     }
 }
@@ -95,7 +99,7 @@ request = { kind = \"empty\" }
         Blessing {
             payload: payload.to_owned(),
             request_sha256: digit.repeat(64),
-            response_sha256: digit.repeat(64),
+            response_sha256: vec![digit.repeat(64)],
         }
     }
 

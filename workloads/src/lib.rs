@@ -6,6 +6,7 @@
 //! work was done and that it was done right.
 
 mod bless;
+mod chain;
 mod digest;
 mod error;
 mod generate;
@@ -14,6 +15,7 @@ mod wire;
 mod workload;
 
 pub use bless::{Blessing, bless};
+pub use chain::{Chain, Step};
 pub use digest::sha256_hex;
 pub use error::{Error, Position};
 pub use request::Request;

@@ -13,6 +13,11 @@ pub enum Request {
         /// The text.
         text: String,
     },
+    /// What a file held when the workload was read.
+    File {
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
     /// Bytes that cannot be compressed.
     Bytes {
         /// What stands before them.
@@ -73,6 +78,7 @@ impl Request {
         match self {
             Self::Empty => Vec::new(),
             Self::Literal { text } => text.clone().into_bytes(),
+            Self::File { bytes } => bytes.clone(),
             Self::Bytes { header, bytes, seed } => after(header, Random::new(*seed).bytes(*bytes)),
             Self::Text { header, bytes, seed } => after(header, generate::text(*bytes, *seed)),
             Self::Sealed { bytes, seed } => generate::sealed(*bytes, *seed),
@@ -92,6 +98,10 @@ impl TryFrom<wire::Request> for Request {
         Ok(match request {
             wire::Request::Empty {} => Self::Empty,
             wire::Request::Literal { text } => Self::Literal { text },
+            wire::Request::File { path } => Self::File {
+                bytes: std::fs::read(&path)
+                    .map_err(|error| format!("`path`: {}: {error}", path.display()))?,
+            },
             wire::Request::Bytes { header, bytes, seed } => {
                 Self::Bytes { header, bytes: within("bytes", bytes, 1, LARGEST_BYTES)?, seed }
             }

@@ -1,5 +1,8 @@
 //! What a workload's file looks like, before anything is checked.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -15,7 +18,40 @@ pub(crate) struct Workload {
     #[serde(default)]
     pub(crate) state: bool,
     #[serde(default)]
+    pub(crate) command: bool,
+    #[serde(default)]
     pub(crate) payload: Vec<Spanned<Payload>>,
+}
+
+/// A file of the folder `chains`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Chain {
+    pub(crate) chain: Spanned<String>,
+    pub(crate) summary: Spanned<String>,
+    pub(crate) first: Spanned<String>,
+    #[serde(default)]
+    pub(crate) step: BTreeMap<String, Step>,
+    #[serde(default)]
+    pub(crate) payload: Vec<Spanned<Payload>>,
+}
+
+/// One `[step.<name>]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Step {
+    pub(crate) function: Spanned<String>,
+    pub(crate) header: Option<Request>,
+    pub(crate) key: Option<String>,
+    pub(crate) then: Option<Spanned<String>>,
+}
+
+/// The digest of a function's response, or those of the steps of a chain.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Digests {
+    One(String),
+    OfSteps(Vec<String>),
 }
 
 /// One `[[payload]]`. The digests may be missing: where they may not, the check says so.
@@ -29,7 +65,7 @@ pub(crate) struct Payload {
     pub(crate) request: Spanned<Request>,
     pub(crate) state: Option<Spanned<Value>>,
     pub(crate) request_sha256: Option<Spanned<String>>,
-    pub(crate) response_sha256: Option<Spanned<String>>,
+    pub(crate) response_sha256: Option<Spanned<Digests>>,
 }
 
 /// A request that the function refuses, and the message with which it does.
@@ -55,6 +91,9 @@ pub(crate) struct Value {
 pub(crate) enum Request {
     // With braces: of a variant without any, serde would accept unknown fields.
     Empty {},
+    File {
+        path: PathBuf,
+    },
     Literal {
         text: String,
     },

@@ -11,13 +11,15 @@ use toml::Spanned;
 
 use crate::digest::is_sha256_hex;
 use crate::error::Problem;
-use crate::{Error, Request, wire};
+use crate::{Chain, Error, Request, wire};
 
 /// The workloads of all functions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workloads {
     /// One per function, sorted by name.
     pub functions: Vec<Workload>,
+    /// Chains of them, sorted by name: one per file of the folder `chains`.
+    pub chains: Vec<Chain>,
 }
 
 /// What one function runs with.
@@ -31,6 +33,9 @@ pub struct Workload {
     pub fixture: bool,
     /// Whether the function keeps state: only suites that give it some can measure it.
     pub keeps_state: bool,
+    /// Whether it is a WASI command, built elsewhere: the payloads are its standard input, and no
+    /// digest of a response need be known.
+    pub is_command: bool,
     /// A request that it refuses; none where it takes any.
     pub malformed: Option<Malformed>,
     /// The payloads, in the order of the file: the least work first.
@@ -83,11 +88,13 @@ pub struct Payload {
     pub request_sha256: String,
     /// The SHA-256 of the response; empty where a fixture or a draft has none.
     pub response_sha256: String,
+    /// Of a chain's payload, the SHA-256 of each step's response; empty of a function's.
+    pub step_sha256: Vec<String>,
 }
 
 /// Whether a payload may be without its digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Digests {
+pub(crate) enum Digests {
     Required,
     Optional,
 }
@@ -108,6 +115,11 @@ impl Workloads {
     /// Those of [`Workloads::read`], except for missing digests.
     pub fn read_drafts(directory: &Path) -> Result<Self, Error> {
         Self::read_all(directory, Digests::Optional)
+    }
+
+    /// The chain of that name; nothing when there is none.
+    pub fn chain(&self, name: &str) -> Option<&Chain> {
+        self.chains.iter().find(|chain| chain.workload.function == name)
     }
 
     /// The workload of a function; nothing when there is none of that name.
@@ -132,9 +144,13 @@ impl Workloads {
             return Err(Error::NoWorkloads(directory.to_owned()));
         }
         functions.sort_by(|a, b| a.function.cmp(&b.function));
-        Ok(Self { functions })
+        let chains = Chain::read_all(&directory.join(CHAINS), &functions, digests)?;
+        Ok(Self { functions, chains })
     }
 }
+
+/// The folder of chains, beside the functions' files.
+const CHAINS: &str = "chains";
 
 /// This crate's manifest lies in the same folder, and is no workload.
 fn is_workload_file(path: &Path) -> bool {
@@ -157,10 +173,10 @@ impl Workload {
     fn parse(file: &Path, text: &str, digests: Digests) -> Result<Self, Problem> {
         let wire: wire::Workload =
             toml::from_str(text).map_err(|error| Problem::from_toml(&error, text))?;
-        check_function(file, &wire.function)?;
+        check_name("function", file, &wire.function)?;
         let spans: Vec<Range<usize>> = wire.payload.iter().map(Spanned::span).collect();
         let workload = Self { file: file.to_owned(), ..Self::try_from(wire)? };
-        if digests == Digests::Required && !workload.fixture {
+        if digests == Digests::Required && !workload.fixture && !workload.is_command {
             for (payload, span) in workload.payloads.iter().zip(spans) {
                 payload.check_digests(span)?;
             }
@@ -176,7 +192,7 @@ impl Payload {
     }
 
     /// Checks that no digest is missing from the payload at `span`.
-    fn check_digests(&self, span: Range<usize>) -> Result<(), Problem> {
+    pub(crate) fn check_digests(&self, span: Range<usize>) -> Result<(), Problem> {
         let digests =
             [("request_sha256", &self.request_sha256), ("response_sha256", &self.response_sha256)];
         match digests.into_iter().find(|(_, digest)| digest.is_empty()) {
@@ -203,13 +219,22 @@ impl TryFrom<wire::Workload> for Workload {
         if wire.payload.is_empty() {
             return Err(Problem { span: None, message: "no `[[payload]]`".to_owned() });
         }
+        let payloads = distinct_payloads(wire.payload, wire.state)?;
+        if let Some(payload) = payloads.iter().find(|payload| !payload.step_sha256.is_empty()) {
+            let message = format!(
+                "payload `{}`: `response_sha256` is a list, which only chains have",
+                payload.id
+            );
+            return Err(Problem { span: None, message });
+        }
         Ok(Self {
             function: wire.function.into_inner(),
             summary: wire.summary.into_inner(),
             fixture: wire.fixture,
             keeps_state: wire.state,
+            is_command: wire.command,
             malformed: wire.malformed.map(malformed).transpose()?,
-            payloads: distinct_payloads(wire.payload, wire.state)?,
+            payloads,
             file: PathBuf::new(),
         })
     }
@@ -234,7 +259,7 @@ fn malformed(wire: Spanned<wire::Malformed>) -> Result<Malformed, Problem> {
 }
 
 /// Checks each payload, and that no two have the same id or make the same request.
-fn distinct_payloads(
+pub(crate) fn distinct_payloads(
     wire: Vec<Spanned<wire::Payload>>,
     keeps_state: bool,
 ) -> Result<Vec<Payload>, Problem> {
@@ -290,6 +315,7 @@ impl TryFrom<wire::Payload> for Payload {
                 .map_err(|error| Problem::new(profile.span(), format!("`profile` is an {error}")))
         });
         let value = wire.state.map(value).transpose()?;
+        let (is_of_chain, step_sha256) = response_digests(wire.response_sha256)?;
         let span = wire.request.span();
         let request = Request::try_from(wire.request.into_inner())
             .map_err(|message| Problem::new(span, format!("`request`: {message}")))?;
@@ -300,9 +326,26 @@ impl TryFrom<wire::Payload> for Payload {
             request,
             value,
             request_sha256: checked_digest("request_sha256", wire.request_sha256)?,
-            response_sha256: checked_digest("response_sha256", wire.response_sha256)?,
+            response_sha256: step_sha256.last().cloned().unwrap_or_default(),
+            step_sha256: if is_of_chain { step_sha256 } else { Vec::new() },
         })
     }
+}
+
+/// Whether there is a list of digests, as a chain has it, and the digests.
+fn response_digests(
+    digests: Option<Spanned<wire::Digests>>,
+) -> Result<(bool, Vec<String>), Problem> {
+    const FIELD: &str = "response_sha256";
+    let Some(digests) = digests else { return Ok((false, Vec::new())) };
+    let span = digests.span();
+    let check = |digest: String| checked_digest(FIELD, Some(Spanned::new(span.clone(), digest)));
+    Ok(match digests.into_inner() {
+        wire::Digests::One(digest) => (false, vec![check(digest)?]),
+        wire::Digests::OfSteps(all) => {
+            (true, all.into_iter().map(check).collect::<Result<_, _>>()?)
+        }
+    })
 }
 
 /// The digest as text; empty when it is missing.
@@ -332,20 +375,20 @@ fn check_id(id: &Spanned<String>) -> Result<(), Problem> {
     Err(Problem::new(id.span(), message))
 }
 
-/// A function is found by its file's name, so both must agree.
-fn check_function(file: &Path, function: &Spanned<String>) -> Result<(), Problem> {
-    let name = function.get_ref();
+/// A function or a chain is found by its file's name, so both must agree; `field` says which.
+pub(crate) fn check_name(field: &str, file: &Path, named: &Spanned<String>) -> Result<(), Problem> {
+    let name = named.get_ref();
     if file.file_stem() != Some(OsStr::new(name)) {
-        let message = format!("`function` is `{name}`, but the file's name says otherwise");
-        return Err(Problem::new(function.span(), message));
+        let message = format!("`{field}` is `{name}`, but the file's name says otherwise");
+        return Err(Problem::new(named.span(), message));
     }
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(allowed) {
         let message = format!(
-            "`function` is `{name}`: it must begin with a lower-case letter and hold nothing \
+            "`{field}` is `{name}`: it must begin with a lower-case letter and hold nothing \
              but those, digits and `-`"
         );
-        return Err(Problem::new(function.span(), message));
+        return Err(Problem::new(named.span(), message));
     }
     Ok(())
 }

@@ -16,13 +16,13 @@ use lumos_record::{
     ArtifactKind, ArtifactManifest, Case, Lane, Layout, Profile, PullCheck, Record, Run, Runtime,
     Setting, Suite, Toolchain, parse_bytes, parse_cpus,
 };
-use lumos_workloads::Workloads;
+use lumos_workloads::{Workload, Workloads};
 use serde::{Deserialize, Serialize};
 
 use crate::emulation::Emulation;
 use crate::progress::Progress;
 use crate::targets::{self, Arch, Isa, Platform};
-use crate::{build, process, report, runtimes, setup};
+use crate::{build, foreign, process, report, runtimes, setup};
 
 /// Sets up what is missing, builds the guests, runs the suites and ends with a report.
 #[derive(Debug, clap::Args)]
@@ -38,7 +38,7 @@ pub struct Arguments {
     /// and in every sandbox [a glob; may be repeated]
     #[arg(long, value_name = "GLOB")]
     runtime: Vec<String>,
-    /// Only these functions [a glob; may be repeated]
+    /// Only these functions and chains [a glob; may be repeated]
     #[arg(long, value_name = "GLOB")]
     function: Vec<String>,
     /// Only these payloads, such as `64KiB` [a glob; may be repeated]
@@ -79,9 +79,14 @@ pub struct Arguments {
     /// Arguments for Criterion, such as `--save-baseline main`
     #[arg(last = true, value_name = "CRITERION")]
     criterion: Vec<String>,
+    #[command(flatten)]
+    foreign: foreign::Arguments,
     /// Only the first payload of each function.
     #[arg(skip)]
     first_payload: bool,
+    /// Of another architecture, no workers that link a compiler.
+    #[arg(skip)]
+    without_compilers: bool,
 }
 
 impl Arguments {
@@ -126,7 +131,8 @@ impl Arguments {
             && (self.suite.is_empty() || self.suite.iter().any(matches));
         // An emulator runs workers, and that suite has none.
         let variants = arch == host && (is_named || is_meant);
-        let wish = build::Wish { force: false, platforms, variants };
+        let wish =
+            build::Wish { force: false, platforms, variants, compilers: !self.without_compilers };
         Ok((wish, (arch != host).then_some(arch)))
     }
 }
@@ -150,7 +156,9 @@ impl Default for Arguments {
             list: false,
             verify: false,
             criterion: Vec::new(),
+            foreign: foreign::Arguments::default(),
             first_payload: false,
+            without_compilers: false,
         }
     }
 }
@@ -188,16 +196,16 @@ struct Emulator {
 /// When the set-up or the build fails, or a name matches nothing.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode> {
     let (_, outcome) = measure(layout, arguments)?;
-    let (cases, run) = match outcome {
+    let (measured, cases, run) = match outcome {
         Outcome::Listed => return Ok(ExitCode::SUCCESS),
         Outcome::Verified(verdict) => {
             verdict.print();
             return Ok(verdict.exit_code());
         }
-        Outcome::Measured(cases, run) => (cases, run),
+        Outcome::Measured(measured, cases, run) => (measured, cases, run),
     };
     let checked = check_models(layout, &cases, &run);
-    let summary = report::generate(layout, &run, &layout.report())?;
+    let summary = report::generate(&measured, &run, &measured.report())?;
     print!("{summary}");
     // What was measured is reported, whatever became of the check.
     checked.context("the check of a model failed")?;
@@ -210,8 +218,8 @@ enum Outcome {
     Listed,
     /// They were run once.
     Verified(Verdict),
-    /// They were measured, in the run of that folder.
-    Measured(Vec<(usize, Case)>, PathBuf),
+    /// They were measured in that checkout, in the run of that folder.
+    Measured(Layout, Vec<(usize, Case)>, PathBuf),
 }
 
 /// Sets up, builds, and runs the cases that the arguments ask for.
@@ -221,7 +229,12 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
         setup::emulator(arch)?;
     }
     let manifest = build::build(layout, &wish)?;
-    let mut selection = select(layout, arguments, &manifest)?;
+    let foreign = arguments.foreign.checkout(layout, &manifest)?;
+    let (measured, manifest) = match foreign {
+        Some((own, manifest)) => (own, manifest),
+        None => (layout.clone(), manifest),
+    };
+    let mut selection = select(&measured, arguments, &manifest)?;
     // Containers are started by others, whom the kernel has to help.
     let emulation = emulated.map(Emulation::begin).transpose();
     if let Some(arch) = emulated {
@@ -233,7 +246,7 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
             lacks: emulation.as_ref().err().map(|reason| format!("{reason:#}")),
         });
     }
-    let benches = Benches::build(layout)?;
+    let benches = Benches::build(layout, measured)?;
     let cases = benches.list(&selection)?;
     if arguments.list {
         for (_, case) in &cases {
@@ -253,7 +266,7 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
     drop(emulation);
     let outcome = match arguments.verify {
         true => Outcome::Verified(Verdict::read(&run)?),
-        false => Outcome::Measured(cases, run),
+        false => Outcome::Measured(benches.measured, cases, run),
     };
     Ok((manifest, outcome))
 }
@@ -326,7 +339,8 @@ impl Verdict {
 pub enum Emulated {
     /// Every one, with its first payload.
     Every,
-    /// Those that the profile `quick` measures, with its payloads.
+    /// Those that the profile `quick` measures, with its payloads, and on the runtimes whose
+    /// workers link no compiler: building those takes as long as all else together.
     Quick,
 }
 
@@ -341,8 +355,25 @@ pub fn verify_emulated(layout: &Layout, target: &str, functions: Emulated) -> Re
     let arguments = match functions {
         Emulated::Every => Arguments::verifying(false),
         Emulated::Quick => {
-            let suite = vec![Suite::Warm.to_string()];
-            Arguments { profile: Profile::Quick, suite, verify: true, ..Arguments::default() }
+            let crates = runtimes::read(layout, &Toolchain::default())?;
+            let workers = crates.iter().flat_map(|found| &found.workers);
+            let compilers: Vec<&String> = workers
+                .filter(|worker| !worker.precompiles.is_empty())
+                .map(|worker| &worker.name)
+                .collect();
+            let links_compiler = |runtime: &&Runtime| {
+                runtime.worker.as_ref().is_some_and(|worker| compilers.contains(&worker))
+            };
+            let all = crates.iter().flat_map(|found| &found.runtimes);
+            let runtime = all.filter(|runtime| !links_compiler(runtime));
+            Arguments {
+                profile: Profile::Quick,
+                suite: vec![Suite::Warm.to_string()],
+                runtime: runtime.map(|runtime| runtime.name.clone()).collect(),
+                verify: true,
+                without_compilers: true,
+                ..Arguments::default()
+            }
         }
     };
     let arguments = Arguments { target: target.to_owned(), ..arguments };
@@ -382,9 +413,11 @@ fn select(
     manifest: &ArtifactManifest,
 ) -> Result<Selection> {
     let workloads = Workloads::read(&layout.workloads())?;
-    let functions: Vec<&str> = workloads.benchmarked().map(|w| w.function.as_str()).collect();
-    let payloads: BTreeSet<&str> = workloads
-        .benchmarked()
+    let chains = workloads.chains.iter().map(|chain| &chain.workload);
+    let known: Vec<&Workload> = workloads.benchmarked().chain(chains).collect();
+    let functions: Vec<&str> = known.iter().map(|known| known.function.as_str()).collect();
+    let payloads: BTreeSet<&str> = known
+        .iter()
         .flat_map(|workload| workload.payloads.iter().map(|payload| payload.id.as_str()))
         .collect();
     let suites: Vec<&str> = Suite::ALL.iter().map(|suite| suite.name()).collect();
@@ -488,15 +521,18 @@ fn check_names<'k>(
 }
 
 /// The bench targets of the runtime crates, compiled.
-struct Benches<'b> {
-    layout: &'b Layout,
+struct Benches {
+    /// The checkout that they measure: where they were built, or one of a module's own.
+    measured: Layout,
+    /// Whether that is another than they were built in.
+    elsewhere: bool,
     /// Package and program, in the order of the packages' names.
     programs: Vec<(String, PathBuf)>,
 }
 
-impl<'b> Benches<'b> {
+impl Benches {
     /// Compiles what a plain `cargo bench` would run, so that both share one build.
-    fn build(layout: &'b Layout) -> Result<Self> {
+    fn build(layout: &Layout, measured: Layout) -> Result<Self> {
         let mut command = process::cargo();
         command.current_dir(&layout.root).args(["bench", "--no-run", "--locked"]);
         command.args(runtimes::feature_arguments(layout)?);
@@ -514,12 +550,16 @@ impl<'b> Benches<'b> {
             })
             .collect();
         programs.sort();
-        Ok(Self { layout, programs })
+        Ok(Self { elsewhere: measured != *layout, measured, programs })
     }
 
     fn command(&self, program: &Path, selection: &Selection) -> Result<Command> {
         let mut command = Command::new(program);
-        command.current_dir(&self.layout.root).arg("--bench");
+        command.current_dir(&self.measured.root).arg("--bench");
+        if self.elsewhere {
+            command.env("LUMOS_ROOT", &self.measured.root).env_remove("CARGO_TARGET_DIR");
+            command.env("CRITERION_HOME", self.measured.target.join("criterion"));
+        }
         command.env("LUMOS_SELECT", serde_json::to_string(selection)?);
         command.env("LUMOS_ARTIFACTS_READY", "1");
         Ok(command)
@@ -556,7 +596,7 @@ impl<'b> Benches<'b> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let session = format!("xtask-{}-{}", std::process::id(), now.as_nanos());
         let command_line = serde_json::to_string(&command_line())?;
-        let log_path = self.layout.lumos().join("bench.log");
+        let log_path = self.measured.lumos().join("bench.log");
         let log = File::create(&log_path).with_context(|| log_path.display().to_string())?;
         let log = Mutex::new(log);
         let progress = Progress::begin("measuring", cases.len());
@@ -585,7 +625,7 @@ impl<'b> Benches<'b> {
     }
 
     fn find_run(&self, session: &str) -> Result<PathBuf> {
-        let runs = Run::all(&self.layout.runs())?;
+        let runs = Run::all(&self.measured.runs())?;
         let own =
             |folder: &&PathBuf| Run::read(folder).is_ok_and(|run| run.manifest.session == session);
         runs.iter().rev().find(own).cloned().context("the suites left no run")

@@ -52,6 +52,8 @@ pub struct Wish {
     pub platforms: Vec<Platform>,
     /// Every variant of the functions' Wasm.
     pub variants: bool,
+    /// Of other platforms, the workers that link a compiler too: they take the longest.
+    pub compilers: bool,
 }
 
 impl Wish {
@@ -60,7 +62,8 @@ impl Wish {
     /// # Errors
     /// When artifacts are built for no such architecture.
     pub fn host() -> Result<Self> {
-        Ok(Self { force: false, platforms: vec![Platform::host()?], variants: false })
+        let platforms = vec![Platform::host()?];
+        Ok(Self { force: false, platforms, variants: false, compilers: true })
     }
 
     /// Every platform, and whether it is asked for: of the others, what is fresh is kept.
@@ -84,7 +87,8 @@ impl Wish {
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let architectures = targets::architectures(&arguments.target)?;
     let platforms = Platform::all(&architectures, &arguments.isa)?;
-    let wish = Wish { force: arguments.force, platforms, variants: arguments.variants };
+    let Arguments { force, variants, .. } = *arguments;
+    let wish = Wish { force, platforms, variants, compilers: true };
     let manifest = build(layout, &wish)?;
     let folder = layout.artifacts();
     let (images, files): (Vec<&Artifact>, Vec<&Artifact>) =
@@ -386,7 +390,9 @@ impl<'b> Builder<'b> {
         for (platform, is_asked) in self.platforms.clone() {
             let is_host = platform.is_host();
             // What compiles ahead of time does so here, for all platforms.
-            let is_compiler = is_host && !worker.precompiles.is_empty();
+            let links_compiler = !worker.precompiles.is_empty();
+            let is_compiler = is_host && links_compiler;
+            let is_asked = is_asked && (is_host || !links_compiler || self.wish.compilers);
             let target = platform.arch.triple();
             let features = worker.features.iter().map(|feature| format!("feature={feature}"));
             let features: Vec<String> = features.collect();
@@ -534,14 +540,10 @@ impl<'b> Builder<'b> {
         let inputs = format!("{} {} {processor}", module.sha256, program.sha256);
         wanted.source_hash = sha256_hex(inputs.as_bytes());
         self.make(wanted, |builder, wanted, output| {
-            let mut command = Command::new(builder.folder.join(&program.path));
-            command.args(["precompile", &runtime.name]);
-            command.arg(builder.folder.join(&module.path)).arg(output);
-            command.arg(wanted.platform.map_or(wanted.target.clone(), Platform::engine_target));
-            let printed = process::quiet_output(&mut command)?;
-            let compilation = serde_json::from_str(&printed)
-                .with_context(|| format!("`{}`", process::show(&command)))?;
-            Ok(Some(compilation))
+            let target = wanted.platform.map_or(wanted.target.clone(), Platform::engine_target);
+            let (program, module) =
+                (builder.folder.join(&program.path), builder.folder.join(&module.path));
+            precompile(&program, &runtime.name, &module, output, &target).map(Some)
         })
     }
 
@@ -674,6 +676,23 @@ impl<'b> Builder<'b> {
         let file = fs::read(self.folder.join(&known.path)).ok().filter(|_| same)?;
         (sha256_hex(&file) == known.sha256).then(|| known.clone())
     }
+}
+
+/// Has a worker compile a module ahead of time for an engine; `target` is what an engine calls it.
+///
+/// # Errors
+/// When the module is invalid, or the output cannot be written.
+pub fn precompile(
+    worker: &Path,
+    engine: &str,
+    module: &Path,
+    output: &Path,
+    target: &str,
+) -> Result<Compilation> {
+    let mut command = Command::new(worker);
+    command.args(["precompile", engine]).arg(module).arg(output).arg(target);
+    let printed = process::quiet_output(&mut command)?;
+    serde_json::from_str(&printed).with_context(|| format!("`{}`", process::show(&command)))
 }
 
 /// Says what is being built. Most builds have nothing to do, and then say nothing.

@@ -13,7 +13,7 @@ use crate::{bench, process, report, test, tidy};
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Also what takes longer: every payload of every function on every runtime, every function as
-    /// a program of the other architecture, and the suite `variants`
+    /// a program of the other architecture and on all of its workers, and the suite `variants`
     #[arg(long)]
     full: bool,
 }
@@ -38,17 +38,18 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
         command.args(["--exclude", "xtask", "--test", test::CONTAINER_ENGINE]);
         process::run(command.env("DOCKER_HOST", "unix:///nonexistent"))
     })?;
+    // Of one profile with the tests, which have built what runs while others are compiled.
     step("lints", || {
         for folder in [".", "guest-functions"] {
-            let arguments =
-                ["clippy", "--locked", "--workspace", "--all-targets", "--", "-Dwarnings"];
-            cargo(layout, folder, &arguments)?;
+            let arguments = ["clippy", "--release", "--locked", "--workspace", "--all-targets"];
+            cargo(layout, folder, &[&arguments[..], &["--", "-Dwarnings"]].concat())?;
         }
         Ok(())
     })?;
     step("documents", || {
         let mut command = process::cargo();
-        command.current_dir(&layout.root).args(["doc", "--locked", "--workspace", "--no-deps"]);
+        command.current_dir(&layout.root).args(["doc", "--release", "--locked"]);
+        command.args(["--workspace", "--no-deps"]);
         process::run(command.env("RUSTDOCFLAGS", "-Dwarnings"))
     })?;
     step("a small run", || small_run(layout))?;

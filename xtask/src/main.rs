@@ -14,6 +14,7 @@ mod ci;
 mod clean;
 mod doctor;
 mod emulation;
+mod foreign;
 mod images;
 mod new_function;
 mod overhead;
@@ -43,7 +44,7 @@ enum Command {
     Setup(setup::Arguments),
     Doctor(doctor::Arguments),
     Build(build::Arguments),
-    Bench(bench::Arguments),
+    Bench(Box<bench::Arguments>),
     Report(report::Arguments),
     Overhead(overhead::Arguments),
     Bless(bless::Arguments),

@@ -8,6 +8,7 @@
 mod analysis;
 mod break_even;
 mod breakdown;
+mod chain;
 mod charts;
 mod claims;
 mod compilations;

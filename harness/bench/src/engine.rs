@@ -191,18 +191,62 @@ pub trait Engine {
         self.instantiate(linked, self.environment(linked)?)
     }
 
-    /// Serves one request; the response is appended to `response`.
+    /// Whether a module is a WASI command, which runs from its beginning to its end, and no function
+    /// that serves one request after the other.
+    fn is_command(&self, module: &Self::Module) -> bool {
+        let _ = module;
+        false
+    }
+
+    /// What a module imports and this engine does not offer, as `module.name`.
+    fn lacking_imports(&self, module: &Self::Module) -> Vec<String> {
+        let _ = module;
+        Vec::new()
+    }
+
+    /// Runs a WASI command in an instance of its own: the request is its standard input, and its
+    /// standard output is appended to `response`. It has a name for an argument, no files, no
+    /// variables, and what it writes to standard error is told only when it fails.
+    ///
+    /// # Errors
+    /// A fault when it traps, or exits with another code than 0; see [`ended`].
+    fn run(
+        &self,
+        linked: &Self::Linked,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<(), InvokeError> {
+        let _ = (linked, request, response);
+        Err(InvokeError::Fault("this engine runs no commands".to_owned()))
+    }
+
+    /// Serves one request, whose two parts follow each other, and gives the response where it lies
+    /// in the instance's memory.
     ///
     /// # Errors
     /// See [`InvokeError`]; after a fault the instance is lost.
+    fn answer<'i>(
+        &self,
+        instance: &'i mut Self::Instance,
+        request: [&[u8]; 2],
+    ) -> Result<&'i [u8], InvokeError>;
+
+    /// Serves one request; the response is appended to `response`.
+    ///
+    /// # Errors
+    /// Those of [`Engine::answer`].
+    #[inline]
     fn invoke(
         &self,
         instance: &mut Self::Instance,
         request: &[u8],
         response: &mut Vec<u8>,
-    ) -> Result<(), InvokeError>;
+    ) -> Result<(), InvokeError> {
+        response.extend_from_slice(self.answer(instance, [&[], request])?);
+        Ok(())
+    }
 
-    /// Does the same, and has the function take the time of its parts.
+    /// Does the same as [`Engine::invoke`], and has the function take the time of its parts.
     ///
     /// # Errors
     /// As [`Engine::invoke`].
@@ -218,6 +262,32 @@ pub trait Engine {
     /// # Errors
     /// As [`Engine::invoke`].
     fn clock_cost_ps(&self, instance: &mut Self::Instance) -> Result<u64, InvokeError>;
+}
+
+/// The only argument of a WASI command: its name.
+pub const COMMAND: &str = "command";
+
+/// The most that a WASI command may write to a stream, in bytes.
+pub const MOST_OUTPUT_BYTES: usize = 256 << 20;
+
+/// What became of a WASI command: none for an `exit` says that it trapped, with this `message`.
+///
+/// # Errors
+/// When it did not exit with 0; the last line of its standard error is told.
+pub fn ended(exit: Option<i32>, message: &str, errors: &[u8]) -> Result<(), InvokeError> {
+    if exit == Some(0) {
+        return Ok(());
+    }
+    let what = match exit {
+        Some(code) => format!("the command exited with {code}"),
+        None => format!("the command trapped: {}", message.trim_end()),
+    };
+    let errors = String::from_utf8_lossy(errors);
+    let last = errors.lines().rev().find(|line| !line.trim().is_empty());
+    Err(InvokeError::Fault(match last {
+        Some(line) => format!("{what}; its last words: {}", line.trim()),
+        None => what,
+    }))
 }
 
 /// The engine of a crate that has none, since its runtimes are measured in the served lane alone.
@@ -246,7 +316,7 @@ impl Engine for NoEngine {
         match *self {}
     }
 
-    fn invoke(&self, _: &mut (), _: &[u8], _: &mut Vec<u8>) -> Result<(), InvokeError> {
+    fn answer<'i>(&self, _: &'i mut (), _: [&[u8]; 2]) -> Result<&'i [u8], InvokeError> {
         match *self {}
     }
 

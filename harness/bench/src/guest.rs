@@ -33,35 +33,33 @@ impl Mailbox {
         self.exchange.request_capacity < request_bytes as u64
     }
 
-    /// Copies a request to where the function expects it, and returns its length.
+    /// Copies a request of two parts to where the function expects it, and returns its length.
     ///
     /// # Errors
     /// When the buffer is too small, or the function says that it lies outside of `memory`.
     #[inline]
-    pub fn place(&self, memory: &mut [u8], request: &[u8]) -> Result<u32, InvokeError> {
-        let length = u32::try_from(request.len())
-            .map_err(|_| fault("the request is longer than linear memory"))?;
+    pub fn place(&self, memory: &mut [u8], [head, body]: [&[u8]; 2]) -> Result<u32, InvokeError> {
+        let bytes = head.len() + body.len();
+        let length =
+            u32::try_from(bytes).map_err(|_| fault("the request is longer than linear memory"))?;
         let start = usize::try_from(self.exchange.request_address).unwrap_or(usize::MAX);
         let buffer = start
-            .checked_add(request.len())
+            .checked_add(bytes)
             .and_then(|end| memory.get_mut(start..end))
-            .filter(|_| !self.is_too_small(request.len()))
+            .filter(|_| !self.is_too_small(bytes))
             .ok_or_else(|| fault("the function's request buffer lies outside its memory"))?;
-        buffer.copy_from_slice(request);
+        let (for_head, for_body) = buffer.split_at_mut(head.len());
+        for_head.copy_from_slice(head);
+        for_body.copy_from_slice(body);
         Ok(length)
     }
 
-    /// Appends the response of an invocation that returned `status`.
+    /// The response of an invocation that returned `status`, in the function's memory.
     ///
     /// # Errors
     /// The function's own message, when it refused the request.
     #[inline]
-    pub fn collect(
-        &self,
-        memory: &[u8],
-        status: u32,
-        response: &mut Vec<u8>,
-    ) -> Result<(), InvokeError> {
+    pub fn response<'m>(&self, memory: &'m [u8], status: u32) -> Result<&'m [u8], InvokeError> {
         let exchange = read_exchange(memory, self.context)
             .ok_or_else(|| fault("the function's context lies outside its memory"))?;
         let bytes = usize::try_from(exchange.response_address)
@@ -72,8 +70,7 @@ impl Mailbox {
         if status != STATUS_OK {
             return Err(refusal(bytes));
         }
-        response.extend_from_slice(bytes);
-        Ok(())
+        Ok(bytes)
     }
 
     /// The timings of the last invocation, which took them.
@@ -123,12 +120,10 @@ mod tests {
         let mut memory = memory((64, 16), (128, 3));
         memory[128..131].copy_from_slice(b"yes");
         let mailbox = Mailbox::open(&memory, 8).unwrap();
-        assert_eq!(mailbox.place(&mut memory, b"request").unwrap(), 7);
+        assert_eq!(mailbox.place(&mut memory, [b"re", b"quest"]).unwrap(), 7);
         assert_eq!(&memory[64..71], b"request");
-        let mut response = b"frame".to_vec();
-        mailbox.collect(&memory, STATUS_OK, &mut response).unwrap();
-        assert_eq!(response, b"frameyes");
-        let refused = mailbox.collect(&memory, 1, &mut response).unwrap_err();
+        assert_eq!(mailbox.response(&memory, STATUS_OK).unwrap(), b"yes");
+        let refused = mailbox.response(&memory, 1).unwrap_err();
         assert_eq!(refused, InvokeError::Refused("yes".into()));
     }
 
@@ -139,9 +134,10 @@ mod tests {
         for (request, response) in lies {
             let mut memory = memory(request, response);
             let mailbox = Mailbox::open(&memory, 8).unwrap();
-            assert!(matches!(mailbox.place(&mut memory, b"request"), Err(InvokeError::Fault(_))));
+            let outcome = mailbox.place(&mut memory, [b"", b"request"]);
+            assert!(matches!(outcome, Err(InvokeError::Fault(_))));
             if response.1 > 0 {
-                let outcome = mailbox.collect(&memory, STATUS_OK, &mut Vec::new());
+                let outcome = mailbox.response(&memory, STATUS_OK);
                 assert!(matches!(outcome, Err(InvokeError::Fault(_))));
             }
         }

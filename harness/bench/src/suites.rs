@@ -5,6 +5,8 @@
 //! measures.
 
 mod breakdown;
+mod chain;
+mod command;
 mod harness;
 mod in_process;
 mod page_cache;
@@ -25,7 +27,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use criterion::Criterion;
-use lumos_record::{ArtifactKind, Lane, Layout, Record, SandboxFacts, Setting, Suite};
+use lumos_record::{ArtifactKind, ChainFacts, Lane, Layout, Record, SandboxFacts, Setting, Suite};
 use lumos_workloads::Workloads;
 
 use crate::artifact::Artifacts;
@@ -224,6 +226,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             }
         }
         let mut engines: HashMap<&str, Result<Rc<E>, String>> = HashMap::new();
+        let mut told_chains = HashSet::new();
         for planned in &plan.cases {
             let case = planned.case();
             let own = planned.runtime.package == self.package;
@@ -237,6 +240,14 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             if self.purpose == Purpose::Look {
                 harness.register(&case);
                 continue;
+            }
+            if let (Some(session), Some(chain)) = (&mut harness.session, planned.chain)
+                && told_chains.insert(&chain.workload.function)
+            {
+                session.write(&Record::Chain(ChainFacts {
+                    chain: chain.workload.function.clone(),
+                    functions: chain.steps.iter().map(|step| step.function.clone()).collect(),
+                }))?;
             }
             if let Some(reason) = plan.omission(planned) {
                 harness.skip(&case, reason)?;
@@ -262,7 +273,16 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
                             ArtifactKind::Precompiled => engine()?.settings(),
                             _ => Vec::new(),
                         };
-                        served::run(harness, &sandbox, planned, &case, &settings)
+                        if planned.workload.is_command {
+                            let kind = planned.runtime.serves;
+                            command::check(harness, &*engine()?, planned, kind)?;
+                        }
+                        match case.suite {
+                            Suite::Chain => {
+                                chain::served(harness, &sandbox, planned, &case, &settings)
+                            }
+                            _ => served::run(harness, &sandbox, planned, &case, &settings),
+                        }
                     }
                     Lane::InProcess => {
                         let new = self.new_engine;

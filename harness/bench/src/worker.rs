@@ -27,10 +27,11 @@ pub fn main<E: Engine>(new: impl FnOnce(&str, &Limits) -> Result<E>) -> ExitCode
     })
 }
 
-/// An instance in its engine. The module and what it was linked with live as long.
+/// What serves, in its engine. The module and what it was linked with live as long.
 struct Hosted<E: Engine> {
-    instance: E::Instance,
-    _linked: E::Linked,
+    /// None for a command, of which each request gets an instance of its own.
+    instance: Option<E::Instance>,
+    linked: E::Linked,
     _module: E::Module,
     engine: E,
 }
@@ -53,17 +54,33 @@ impl<E: Engine> Hosted<E> {
         marks.end("load");
         let linked = engine.link(&module)?;
         marks.end("link");
+        if engine.is_command(&module) {
+            return Ok(Self { instance: None, linked, _module: module, engine });
+        }
         let environment = engine.environment(&linked)?;
         marks.end("environment");
-        let instance = engine.instantiate(&linked, environment)?;
+        let instance = Some(engine.instantiate(&linked, environment)?);
         marks.end("instantiate");
-        Ok(Self { instance, _linked: linked, _module: module, engine })
+        Ok(Self { instance, linked, _module: module, engine })
+    }
+
+    /// The engine and the instance of what serves many requests.
+    fn parts(&mut self) -> Result<(&E, &mut E::Instance), InvokeError> {
+        let Self { instance, engine, .. } = self;
+        let instance = instance.as_mut();
+        instance
+            .map(|instance| (&*engine, instance))
+            .ok_or_else(|| InvokeError::Refused("a command takes no time of its parts".to_owned()))
     }
 }
 
 impl<E: Engine> Service for Hosted<E> {
     fn invoke(&mut self, request: &[u8], response: &mut Vec<u8>) -> Result<(), InvokeError> {
-        self.engine.invoke(&mut self.instance, request, response)
+        let Self { instance, linked, engine, .. } = self;
+        match instance {
+            Some(instance) => engine.invoke(instance, request, response),
+            None => engine.run(linked, request, response),
+        }
     }
 
     fn invoke_timed(
@@ -71,10 +88,12 @@ impl<E: Engine> Service for Hosted<E> {
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<Timings, InvokeError> {
-        self.engine.invoke_timed(&mut self.instance, request, response)
+        let (engine, instance) = self.parts()?;
+        engine.invoke_timed(instance, request, response)
     }
 
     fn clock_cost_ps(&mut self) -> Result<u64, InvokeError> {
-        self.engine.clock_cost_ps(&mut self.instance)
+        let (engine, instance) = self.parts()?;
+        engine.clock_cost_ps(instance)
     }
 }

@@ -90,7 +90,8 @@ impl Checkout {
     /// # Errors
     /// As [`Checkout::artifact`].
     pub fn servant(&self, planned: &Planned<'_>) -> Result<Servant> {
-        Ok(servant(&self.artifacts, planned, &settings(planned.runtime)?)?)
+        let (runtime, function) = (planned.runtime, &planned.workload.function);
+        Ok(servant(&self.artifacts, runtime, function, &settings(runtime)?)?)
     }
 }
 

@@ -20,8 +20,8 @@ pub use layout::{Layout, NotAWorkspace};
 pub use node::Node;
 pub use pull::{Pull, PullCheck};
 pub use record::{
-    Breakdown, CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record, SandboxFacts, Skip,
-    TimedCalls, WorkerUse,
+    Breakdown, ChainFacts, CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record,
+    SandboxFacts, Skip, TimedCalls, WorkerUse,
 };
 pub use run::{ReadRunError, Revision, Run, RunManifest, RunWriter};
 pub use setting::{Setting, parse_bytes, parse_cpus};

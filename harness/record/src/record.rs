@@ -17,6 +17,8 @@ pub enum Record {
     Process(Process),
     /// What a process's sandbox is made of on this node.
     Sandbox(SandboxFacts),
+    /// What a chain consists of, before its first case.
+    Chain(ChainFacts),
     /// A case began; without a later outcome it was interrupted.
     Started {
         /// The case.
@@ -59,6 +61,15 @@ pub struct SandboxFacts {
     pub package: String,
     /// Names and values, for readers.
     pub facts: BTreeMap<String, String>,
+}
+
+/// What a chain consists of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainFacts {
+    /// The chain's name, which stands in the place of a function's in its cases.
+    pub chain: String,
+    /// Its functions, in the order of the steps.
+    pub functions: Vec<String>,
 }
 
 /// A case that ended in samples, which Criterion keeps.

@@ -1,4 +1,5 @@
-//! What a case is measured under: limits, the state of the page cache, how its Wasm was built.
+//! What a case is measured under: limits, the state of the page cache, how its Wasm was built, and
+//! how much of a chain runs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,6 +26,8 @@ pub struct Setting {
     pub variant: Option<Variant>,
     /// Where the function's state is; none where it keeps none.
     pub state: Option<StateBackend>,
+    /// How many steps of a chain run, the first ones; none where there is no chain.
+    pub steps: Option<u8>,
 }
 
 impl Setting {
@@ -86,8 +89,9 @@ impl fmt::Display for Setting {
         let caches = self.drops_caches.then(|| Self::DROP_CACHES.to_owned());
         let variant = self.variant.map(|variant| format!("variant={variant}"));
         let state = self.state.map(|backend| format!("state={backend}"));
+        let steps = self.steps.map(|steps| format!("steps={steps}"));
         let parts: Vec<String> =
-            [cpus, memory, caches, variant, state].into_iter().flatten().collect();
+            [cpus, memory, caches, variant, state, steps].into_iter().flatten().collect();
         f.write_str(&parts.join(","))
     }
 }
@@ -109,6 +113,11 @@ impl FromStr for Setting {
                 Some(("state", backend)) => {
                     setting.state =
                         Some(backend.parse::<StateBackend>().map_err(|e| e.to_string())?);
+                }
+                Some(("steps", steps)) => {
+                    let number = steps.parse().ok().filter(|&steps| steps > 0);
+                    setting.steps =
+                        Some(number.ok_or_else(|| format!("`{steps}` is no number of steps"))?);
                 }
                 None if part == Self::DROP_CACHES => setting.drops_caches = true,
                 _ => return Err(format!("unknown part `{part}` of the setting `{text}`")),
@@ -137,9 +146,13 @@ mod tests {
 
     #[test]
     fn a_setting_reads_back_what_it_writes() {
-        for text in
-            ["", "cpus=0.5", "cpus=2,memory=1GiB,drop-caches", "variant=Os+simd", "state=redis"]
-        {
+        for text in [
+            "",
+            "cpus=0.5",
+            "cpus=2,memory=1GiB,drop-caches",
+            "variant=Os+simd",
+            "state=redis,steps=3",
+        ] {
             let setting: Setting = text.parse().unwrap();
             assert_eq!(setting.to_string(), text);
         }
@@ -157,6 +170,7 @@ mod tests {
             ("memory=99999999999999GiB", "99999999999999GiB"),
             ("warp", "unknown part `warp`"),
             ("variant=O9", "unknown variant `O9`"),
+            ("steps=0", "`0` is no number of steps"),
             ("state=cloud", "unknown state `cloud`"),
         ] {
             let message = text.parse::<Setting>().unwrap_err();

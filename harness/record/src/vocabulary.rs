@@ -104,6 +104,12 @@ pub enum Suite {
     SerializationServed,
     /// One invocation, as in `warm`, of a function that gets or puts state.
     Retrieval,
+    /// One request through a chain of workers that have answered before, each of which works on
+    /// the response of the one before it.
+    Chain,
+    /// The same through a chain of instances: a response is copied from one instance's memory to
+    /// the next one's.
+    ChainLocal,
 }
 
 names!(Suite, "suite", {
@@ -119,6 +125,8 @@ names!(Suite, "suite", {
     Serialization => "serialization",
     SerializationServed => "serialization_served",
     Retrieval => "retrieval",
+    Chain => "chain",
+    ChainLocal => "chain_local",
 });
 
 impl Suite {
@@ -130,13 +138,15 @@ impl Suite {
             | Self::Pull
             | Self::Breakdown
             | Self::SerializationServed
-            | Self::Retrieval => Lane::Served,
+            | Self::Retrieval
+            | Self::Chain => Lane::Served,
             Self::Load
             | Self::Instantiate
             | Self::Fresh
             | Self::Call
             | Self::Variants
-            | Self::Serialization => Lane::InProcess,
+            | Self::Serialization
+            | Self::ChainLocal => Lane::InProcess,
         }
     }
 
@@ -154,6 +164,7 @@ impl Suite {
                 | Self::Breakdown
                 | Self::SerializationServed
                 | Self::Retrieval
+                | Self::Chain
         )
     }
 
@@ -162,10 +173,16 @@ impl Suite {
         matches!(self, Self::Serialization | Self::SerializationServed)
     }
 
+    /// Whether the suite measures chains of functions, at each of their lengths.
+    pub const fn is_chain(self) -> bool {
+        matches!(self, Self::Chain | Self::ChainLocal)
+    }
+
     /// Whether the suite is measured only where somebody asks for it by name, or for everything:
     /// it takes long, and not every runtime has a part in it.
     pub const fn is_on_request(self) -> bool {
         self.is_sweep()
+            || self.is_chain()
             || matches!(self, Self::Pull | Self::Variants | Self::Breakdown | Self::Retrieval)
     }
 

@@ -72,10 +72,9 @@ impl Instance {
     fn serve(
         &mut self,
         entry: unsafe extern "C" fn(*mut Context, u32) -> u32,
-        request: &[u8],
-        response: &mut Vec<u8>,
-    ) -> Result<(), InvokeError> {
-        let length = u32::try_from(request.len())
+        [head, body]: [&[u8]; 2],
+    ) -> Result<&[u8], InvokeError> {
+        let length = u32::try_from(head.len() + body.len())
             .map_err(|_| InvokeError::Fault("the request is longer than 4 GiB".to_owned()))?;
         let context = self.context.as_ptr();
         if self.exchange().request_capacity < u64::from(length) {
@@ -86,7 +85,8 @@ impl Instance {
         // SAFETY: the context has room for the request, which `reserve` made sure of; the
         // response lies where the exchange says until the next call.
         let (status, bytes) = unsafe {
-            buffer.copy_from_nonoverlapping(request.as_ptr(), request.len());
+            buffer.copy_from_nonoverlapping(head.as_ptr(), head.len());
+            buffer.add(head.len()).copy_from_nonoverlapping(body.as_ptr(), body.len());
             let status = entry(context, length);
             let exchange = self.exchange();
             let start = exchange.response_address as *const u8;
@@ -95,8 +95,7 @@ impl Instance {
         if status != STATUS_OK {
             return Err(InvokeError::Refused(String::from_utf8_lossy(bytes).into_owned()));
         }
-        response.extend_from_slice(bytes);
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -141,13 +140,13 @@ impl Engine for Native {
         Ok(Instance { exports, context, _library: Arc::clone(&linked.library) })
     }
 
-    fn invoke(
+    #[inline]
+    fn answer<'i>(
         &self,
-        instance: &mut Instance,
-        request: &[u8],
-        response: &mut Vec<u8>,
-    ) -> Result<(), InvokeError> {
-        instance.serve(instance.exports.invoke, request, response)
+        instance: &'i mut Instance,
+        request: [&[u8]; 2],
+    ) -> Result<&'i [u8], InvokeError> {
+        instance.serve(instance.exports.invoke, request)
     }
 
     fn invoke_timed(
@@ -156,7 +155,8 @@ impl Engine for Native {
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<Timings, InvokeError> {
-        instance.serve(instance.exports.invoke_timed, request, response)?;
+        let timed = instance.exports.invoke_timed;
+        response.extend_from_slice(instance.serve(timed, [&[], request])?);
         // SAFETY: the timings lie in the context, which is open, and only its calls change them.
         Ok(unsafe { instance.context.byte_add(Context::TIMINGS_OFFSET).cast::<Timings>().read() })
     }

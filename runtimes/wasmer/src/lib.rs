@@ -8,6 +8,7 @@
 mod compiler;
 mod files;
 mod limit;
+mod streams;
 mod wasi;
 
 use std::path::Path;
@@ -15,13 +16,16 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
+use lumos_bench::engine::ended;
 use lumos_bench::guest::Mailbox;
 use lumos_bench::state::Backend;
 use lumos_bench::{Checked, Compiled, Engine, InvokeError, Limits, Target};
 use wasmer::sys::{Artifact, EngineBuilder, NativeEngineExt};
 use wasmer::{Exports, Instance as WasmInstance, Memory, RuntimeError, Store, TypedFunction};
+use wasmer_wasix::WasiError;
 
 use crate::limit::MemoryLimit;
+use crate::streams::Stream;
 pub use crate::wasi::Environment;
 use crate::wasi::{Imported, Wasi};
 
@@ -66,6 +70,9 @@ pub fn engine(name: &str, limits: &Limits) -> Result<Wasmer> {
     Ok(Wasmer { mode, limit: MemoryLimit::new(limits.memory_bytes), wasi: Wasi::new() })
 }
 
+/// What a WASI command exports.
+const START: &str = "_start";
+
 /// Machine code in memory.
 pub struct Module {
     // Dropped in this order, as wasmer demands of a module and the engine that keeps its code.
@@ -102,26 +109,22 @@ struct Guest {
 
 impl Guest {
     #[inline]
-    fn serve(
-        &mut self,
-        entry: &Entry,
-        request: &[u8],
-        response: &mut Vec<u8>,
-    ) -> Result<(), InvokeError> {
+    fn serve(&mut self, entry: &Entry, request: [&[u8]; 2]) -> Result<&[u8], InvokeError> {
         let Self { store, memory, reserve, mailbox } = self;
-        if mailbox.is_too_small(request.len()) {
-            let length = u32::try_from(request.len()).map_err(|error| fault(&error))?;
+        let request_bytes = request[0].len() + request[1].len();
+        if mailbox.is_too_small(request_bytes) {
+            let length = u32::try_from(request_bytes).map_err(|error| fault(&error))?;
             reserve.call(store, mailbox.context, length).map_err(|error| trap(&error))?;
             *mailbox = Mailbox::open(bytes(memory, store), mailbox.context)
                 .map_err(|error| fault(&error))?;
         }
         // An empty request is nowhere, and the memory need not be looked up.
-        let length = match request {
-            [] => 0,
+        let length = match request_bytes {
+            0 => 0,
             _ => mailbox.place(bytes_mut(memory, store), request)?,
         };
         let status = entry.call(store, mailbox.context, length).map_err(|error| trap(&error))?;
-        mailbox.collect(bytes(memory, store), status, response)
+        mailbox.response(bytes(memory, store), status)
     }
 }
 
@@ -145,6 +148,24 @@ impl Wasmer {
         let mut engine = wasmer::Engine::from(builder);
         engine.set_tunables(self.limit.clone());
         engine
+    }
+
+    /// Runs a command to its end.
+    fn start(&self, linked: &Linked, streams: [&Stream; 3]) -> Result<()> {
+        let store = Store::new(linked.engine.clone());
+        let environment = self.wasi.of_command(store, &linked.module, linked.imported, streams)?;
+        let Environment { mut store, mut wasi, imports, host } = environment;
+        let instance = WasmInstance::new(&mut store, &linked.module, &imports)?;
+        let exports = instance.exports.clone();
+        if let Some(host) = host {
+            host.as_mut(&mut store).memory = Some(exports.get_memory("memory")?.clone());
+        }
+        wasi.initialize(&mut store, instance)?;
+        let start = exports.get_typed_function::<(), ()>(&store, START)?;
+        start.call(&mut store).map_err(|error| match error.downcast::<WasiError>() {
+            Ok(ended) => ended.into(),
+            Err(error) => error.into(),
+        })
     }
 
     fn load_precompiled(&self, path: &Path) -> Result<Module> {
@@ -243,13 +264,48 @@ impl Engine for Wasmer {
         Ok(Instance { guest, invoke, exports, timed: None })
     }
 
-    fn invoke(
+    fn is_command(&self, module: &Module) -> bool {
+        let exports = |name: &str| module.module.exports().any(|export| export.name() == name);
+        exports(START) && !exports(name::INVOKE)
+    }
+
+    fn lacking_imports(&self, module: &Module) -> Vec<String> {
+        Imported::lacking(&module.module)
+    }
+
+    fn run(
         &self,
-        instance: &mut Instance,
+        linked: &Linked,
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
-        instance.guest.serve(&instance.invoke, request, response)
+        let streams = [Stream::holding(request), Stream::default(), Stream::default()];
+        let [input, output, errors] = &streams;
+        let outcome = self.start(linked, [input, output, errors]);
+        let exit = match &outcome {
+            Ok(()) => Some(0),
+            Err(error) => match error.downcast_ref::<WasiError>() {
+                Some(WasiError::Exit(code)) => Some(code.raw()),
+                _ => None,
+            },
+        };
+        // What wasmer says when it is shown goes on with a trace, which names addresses alone.
+        let message = outcome.err().map(|error| match error.downcast_ref::<RuntimeError>() {
+            Some(error) => error.message(),
+            None => format!("{error:#}"),
+        });
+        ended(exit, &message.unwrap_or_default(), &errors.take())?;
+        response.extend_from_slice(&output.take());
+        Ok(())
+    }
+
+    #[inline]
+    fn answer<'i>(
+        &self,
+        instance: &'i mut Instance,
+        request: [&[u8]; 2],
+    ) -> Result<&'i [u8], InvokeError> {
+        instance.guest.serve(&instance.invoke, request)
     }
 
     fn invoke_timed(
@@ -260,7 +316,7 @@ impl Engine for Wasmer {
     ) -> Result<Timings, InvokeError> {
         let entry = instance.timed()?.0.clone();
         let guest = &mut instance.guest;
-        guest.serve(&entry, request, response)?;
+        response.extend_from_slice(guest.serve(&entry, [&[], request])?);
         guest.mailbox.timings(bytes(&guest.memory, &guest.store))
     }
 

@@ -5,18 +5,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use lumos_bench::engine::COMMAND;
 use lumos_bench::state::{self, Backend, HostState};
 use wasmer::{
-    ExternType, Function, FunctionEnv, FunctionEnvMut, Imports, Memory, Module, RuntimeError, Store,
+    ExternType, Function, FunctionEnv, FunctionEnvMut, ImportType, Imports, Memory, Module,
+    RuntimeError, Store,
 };
 use wasmer_wasix::runtime::task_manager::TaskWasm;
 use wasmer_wasix::virtual_fs::{EmptyFileSystem, FileSystem, NullFile};
 use wasmer_wasix::{
-    PluggableRuntime, Runtime, VirtualTaskManager, WasiEnv, WasiFunctionEnv, WasiThreadError,
+    PluggableRuntime, Runtime, VirtualTaskManager, WasiEnv, WasiEnvBuilder, WasiFunctionEnv,
+    WasiThreadError,
 };
 
 use crate::files::Directory;
+use crate::streams::Stream;
 
 const MODULE: &str = "wasi_snapshot_preview1";
 
@@ -72,7 +76,7 @@ const FUNCTIONS: [&str; 46] = [
 ];
 
 /// What a module imports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Imported {
     /// Nothing at all.
     Nothing,
@@ -90,25 +94,33 @@ impl Imported {
     pub fn of(module: &Module) -> Result<Self> {
         let mut imported = Self::Nothing;
         for import in module.imports() {
-            let is_function = matches!(import.ty(), ExternType::Function(_));
-            if is_function
-                && import.module() == state::MODULE
-                && state::name::ALL.contains(&import.name())
-            {
-                imported = Self::Preview1AndState;
-                continue;
-            }
-            ensure!(
-                is_function && import.module() == MODULE && FUNCTIONS.contains(&import.name()),
-                "unknown import `{}` of `{}`: a function gets those of {MODULE}",
-                import.name(),
-                import.module(),
-            );
-            if imported == Self::Nothing {
-                imported = Self::Preview1;
-            }
+            let offered = Self::offered(&import).with_context(|| {
+                let (module, name) = (import.module(), import.name());
+                format!("unknown import `{name}` of `{module}`: a function gets those of {MODULE}")
+            })?;
+            imported = imported.max(offered);
         }
         Ok(imported)
+    }
+
+    /// What is offered as an import; none where it is unknown.
+    fn offered(import: &ImportType) -> Option<Self> {
+        let is_function = matches!(import.ty(), ExternType::Function(_));
+        match import.module() {
+            MODULE if FUNCTIONS.contains(&import.name()) => Some(Self::Preview1),
+            state::MODULE if state::name::ALL.contains(&import.name()) => {
+                Some(Self::Preview1AndState)
+            }
+            _ => None,
+        }
+        .filter(|_| is_function)
+    }
+
+    /// What a module imports that is not offered, as `module.name`.
+    pub fn lacking(module: &Module) -> Vec<String> {
+        let lacks = |import: &ImportType| Self::offered(import).is_none();
+        let show = |import: ImportType| format!("{}.{}", import.module(), import.name());
+        module.imports().filter(lacks).map(show).collect()
     }
 }
 
@@ -167,16 +179,46 @@ impl Wasi {
     /// Those of wasmer-wasix.
     pub fn environment(
         &self,
-        mut store: Store,
+        store: Store,
         module: &Module,
         imported: Imported,
     ) -> Result<Environment> {
-        let mut builder = WasiEnv::builder("function")
+        let builder = WasiEnv::builder("function")
             .runtime(Arc::clone(&self.runtime))
             .fs(Arc::clone(&self.files))
             .stdin(Box::new(NullFile::default()))
             .stdout(Box::new(NullFile::default()))
             .stderr(Box::new(NullFile::default()));
+        self.build(builder, store, module, imported)
+    }
+
+    /// The environment of a command, with its standard input, output and error.
+    ///
+    /// # Errors
+    /// Those of wasmer-wasix.
+    pub fn of_command(
+        &self,
+        store: Store,
+        module: &Module,
+        imported: Imported,
+        [input, output, errors]: [&Stream; 3],
+    ) -> Result<Environment> {
+        let builder = WasiEnv::builder(COMMAND)
+            .runtime(Arc::clone(&self.runtime))
+            .fs(Arc::clone(&self.files))
+            .stdin(Box::new(input.clone()))
+            .stdout(Box::new(output.clone()))
+            .stderr(Box::new(errors.clone()));
+        self.build(builder, store, module, imported)
+    }
+
+    fn build(
+        &self,
+        mut builder: WasiEnvBuilder,
+        mut store: Store,
+        module: &Module,
+        imported: Imported,
+    ) -> Result<Environment> {
         if let Some(hash) = module.info().hash {
             builder.set_module_hash(hash);
         }

@@ -4,12 +4,14 @@
 use anyhow::{Context, Result, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
+use lumos_bench::engine::{COMMAND, ended};
 use lumos_bench::guest::Mailbox;
 use lumos_bench::state::{self, Backend, HostState};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 use wasmi::{
     Caller, CompilationMode, Config, Extern, Linker, Memory, Module, Store, StoreLimits, TypedFunc,
 };
+use wasmi_wasi::wasi_common::pipe::{ReadPipe, WritePipe};
 use wasmi_wasi::{Dir, WasiCtx, WasiCtxBuilder, ambient_authority};
 
 /// An engine in one of its modes.
@@ -79,15 +81,11 @@ struct Guest {
 
 impl Guest {
     #[inline]
-    fn serve(
-        &mut self,
-        entry: &Entry,
-        request: &[u8],
-        response: &mut Vec<u8>,
-    ) -> Result<(), InvokeError> {
+    fn serve(&mut self, entry: &Entry, request: [&[u8]; 2]) -> Result<&[u8], InvokeError> {
         let Self { store, memory, reserve, mailbox } = self;
-        if mailbox.is_too_small(request.len()) {
-            let length = u32::try_from(request.len()).map_err(|error| fault(&error))?;
+        let request_bytes = request[0].len() + request[1].len();
+        if mailbox.is_too_small(request_bytes) {
+            let length = u32::try_from(request_bytes).map_err(|error| fault(&error))?;
             reserve.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
             *mailbox = Mailbox::open(memory.data(&*store), mailbox.context)
                 .map_err(|error| fault(&error))?;
@@ -95,7 +93,7 @@ impl Guest {
         let length = mailbox.place(memory.data_mut(&mut *store), request)?;
         let status =
             entry.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
-        mailbox.collect(memory.data(&*store), status, response)
+        mailbox.response(memory.data(&*store), status)
     }
 }
 
@@ -111,6 +109,19 @@ impl Instance {
         self.timed.as_ref().ok_or_else(|| fault(&"no timings"))
     }
 }
+
+impl Wasmi {
+    fn store(&self, wasi: WasiCtx) -> Store<Host> {
+        let limits = wasmi::StoreLimitsBuilder::new().memory_size(self.memory_bytes).build();
+        let host = Host { wasi, limits, state: HostState::new(self.state.clone()) };
+        let mut store = Store::new(&self.engine, host);
+        store.limiter(|host| &mut host.limits);
+        store
+    }
+}
+
+/// What a WASI command exports.
+const START: &str = "_start";
 
 impl Engine for Wasmi {
     type Module = Module;
@@ -140,7 +151,6 @@ impl Engine for Wasmi {
     }
 
     fn environment(&self, _linked: &Linked) -> Result<Store<Host>> {
-        let limits = wasmi::StoreLimitsBuilder::new().memory_size(self.memory_bytes).build();
         let mut wasi = WasiCtxBuilder::new();
         if let Some(backend) = &self.state {
             wasi.env(state::VARIABLE, &state::told(backend, STATE_DIRECTORY))?;
@@ -150,11 +160,7 @@ impl Engine for Wasmi {
                 wasi.preopened_dir(directory, STATE_DIRECTORY)?;
             }
         }
-        let state = HostState::new(self.state.clone());
-        let host = Host { wasi: wasi.build(), limits, state };
-        let mut store = Store::new(&self.engine, host);
-        store.limiter(|host| &mut host.limits);
-        Ok(store)
+        Ok(self.store(wasi.build()))
     }
 
     fn instantiate(&self, linked: &Linked, mut store: Store<Host>) -> Result<Instance> {
@@ -173,13 +179,59 @@ impl Engine for Wasmi {
         Ok(Instance { guest, invoke, instance, timed: None })
     }
 
-    fn invoke(
+    fn is_command(&self, module: &Module) -> bool {
+        module.get_export(START).is_some() && module.get_export(name::INVOKE).is_none()
+    }
+
+    fn lacking_imports(&self, module: &Module) -> Vec<String> {
+        let Ok(Linked { mut linker, .. }) = self.link(module) else { return Vec::new() };
+        // The linker does not say what it holds, but what is there cannot be defined again.
+        let mut lacks = |import: &wasmi::ImportType<'_>| {
+            linker.func_wrap(import.module(), import.name(), || {}).is_ok()
+        };
+        let show = |import: wasmi::ImportType<'_>| format!("{}.{}", import.module(), import.name());
+        module.imports().filter(|import| lacks(import)).map(show).collect()
+    }
+
+    fn run(
         &self,
-        instance: &mut Instance,
+        linked: &Linked,
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
-        instance.guest.serve(&instance.invoke, request, response)
+        let [output, errors] = [(); 2].map(|()| WritePipe::new_in_memory());
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.arg(COMMAND).map_err(|error| fault(&error))?;
+        wasi.stdin(Box::new(ReadPipe::from(request.to_vec())));
+        wasi.stdout(Box::new(output.clone())).stderr(Box::new(errors.clone()));
+        let mut store = self.store(wasi.build());
+        let outcome = linked
+            .linker
+            .instantiate_and_start(&mut store, &linked.module)
+            .and_then(|instance| instance.get_typed_func::<(), ()>(&store, START))
+            .and_then(|start| start.call(&mut store, ()));
+        // The last owners of what was written.
+        drop(store);
+        let written = |pipe: WritePipe<std::io::Cursor<Vec<u8>>>| {
+            pipe.try_into_inner().map(std::io::Cursor::into_inner).unwrap_or_default()
+        };
+        let exit = match &outcome {
+            Ok(()) => Some(0),
+            Err(error) => error.i32_exit_status(),
+        };
+        let message = outcome.err().map(|error| error.to_string()).unwrap_or_default();
+        ended(exit, &message, &written(errors))?;
+        response.extend_from_slice(&written(output));
+        Ok(())
+    }
+
+    #[inline]
+    fn answer<'i>(
+        &self,
+        instance: &'i mut Instance,
+        request: [&[u8]; 2],
+    ) -> Result<&'i [u8], InvokeError> {
+        instance.guest.serve(&instance.invoke, request)
     }
 
     fn invoke_timed(
@@ -190,7 +242,7 @@ impl Engine for Wasmi {
     ) -> Result<Timings, InvokeError> {
         let entry = instance.timed()?.0;
         let guest = &mut instance.guest;
-        guest.serve(&entry, request, response)?;
+        response.extend_from_slice(guest.serve(&entry, [&[], request])?);
         guest.mailbox.timings(guest.memory.data(&guest.store))
     }
 

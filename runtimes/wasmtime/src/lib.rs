@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
+use lumos_bench::engine::{COMMAND, MOST_OUTPUT_BYTES, ended};
 use lumos_bench::guest::Mailbox;
 use lumos_bench::state::{self, Backend, HostState};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
@@ -20,7 +21,8 @@ use wasmtime::{
     Config, InstancePre, Linker, Memory, Module, Precompiled, Store, StoreLimits, TypedFunc,
 };
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 /// An engine in one of its modes.
 pub struct Wasmtime {
@@ -146,27 +148,23 @@ struct Guest {
 
 impl Guest {
     #[inline]
-    fn serve(
-        &mut self,
-        entry: &Entry,
-        request: &[u8],
-        response: &mut Vec<u8>,
-    ) -> Result<(), InvokeError> {
+    fn serve(&mut self, entry: &Entry, request: [&[u8]; 2]) -> Result<&[u8], InvokeError> {
         let Self { store, memory, reserve, mailbox } = self;
-        if mailbox.is_too_small(request.len()) {
-            let length = u32::try_from(request.len()).map_err(|error| fault(&error))?;
+        let request_bytes = request[0].len() + request[1].len();
+        if mailbox.is_too_small(request_bytes) {
+            let length = u32::try_from(request_bytes).map_err(|error| fault(&error))?;
             reserve.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
             *mailbox = Mailbox::open(memory.data(&*store), mailbox.context)
                 .map_err(|error| fault(&error))?;
         }
         // Looking the memory up takes a tenth of a small call, and an empty request is nowhere.
-        let length = match request {
-            [] => 0,
+        let length = match request_bytes {
+            0 => 0,
             _ => mailbox.place(memory.data_mut(&mut *store), request)?,
         };
         let status =
             entry.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
-        mailbox.collect(memory.data(&*store), status, response)
+        mailbox.response(memory.data(&*store), status)
     }
 }
 
@@ -183,10 +181,22 @@ impl Instance {
     }
 }
 
+/// What a WASI command exports.
+const START: &str = "_start";
+
 /// Where a directory of values is opened for a function.
 const STATE_DIRECTORY: &str = "/state";
 
 impl Wasmtime {
+    fn store(&self, wasi: &mut WasiCtxBuilder) -> Store<Host> {
+        let limits = wasmtime::StoreLimitsBuilder::new().memory_size(self.memory_bytes).build();
+        let state = HostState::new(self.state.clone());
+        let host = Host { wasi: wasi.build_p1(), limits, state };
+        let mut store = Store::new(&self.engine, host);
+        store.limiter(|host| &mut host.limits);
+        store
+    }
+
     fn load_precompiled(&self, path: &Path) -> Result<Module> {
         // SAFETY: the artifact was checked: it is what this engine's version compiled for this
         // architecture. wasmtime compares the settings and the processor's features itself.
@@ -264,7 +274,6 @@ impl Engine for Wasmtime {
     }
 
     fn environment(&self, _linked: &InstancePre<Host>) -> Result<Store<Host>> {
-        let limits = wasmtime::StoreLimitsBuilder::new().memory_size(self.memory_bytes).build();
         // No standard streams: a reactor has no use for them, and they start threads.
         let mut wasi = WasiCtxBuilder::new();
         if let Some(backend) = &self.state {
@@ -275,11 +284,7 @@ impl Engine for Wasmtime {
                 wasi.preopened_dir(path, STATE_DIRECTORY, FsPerms::ReadWrite).map_err(show)?;
             }
         }
-        let state = HostState::new(self.state.clone());
-        let host = Host { wasi: wasi.build_p1(), limits, state };
-        let mut store = Store::new(&self.engine, host);
-        store.limiter(|host| &mut host.limits);
-        Ok(store)
+        Ok(self.store(&mut wasi))
     }
 
     fn instantiate(&self, linked: &InstancePre<Host>, mut store: Store<Host>) -> Result<Instance> {
@@ -298,13 +303,58 @@ impl Engine for Wasmtime {
         Ok(Instance { guest, invoke, instance, timed: None })
     }
 
-    fn invoke(
+    fn is_command(&self, module: &Module) -> bool {
+        module.get_export(START).is_some() && module.get_export(name::INVOKE).is_none()
+    }
+
+    fn lacking_imports(&self, module: &Module) -> Vec<String> {
+        let mut linker = Linker::new(&self.engine);
+        if wasi::define_imports(&mut linker, module).is_err() {
+            return Vec::new();
+        }
+        let mut store = self.store(&mut WasiCtxBuilder::new());
+        let lacks = |import: &wasmtime::ImportType<'_>| {
+            linker.get(&mut store, import.module(), import.name()).is_err()
+        };
+        let show =
+            |import: wasmtime::ImportType<'_>| format!("{}.{}", import.module(), import.name());
+        module.imports().filter(lacks).map(show).collect()
+    }
+
+    fn run(
         &self,
-        instance: &mut Instance,
+        linked: &InstancePre<Host>,
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
-        instance.guest.serve(&instance.invoke, request, response)
+        let [output, errors] = [(); 2].map(|()| MemoryOutputPipe::new(MOST_OUTPUT_BYTES));
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.arg(COMMAND).stdin(MemoryInputPipe::new(request.to_vec()));
+        wasi.stdout(output.clone()).stderr(errors.clone());
+        let mut store = self.store(&mut wasi);
+        let instance = linked.instantiate(&mut store).map_err(|error| fault(&error))?;
+        let start = instance.get_typed_func::<(), ()>(&mut store, START);
+        let outcome = start.map_err(|error| fault(&error))?.call(&mut store, ());
+        // The last owners of what was written.
+        drop(store);
+        let written = |pipe: MemoryOutputPipe| pipe.try_into_inner().unwrap_or_default();
+        let exit = match &outcome {
+            Ok(()) => Some(0),
+            Err(error) => error.downcast_ref::<I32Exit>().map(|exit| exit.0),
+        };
+        let message = outcome.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        ended(exit, &message, &written(errors))?;
+        response.extend_from_slice(&written(output));
+        Ok(())
+    }
+
+    #[inline]
+    fn answer<'i>(
+        &self,
+        instance: &'i mut Instance,
+        request: [&[u8]; 2],
+    ) -> Result<&'i [u8], InvokeError> {
+        instance.guest.serve(&instance.invoke, request)
     }
 
     fn invoke_timed(
@@ -315,7 +365,7 @@ impl Engine for Wasmtime {
     ) -> Result<Timings, InvokeError> {
         let entry = instance.timed()?.0.clone();
         let guest = &mut instance.guest;
-        guest.serve(&entry, request, response)?;
+        response.extend_from_slice(guest.serve(&entry, [&[], request])?);
         guest.mailbox.timings(guest.memory.data(&guest.store))
     }
 

@@ -11,7 +11,7 @@ use super::schema::{
     Absence, CaseEstimate, CaseRatio, Figure, Method, MissingArtifact, PhaseEstimate,
     PlatformPoint, PlatformRatio, PullReport, Report, RunInfo, SCHEMA_VERSION, WorkerEstimate,
 };
-use super::{break_even, breakdown, claims, compilations, pull, sweeps, variants};
+use super::{break_even, breakdown, chain, claims, compilations, pull, sweeps, variants};
 
 /// The seed of all resampling: a report of the same run is the same to the last digit.
 const SEED: u64 = 0x006c_756d_6f73;
@@ -48,6 +48,8 @@ pub fn analyse(evidence: Evidence) -> anyhow::Result<Report> {
     let serialization = [Suite::Serialization, Suite::SerializationServed];
     report.serialization = swept(&serialization, &report);
     report.retrieval = swept(&[Suite::Retrieval], &report);
+    report.chain =
+        chain::estimates(&evidence.chains, &report, &runtimes, &evidence.cases, &mut bootstrap);
     report.pull = pull::section(&report, evidence.pull_check);
     report.claims = claims::evaluate(&report, &runtimes)?;
     Ok(report)
@@ -69,8 +71,9 @@ fn frame(evidence: &Evidence) -> Report {
     }
     let mut artifacts = evidence.artifacts.clone().unwrap_or_default();
     // What the run did not concern, such as functions that serve tests alone, is left out.
-    let measured: HashSet<&str> =
+    let mut measured: HashSet<&str> =
         evidence.cases.keys().map(|case| case.function.as_str()).collect();
+    measured.extend(evidence.chains.values().flatten().map(String::as_str));
     artifacts.artifacts.retain(|artifact| {
         artifact.function.as_deref().is_none_or(|function| measured.contains(function))
     });
@@ -115,6 +118,7 @@ fn frame(evidence: &Evidence) -> Report {
         breakdown: Vec::new(),
         serialization: Vec::new(),
         retrieval: Vec::new(),
+        chain: Vec::new(),
         claims: Vec::new(),
         skips: Vec::new(),
         failures: Vec::new(),

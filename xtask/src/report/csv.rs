@@ -111,6 +111,7 @@ pub fn render(report: &Report) -> String {
     variants(report, &mut csv);
     breakdown(report, &mut csv);
     sweeps(report, &mut csv);
+    chains(report, &mut csv);
     let absent = [("skip", &report.skips), ("failure", &report.failures)];
     for (kind, list) in absent {
         for absence in list {
@@ -314,6 +315,34 @@ fn sweeps(report: &Report, csv: &mut String) {
             low: Some(native.smallest),
             high: Some(native.largest),
             n: Some(native.sizes),
+            ..line()
+        };
+        ratio.write(csv);
+    }
+}
+
+/// What a step more costs, and what chains cost beside native code; what each length takes stands
+/// among the estimates.
+fn chains(report: &Report, csv: &mut String) {
+    for entry in &report.chain {
+        let line = || Line::of("chain", &entry.case);
+        if let Some(fixed) = &entry.fixed_ns {
+            line().interval("fixed", "ns", fixed).write(csv);
+        }
+        if let Some(per_step) = &entry.per_step_ns {
+            line().interval("per step", "ns", per_step).write(csv);
+        }
+        let Some(native) = &entry.to_native else { continue };
+        let line = || Line { reference: &native.reference, ..line() };
+        if let Some(ratio) = &native.per_step_ratio {
+            line().interval("ratio of costs per step", "", ratio).write(csv);
+        }
+        let ratio = Line {
+            name: "geometric mean of ratios",
+            value: Some(native.ratio),
+            low: Some(native.smallest),
+            high: Some(native.largest),
+            n: Some(native.lengths),
             ..line()
         };
         ratio.write(csv);

@@ -24,6 +24,8 @@ pub struct Evidence {
     pub artifacts: Option<ArtifactManifest>,
     /// What each crate's sandbox was made of.
     pub sandboxes: BTreeMap<String, BTreeMap<String, String>>,
+    /// The functions of each chain, step by step.
+    pub chains: BTreeMap<String, Vec<String>>,
     /// Every case of which the run holds a record.
     pub cases: BTreeMap<Case, CaseEvidence>,
     /// The pulls that the model is checked against, if the run was followed by any.
@@ -93,8 +95,13 @@ pub fn load(layout: &Layout, run_folder: &Path) -> Result<Evidence> {
         _ => None,
     });
     let sandboxes = sandboxes.collect();
+    let chains = records.iter().filter_map(|record| match record {
+        Record::Chain(told) => Some((told.chain.clone(), told.functions.clone())),
+        _ => None,
+    });
+    let chains = chains.collect();
     let cases = by_case(&directory, records);
-    Ok(Evidence { manifest, truncated, artifacts, sandboxes, cases, pull_check, warnings })
+    Ok(Evidence { manifest, truncated, artifacts, sandboxes, chains, cases, pull_check, warnings })
 }
 
 /// Reads the pulls that the run was followed by; most are followed by none.
@@ -123,7 +130,7 @@ fn by_case(run_folder: &Path, records: Vec<Record>) -> BTreeMap<Case, CaseEviden
     let mut cases: BTreeMap<Case, CaseEvidence> = BTreeMap::new();
     for record in records {
         match record {
-            Record::Run(_) | Record::Process(_) | Record::Sandbox(_) => {}
+            Record::Run(_) | Record::Process(_) | Record::Sandbox(_) | Record::Chain(_) => {}
             // A case that starts again leaves nothing of its earlier attempt.
             Record::Started { case } => drop(cases.insert(case, CaseEvidence::default())),
             Record::Finished(finished) => {

@@ -3,6 +3,7 @@
 //! One page feeds both templates, so that `report.md` and `report.html` say the same.
 
 mod apart;
+mod chain;
 mod compiling;
 mod sizes;
 mod sweeps;
@@ -44,6 +45,7 @@ pub struct Page {
     apart: apart::View,
     serialization: sweeps::View,
     retrieval: sweeps::View,
+    chain: chain::View,
     sizes: Matrix,
     targets: Matrix,
     images: Matrix,
@@ -356,6 +358,7 @@ impl Page {
             apart: apart::view(report),
             serialization: sweeps::view(report, &report.serialization, &palette),
             retrieval: sweeps::view(report, &report.retrieval, &palette),
+            chain: chain::view(report),
             sizes: sizes::sizes(report),
             targets: sizes::targets(report),
             images: sizes::images(report),
@@ -399,6 +402,13 @@ const fn what(suite: Suite) -> &'static str {
         }
         Suite::Retrieval => {
             "one request, as in the suite warm, to a function that gets or puts state"
+        }
+        Suite::Chain => {
+            "one request through a chain of workers that have answered before; the steps are a \
+             part of the setting"
+        }
+        Suite::ChainLocal => {
+            "one request through a chain of instances, from one's memory to the next one's"
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use lumos_record::{
     Artifact, ArtifactKind, Case, Lane, Mode, Node, Phase, Profile, Pull, Revision, Runtime,
-    Setting, Suite, Toolchain, Variant,
+    Setting, StateBackend, Suite, Toolchain, Variant,
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,9 @@ pub struct Report {
     /// What getting and putting state costs by the size of the value.
     #[serde(default)]
     pub retrieval: Vec<SweepEstimate>,
+    /// What requests through chains of functions cost, by the number of functions.
+    #[serde(default)]
+    pub chain: Vec<ChainEstimate>,
     /// The paper's claims beside this run's figures.
     pub claims: Vec<Claim>,
     /// Cases that were not run.
@@ -364,6 +367,68 @@ pub struct SweepComparison {
     /// What each KiB costs, by the lines of both; none where a line is missing, or where the
     /// reference's cost cannot be told from nothing.
     pub per_kib_ratio: Option<Interval>,
+}
+
+/// What requests through a chain of functions cost on a runtime, by the chain's length.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChainEstimate {
+    /// The case, as `suite`, `function` (the chain), `runtime` and `payload`; of its setting what
+    /// all lengths have in common.
+    #[serde(flatten)]
+    pub case: Case,
+    /// The lane.
+    pub lane: Lane,
+    /// The functions of the whole chain, step by step; empty where the run does not say.
+    pub functions: Vec<String>,
+    /// Each length, short first; with state once for each place where state is.
+    pub lengths: Vec<LengthEstimate>,
+    /// What a request costs whatever the length, by the line through all lengths; none where there
+    /// are fewer than three, or the functions differ.
+    pub fixed_ns: Option<Interval>,
+    /// What each step costs, by that line.
+    pub per_step_ns: Option<Interval>,
+    /// How far the line is from the farthest length, as a share of that length's time.
+    pub largest_residual: Option<f64>,
+    /// What it costs beside native code in the same lane and sandbox; none of native code in a
+    /// process, and where native code was not measured.
+    pub to_native: Option<ChainComparison>,
+}
+
+/// One length of a chain.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LengthEstimate {
+    /// How many functions ran.
+    pub steps: u8,
+    /// Where the state is, if one of them keeps any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateBackend>,
+    /// The median.
+    pub median_ns: f64,
+    /// The lower end of its interval.
+    pub low_ns: f64,
+    /// The upper end of its interval.
+    pub high_ns: f64,
+    /// How many samples there are.
+    pub n: usize,
+    /// The ratio to native code in the same lane and sandbox.
+    pub ratio: Option<Interval>,
+}
+
+/// A chain beside that of its reference.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChainComparison {
+    /// What is below the line.
+    pub reference: String,
+    /// The geometric mean of the ratios over all lengths.
+    pub ratio: f64,
+    /// The smallest ratio.
+    pub smallest: f64,
+    /// The largest ratio.
+    pub largest: f64,
+    /// Over how many lengths.
+    pub lengths: usize,
+    /// What each step costs, by the lines of both.
+    pub per_step_ratio: Option<Interval>,
 }
 
 /// One phase of a case's cold starts.

@@ -35,6 +35,7 @@ pub struct Summary {
     apart: (usize, usize),
     /// Lines through sizes.
     sweeps: usize,
+    chains: usize,
 }
 
 #[derive(Debug)]
@@ -67,6 +68,7 @@ impl Summary {
                 report.breakdown.iter().filter(|entry| !entry.reconciles).count(),
             ),
             sweeps: report.serialization.len() + report.retrieval.len(),
+            chains: report.chain.len(),
         }
     }
 }
@@ -218,6 +220,9 @@ impl fmt::Display for Summary {
         }
         if self.sweeps > 0 {
             writeln!(f, "Cost by size: {} rows in the report.", self.sweeps)?;
+        }
+        if self.chains > 0 {
+            writeln!(f, "Chains of functions: {} rows in the report.", self.chains)?;
         }
         if self.emulated {
             writeln!(f, "Emulated: nothing here is a ranking.")?;

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lumos_record::{
-    Artifact, ArtifactKind, ArtifactManifest, Breakdown, Case, Compilation, CpuTime, Failure,
-    Finished, Image, Layout, Ledger, Mode, Node, Phase, PhaseSpan, Pull, PullCheck, Record,
-    Revision, RunManifest, RunWriter, Runtime, Setting, Skip, StateBackend, Suite, TimedCalls,
-    Toolchain, Variant, WorkerUse,
+    Artifact, ArtifactKind, ArtifactManifest, Breakdown, Case, ChainFacts, Compilation, CpuTime,
+    Failure, Finished, Image, Layout, Ledger, Mode, Node, Phase, PhaseSpan, Pull, PullCheck,
+    Record, Revision, RunManifest, RunWriter, Runtime, Setting, Skip, StateBackend, Suite,
+    TimedCalls, Toolchain, Variant, WorkerUse,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -61,6 +61,7 @@ impl Fixture {
         fixture.measure_variants();
         fixture.take_apart();
         fixture.sweep();
+        fixture.relay();
         let case = case(Suite::Warm, "sort", "beta-process", "1MiB");
         fixture.write(Record::Skip(Skip { case, reason: "needs 3 GiB | has 2 GiB".into() }));
         let case = self::case(Suite::Warm, "sort", "gamma-process", "1MiB");
@@ -172,6 +173,39 @@ impl Fixture {
                 self.measure_sized(&case, &[1.0; 12], &steady(12, time_ns), *bytes);
                 self.write(Record::Worker(used(&case, 13, factor)));
             }
+        }
+    }
+
+    /// A chain of one function over three lengths in both lanes, of which one runtime was measured
+    /// in one alone; and one whose last step keeps state, in both places.
+    fn relay(&mut self) {
+        let functions = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        for (chain, functions) in
+            [("relay", functions(&["sort"; 3])), ("store", functions(&["sort", "noop"]))]
+        {
+            self.write(Record::Chain(ChainFacts { chain: chain.to_owned(), functions }));
+        }
+        let mut measure = |suite, chain, runtime, setting, time_ns| {
+            let case = Case { setting, ..case(suite, chain, runtime, "4KiB") };
+            self.measure(&case, &[1.0; 12], &steady(12, time_ns));
+            if suite == Suite::Chain {
+                self.write(Record::Worker(used(&case, 13, 1.0)));
+            }
+        };
+        let of_steps = |steps| Setting { steps: Some(steps), ..Setting::default() };
+        for steps in 1..=3 {
+            let (setting, count) = (of_steps(steps), f64::from(steps));
+            for (runtime, factor) in [("alpha-process", 1.0), ("beta-process", 2.0)] {
+                let time_ns = factor * (5_000.0 + 20_000.0 * count);
+                measure(Suite::Chain, "relay", runtime, setting, time_ns);
+            }
+            measure(Suite::ChainLocal, "relay", "beta", setting, 400.0 * count);
+        }
+        measure(Suite::Chain, "store", "alpha-process", of_steps(1), 30_000.0);
+        for &state in StateBackend::ALL {
+            let setting = Setting { state: Some(state), ..of_steps(2) };
+            let time_ns = if state == StateBackend::Redis { 90_000.0 } else { 70_000.0 };
+            measure(Suite::Chain, "store", "alpha-process", setting, time_ns);
         }
     }
 
@@ -888,12 +922,46 @@ fn sweeps_have_a_line_and_are_compared_where_they_can_be() {
 }
 
 #[test]
+fn chains_have_a_cost_per_step_where_their_functions_are_the_same() {
+    let fixture = Fixture::complete();
+    let report = fixture.report();
+    let find = |suite: &str, chain: &str, runtime: &str| {
+        let is = |row: &&Value| {
+            row["suite"] == suite && row["function"] == chain && row["runtime"] == runtime
+        };
+        report["chain"].as_array().unwrap().iter().find(is).unwrap()
+    };
+    let near = |value: &Value, expected: f64| {
+        let value = value.as_f64().unwrap();
+        assert!((value / expected - 1.0).abs() < 0.03, "{value} instead of {expected}");
+    };
+    let slow = find("chain", "relay", "beta-process");
+    near(&slow["per_step_ns"]["point"], 40_000.0);
+    near(&slow["fixed_ns"]["point"], 10_000.0);
+    near(&slow["to_native"]["ratio"], 2.0);
+    near(&slow["to_native"]["per_step_ratio"]["point"], 2.0);
+    assert_eq!(slow["functions"], json!(["sort", "sort", "sort"]));
+    let local = find("chain_local", "relay", "beta");
+    near(&local["per_step_ns"]["point"], 400.0);
+    assert_eq!(local["to_native"], Value::Null);
+    let store = find("chain", "store", "alpha-process");
+    assert_eq!((&store["per_step_ns"], &store["to_native"]), (&Value::Null, &Value::Null));
+    let lengths = store["lengths"].as_array().unwrap();
+    let states: Vec<&Value> = lengths.iter().map(|length| &length["state"]).collect();
+    assert_eq!(states, [&Value::Null, &json!("directory"), &json!("redis")]);
+    let markdown = fixture.output("report.md");
+    assert!(markdown.contains("71.6 µs (directory), 92.1 µs (redis)"), "{markdown}");
+    assert!(markdown.contains("- `relay`: sort, sort, sort"), "{markdown}");
+    assert!(markdown.contains("no cost per step: it takes three lengths"), "{markdown}");
+}
+
+#[test]
 fn what_was_not_asked_for_names_the_command_that_measures_it() {
     let mut fixture = Fixture::new();
     fixture.measure_served("noop", "alpha-process", 1.0);
     fixture.report();
     let (markdown, html) = (fixture.output("report.md"), fixture.output("report.html"));
-    for suite in ["breakdown", "serialization", "retrieval"] {
+    for suite in ["breakdown", "serialization", "retrieval", "chain"] {
         assert!(markdown.contains(&format!("`cargo xtask bench --suite {suite}")), "{markdown}");
         assert!(html.contains(&format!("<code>cargo xtask bench --suite {suite}")), "{html}");
     }

@@ -310,7 +310,8 @@ pub fn outcomes(run: &Run) -> Result<BTreeMap<Case, Outcome>> {
             | Record::Sandbox(_)
             | Record::Phases(_)
             | Record::Worker(_)
-            | Record::Breakdown(_) => continue,
+            | Record::Breakdown(_)
+            | Record::Chain(_) => continue,
         };
         ensure!(started.contains(&case), "{case} ended without having begun");
         if let Some(first) = outcomes.insert(case.clone(), outcome) {

@@ -55,9 +55,15 @@ impl<S: Sandbox> Serving<'_, S> {
         let payload = self.workload.payloads.first().context("no payload")?;
         let setting = Setting { state: self.backend, ..Setting::default() };
         let (workload, runtime) = (self.workload, self.runtime);
-        let planned = Planned { suite: Suite::Warm, workload, payload, runtime, setting, row: 0 };
-        let mut servant = servant(&self.built.artifacts, &planned, self.settings)
-            .map_err(|refusal| anyhow!("{refusal}"))?;
+        let (suite, chain, row) = (Suite::Warm, None, 0);
+        let planned = Planned { suite, workload, chain, payload, runtime, setting, row };
+        let mut servant = servant(
+            &self.built.artifacts,
+            planned.runtime,
+            &planned.workload.function,
+            self.settings,
+        )
+        .map_err(|refusal| anyhow!("{refusal}"))?;
         if let Some((backend, value)) = self.backend.zip(payload.value.as_ref()) {
             match states.prepare(backend, value) {
                 Ok(state) => servant.state = Some(state),

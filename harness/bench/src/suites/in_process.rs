@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use lumos_record::{Case, Suite};
 
+use super::chain;
+use super::command;
 use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
 use super::plan::Planned;
 use super::timing::{Invocations, Stop, time_step};
@@ -23,14 +25,14 @@ struct Prepared<'e, E: Engine> {
 
 /// What an engine made of an artifact. Fields drop in this order: an instance goes before what
 /// it was made from.
-struct Loaded<E: Engine> {
-    instance: E::Instance,
+pub(super) struct Loaded<E: Engine> {
+    pub(super) instance: E::Instance,
     linked: E::Linked,
     _module: E::Module,
 }
 
 impl<E: Engine> Loaded<E> {
-    fn new(engine: &E, artifact: &Checked) -> Result<Self, Stop> {
+    pub(super) fn new(engine: &E, artifact: &Checked) -> Result<Self, Stop> {
         let module = engine.load(artifact).map_err(show)?;
         let linked = engine.link(&module).map_err(show)?;
         let instance = engine.new_instance(&linked).map_err(show)?;
@@ -134,6 +136,12 @@ pub(super) fn run<E: Engine>(
     let loads = planned.runtime.loads.ok_or_else(|| {
         Trouble::Skip(format!("{} has no part in the in-process lane", planned.runtime.name))
     })?;
+    if planned.workload.is_command {
+        return command::fresh(harness, engine, planned, case, loads);
+    }
+    if planned.suite == Suite::ChainLocal {
+        return chain::local(harness, engine, planned, case, loads);
+    }
     let (function, settings) = (&planned.workload.function, engine.settings());
     let artifacts = match planned.setting.variant {
         Some(variant) => &harness.artifacts.of_variant(variant),

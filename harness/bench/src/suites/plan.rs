@@ -6,7 +6,7 @@ use lumos_record::{
     ArtifactKind, ArtifactManifest, Case, Lane, Profile, Runtime, Setting, StateBackend, Suite,
     Variant,
 };
-use lumos_workloads::{Payload, Workload, Workloads};
+use lumos_workloads::{Chain, Payload, Workload, Workloads};
 
 use super::select::Selection;
 
@@ -15,8 +15,10 @@ use super::select::Selection;
 pub struct Planned<'p> {
     /// The suite.
     pub suite: Suite,
-    /// The function.
+    /// The function, or the chain's name and requests.
     pub workload: &'p Workload,
+    /// The chain, in a suite of chains.
+    pub chain: Option<&'p Chain>,
     /// The payload; for suites without one, that which checks the instance.
     pub payload: &'p Payload,
     /// The engine and the sandbox.
@@ -88,16 +90,25 @@ impl<'p> Plan<'p> {
         let runs = |suite: Suite| selection.emulator.is_none() || suite.lane() == Lane::Served;
         let suites = Suite::ALL.iter().copied();
         for suite in suites.filter(|&suite| selection.asks_for(suite) && runs(suite)) {
-            let concerned = |workload: &&Workload| suite.measures(workload.keeps_state);
-            for workload in workloads.benchmarked().filter(concerned) {
+            for (workload, chain) in subjects(workloads, suite) {
                 for payload in payloads(workload, suite, selection) {
-                    for setting in series(suite, workload, &settings) {
+                    let series = match chain {
+                        Some(chain) => series_of_chain(suite, chain, &settings),
+                        None => series(suite, workload, &settings),
+                    };
+                    for setting in series {
                         for runtime in &manifest.runtimes {
                             if runtime.takes_part(suite, profile) && takes(runtime, suite, &setting)
                             {
-                                let planned =
-                                    Planned { suite, workload, payload, runtime, setting, row };
-                                cases.push(planned);
+                                cases.push(Planned {
+                                    suite,
+                                    workload,
+                                    chain,
+                                    payload,
+                                    runtime,
+                                    setting,
+                                    row,
+                                });
                             }
                         }
                         row += 1;
@@ -129,6 +140,43 @@ impl<'p> Plan<'p> {
             )
         })
     }
+}
+
+/// What a suite measures: functions, or chains of them.
+fn subjects(
+    workloads: &Workloads,
+    suite: Suite,
+) -> Box<dyn Iterator<Item = (&Workload, Option<&Chain>)> + '_> {
+    if suite.is_chain() {
+        return Box::new(workloads.chains.iter().map(|chain| (&chain.workload, Some(chain))));
+    }
+    let concerned = move |workload: &&Workload| {
+        // A command serves one request in its life.
+        let can = !workload.is_command || matches!(suite, Suite::ColdStart | Suite::Fresh);
+        can && suite.measures(workload.keeps_state)
+    };
+    Box::new(workloads.benchmarked().filter(concerned).map(|workload| (workload, None)))
+}
+
+/// The settings that a chain is measured under: each of its lengths and, where a step keeps state,
+/// each of its backends. No instance of the measuring process keeps any.
+fn series_of_chain(suite: Suite, chain: &Chain, settings: &[Setting]) -> Vec<Setting> {
+    let mut series = Vec::new();
+    for setting in settings.iter().filter(|setting| concerns(setting, suite)) {
+        for steps in 1..=chain.steps.len() {
+            let setting = Setting { steps: u8::try_from(steps).ok(), ..*setting };
+            let states: &[StateBackend] = match (chain.keeps_state(steps), suite.lane()) {
+                (false, _) => {
+                    series.push(setting);
+                    continue;
+                }
+                (true, Lane::Served) => StateBackend::ALL,
+                (true, Lane::InProcess) => &[],
+            };
+            series.extend(states.iter().map(|&state| Setting { state: Some(state), ..setting }));
+        }
+    }
+    series
 }
 
 /// The settings that a function is measured under in a suite: the suite `variants` has those that

@@ -37,7 +37,8 @@ pub(super) fn run<S: Sandbox>(
     planned: &Planned<'_>,
     case: &Case,
 ) -> Result<Measured, Trouble> {
-    let servant = servant(&harness.artifacts, planned, &[])
+    let function = &planned.workload.function;
+    let servant = servant(&harness.artifacts, planned.runtime, function, &[])
         .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
     let (parent, watch) = (folder(&harness.layout), harness.watch);
     let start = Instant::now();

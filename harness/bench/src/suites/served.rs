@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lumos_abi::monotonic_ns;
-use lumos_record::{Case, Ledger, Phase, PhaseSpan, Suite, WorkerUse};
+use lumos_record::{Case, Ledger, Phase, PhaseSpan, Runtime, Suite, WorkerUse};
 use lumos_workloads::Value;
 
 pub use super::harness::Cold;
@@ -22,10 +22,10 @@ use crate::{InvokeError, Limits};
 /// See [`Refusal`].
 pub fn servant(
     artifacts: &Artifacts,
-    planned: &Planned<'_>,
+    runtime: &Runtime,
+    function: &str,
     settings: &[String],
 ) -> Result<Servant, Refusal> {
-    let (runtime, function) = (planned.runtime, &planned.workload.function);
     let artifact = artifacts.function(runtime, runtime.serves, function, settings)?;
     Ok(match &runtime.worker {
         Some(worker) => Servant {
@@ -46,7 +46,8 @@ pub(super) fn run<S: Sandbox>(
     case: &Case,
     settings: &[String],
 ) -> Result<Measured, Trouble> {
-    let mut servant = servant(&harness.artifacts, planned, settings)
+    let function = &planned.workload.function;
+    let mut servant = servant(&harness.artifacts, planned.runtime, function, settings)
         .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
     sandbox.prepare(&servant)?;
     if planned.setting.drops_caches {
@@ -147,7 +148,7 @@ impl<S: Sandbox> Served<'_, S> {
         self.cold_start(&mut response)?;
         // A platform pays for the teardown as well, and so does the run's time.
         let cost = start.elapsed();
-        verify_digest(&response, planned.payload)?;
+        harness.verify_answer(&response, planned)?;
         let expected = response.clone();
         let mut starts = Vec::new();
         let drops_caches = self.case.setting.drops_caches;

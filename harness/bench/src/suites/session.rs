@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -97,6 +98,30 @@ impl Session {
         Ok(run.records.iter().filter_map(outcome).cloned().collect())
     }
 
+    /// Notes the digest of an answer that nobody knew beforehand. Of a later one that differs it
+    /// gives the first digest, and the runtime that it came from.
+    ///
+    /// # Errors
+    /// When the note cannot be written or read.
+    pub fn agreed(
+        &self,
+        name: &str,
+        digest: &str,
+        runtime: &str,
+    ) -> io::Result<Option<(String, String)>> {
+        let file = self.directory().join(format!("{name}.answer"));
+        match fs::read_to_string(&file) {
+            Ok(text) => {
+                let (first, from) = text.split_once(' ').unwrap_or((&text, "another"));
+                Ok((first != digest).then(|| (first.to_owned(), from.to_owned())))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::write(file, format!("{digest} {runtime}")).map(|()| None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The case that process `pid` was at when it ended.
     ///
     /// # Errors
@@ -160,7 +185,8 @@ fn outcome(record: &Record) -> Option<&Case> {
         | Record::Started { .. }
         | Record::Phases(_)
         | Record::Worker(_)
-        | Record::Breakdown(_) => None,
+        | Record::Breakdown(_)
+        | Record::Chain(_) => None,
     }
 }
 

@@ -75,9 +75,7 @@ impl States {
 /// A sentence that says how they differ.
 pub fn check(state: &State, value: &Value) -> Result<(), Stop> {
     let Some(after) = value.left() else { return Ok(()) };
-    let found = Store::open(&state.seen()).and_then(|mut store| store.get(&value.key));
-    let found = found.map_err(|error| format!("cannot read the state: {error}"))?;
-    let (found, expected) = (found.unwrap_or_default(), after.generate());
+    let (found, expected) = (self::value(state, &value.key)?, after.generate());
     if found == expected {
         return Ok(());
     }
@@ -87,6 +85,15 @@ pub fn check(state: &State, value: &Value) -> Result<(), Stop> {
         value.key,
         expected.len()
     ))
+}
+
+/// What lies under a key; empty where nothing does.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn value(state: &State, key: &str) -> Result<Vec<u8>, Stop> {
+    let found = Store::open(&state.seen()).and_then(|mut store| store.get(key));
+    Ok(found.map_err(|error| format!("cannot read the state: {error}"))?.unwrap_or_default())
 }
 
 /// A folder that functions may use who run as another user.

@@ -1,9 +1,9 @@
 //! The timed regions. No other module reads the clock around a measurement.
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use super::watch::Watch;
-use crate::InvokeError;
 
 /// Why a case stopped.
 pub type Stop = String;
@@ -39,11 +39,11 @@ impl Invocations {
     ///
     /// # Errors
     /// When an invocation fails, or a response is wrong.
-    pub fn time(
+    pub fn time<Error: Display>(
         &mut self,
         iterations: u64,
         watch: &Watch,
-        mut invoke: impl FnMut(&mut Vec<u8>) -> Result<(), InvokeError>,
+        mut invoke: impl FnMut(&mut Vec<u8>) -> Result<(), Error>,
     ) -> Result<Duration, Stop> {
         let mut total = Duration::ZERO;
         let mut left = iterations;
@@ -134,7 +134,7 @@ mod tests {
         let mut invocations = Invocations::new(b"right".to_vec());
         let mut calls = 0;
         let stop = invocations
-            .time(1000, &watch(), |response| {
+            .time::<Stop>(1000, &watch(), |response| {
                 calls += 1;
                 response.extend_from_slice(if calls == 700 { b"wrong" } else { b"right" });
                 Ok(())

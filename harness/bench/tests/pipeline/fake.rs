@@ -118,6 +118,7 @@ pub struct Linked(Made);
 pub struct Instance {
     made: Made,
     calls: u64,
+    response: Vec<u8>,
 }
 
 impl Engine for Fake {
@@ -153,15 +154,14 @@ impl Engine for Fake {
             bail!("the initialiser trapped");
         }
         let made = Made::new("instantiate", "drop-instance", linked.0.id, program, &self.0);
-        Ok(Instance { made, calls: 0 })
+        Ok(Instance { made, calls: 0, response: Vec::new() })
     }
 
-    fn invoke(
+    fn answer<'i>(
         &self,
-        instance: &mut Instance,
-        request: &[u8],
-        response: &mut Vec<u8>,
-    ) -> Result<(), InvokeError> {
+        instance: &'i mut Instance,
+        request: [&[u8]; 2],
+    ) -> Result<&'i [u8], InvokeError> {
         instance.calls += 1;
         self.0.note("invoke", instance.made.id, 0);
         if instance.made.program == "spinning" {
@@ -169,7 +169,10 @@ impl Engine for Fake {
                 std::hint::spin_loop();
             }
         }
-        answer(&instance.made.program, instance.calls == LATE, request, response)
+        let Instance { made, calls, response } = instance;
+        response.clear();
+        answer(&made.program, *calls == LATE, &request.concat(), response)?;
+        Ok(response)
     }
 
     fn invoke_timed(

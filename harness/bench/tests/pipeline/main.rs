@@ -2,6 +2,7 @@
 //! and what they leave on record.
 
 mod bad_input;
+mod chains;
 mod fake;
 mod order;
 mod outcomes;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         trial("a_name_that_matches_nothing_runs_nothing", outcomes::nothing_matches),
     ];
     trials.extend(order::trials());
+    trials.extend(chains::trials());
     trials.extend(bad_input::trials());
     run(trials)
 }

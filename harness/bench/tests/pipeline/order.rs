@@ -49,12 +49,14 @@ fn expected(suite: Suite) -> (&'static str, &'static str) {
         ),
         // No worker: what is measured is over before there could be one.
         Suite::Pull => ("(unpack )N", "{1}"),
+        Suite::Chain | Suite::ChainLocal => unreachable!("chains have an order of their own"),
     }
 }
 
 /// A test per suite; the function keeps no state.
 pub fn trials() -> impl Iterator<Item = Trial> {
-    Suite::ALL.iter().filter(|suite| suite.measures(false)).flat_map(|&suite| {
+    let of_functions = |suite: &&Suite| suite.measures(false) && !suite.is_chain();
+    Suite::ALL.iter().filter(of_functions).flat_map(|&suite| {
         [
             trial(format!("order::measuring::{suite}"), move || measuring(suite)),
             trial(format!("order::verifying::{suite}"), move || verifying(suite)),
@@ -127,10 +129,11 @@ fn built(outcomes: BTreeMap<Case, Outcome>) -> impl Iterator<Item = Outcome> {
 }
 
 /// The calls, as `(call, what, of what)`.
-struct Log(Vec<(String, u64, u64)>);
+pub struct Log(Vec<(String, u64, u64)>);
 
 impl Log {
-    fn read(checkout: &Checkout) -> Result<Self> {
+    /// Reads the log of the last run in a checkout.
+    pub fn read(checkout: &Checkout) -> Result<Self> {
         let text = std::fs::read_to_string(checkout.layout().root.join("log"))?;
         let call = |line: &str| {
             let mut words = line.split(' ');
@@ -145,7 +148,8 @@ impl Log {
         self.0.iter().filter(|(call, ..)| call == name).count() as u64
     }
 
-    fn matches(&self, pattern: &str, count: &str) -> Result<()> {
+    /// Checks that the calls are those of a pattern, whose `N` is replaced by `count`.
+    pub fn matches(&self, pattern: &str, count: &str) -> Result<()> {
         let pattern = Regex::new(&format!("^{}$", pattern.replace('N', count)))?;
         let words: String = self.0.iter().map(|(call, ..)| format!("{call} ")).collect();
         let beginning: String = words.chars().take(1000).collect();
@@ -155,7 +159,7 @@ impl Log {
 
     /// Checks that nothing is used after its end or ends before what was made from it, and that
     /// in the end nothing lives.
-    fn check_lives(&self) -> Result<()> {
+    pub fn check_lives(&self) -> Result<()> {
         // What lives, and what it was made from.
         let mut lives: HashMap<u64, u64> = HashMap::new();
         for (call, what, of) in &self.0 {

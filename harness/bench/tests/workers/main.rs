@@ -52,7 +52,7 @@ impl Engine for Stuck {
         Ok(())
     }
 
-    fn invoke(&self, (): &mut (), _: &[u8], _: &mut Vec<u8>) -> Result<(), InvokeError> {
+    fn answer<'i>(&self, (): &'i mut (), _: [&[u8]; 2]) -> Result<&'i [u8], InvokeError> {
         loop {
             std::hint::spin_loop();
         }

@@ -1,0 +1,114 @@
+//! WASI commands, which somebody else may have built: each invocation is a run from the beginning
+//! to the end, in an instance of its own.
+
+use lumos_record::{ArtifactKind, Case};
+use lumos_workloads::sha256_hex;
+
+use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
+use super::plan::Planned;
+use super::timing::{Invocations, Stop, time_step};
+use crate::Engine;
+
+/// Makes sure that an engine offers what a command imports.
+///
+/// # Errors
+/// A skip that names what is lacking; a failure where the module cannot be loaded, or is none.
+pub fn check<E: Engine>(
+    harness: &Harness,
+    engine: &E,
+    planned: &Planned<'_>,
+    kind: ArtifactKind,
+) -> Result<(), Trouble> {
+    load(harness, engine, planned, kind).map(drop)
+}
+
+fn load<E: Engine>(
+    harness: &Harness,
+    engine: &E,
+    planned: &Planned<'_>,
+    kind: ArtifactKind,
+) -> Result<E::Module, Trouble> {
+    let (runtime, function) = (planned.runtime, &planned.workload.function);
+    let artifact = harness
+        .artifacts
+        .function(runtime, kind, function, &engine.settings())
+        .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
+    let watch = harness.watch;
+    let (_, module) = time_step(&watch, || engine.load(&artifact).map_err(show))?;
+    if !engine.is_command(&module) {
+        return Err(Trouble::Failure(
+            "the module is no WASI command: it exports no `_start`".to_owned(),
+        ));
+    }
+    let lacking = engine.lacking_imports(&module);
+    if !lacking.is_empty() {
+        return Err(Trouble::Skip(format!(
+            "{} does not offer what the module imports: {}",
+            runtime.name,
+            lacking.join(", ")
+        )));
+    }
+    Ok(module)
+}
+
+/// Measures a case of the suite `fresh`: an instance, and the whole of a run in it.
+pub(super) fn fresh<E: Engine>(
+    harness: &mut Harness,
+    engine: &E,
+    planned: &Planned<'_>,
+    case: &Case,
+    kind: ArtifactKind,
+) -> Result<Measured, Trouble> {
+    let watch = harness.watch;
+    let module = load(harness, engine, planned, kind)?;
+    let (_, linked) = time_step(&watch, || engine.link(&module).map_err(show))?;
+    let request = planned.payload.generate();
+    let run = |response: &mut Vec<u8>| {
+        engine.run(&linked, &request, response).map_err(|error| error.to_string())
+    };
+    let mut response = Vec::new();
+    time_step(&watch, || run(&mut response))?;
+    harness.verify_answer(&response, planned)?;
+    let mut invocations = Invocations::new(response);
+    let (cost, ()) = invocations.time_one(&watch, run)?;
+    if !harness.selection.verify {
+        harness.measure_steady(case, cost, request.len(), |iterations| {
+            let each = |total, _| Ok(total + invocations.time_one(&watch, run)?.0);
+            (0..iterations).try_fold(std::time::Duration::ZERO, each)
+        })?;
+    }
+    let verified = invocations.verified + 1;
+    Ok(Measured { verified, size_bytes: request.len() as u64, details: Details::None })
+}
+
+impl Harness {
+    /// Checks a first answer: by its digest or, where nobody has said which answer is right, by
+    /// what this run's other engines have answered.
+    ///
+    /// # Errors
+    /// A sentence that says how they differ.
+    pub fn verify_answer(&self, response: &[u8], planned: &Planned<'_>) -> Result<(), Stop> {
+        let (workload, payload) = (planned.workload, planned.payload);
+        if !payload.response_sha256.is_empty() || !workload.is_command {
+            return verify_digest(response, payload);
+        }
+        let Some(session) = &self.session else { return Ok(()) };
+        let digest = sha256_hex(response);
+        let name = format!("{}-{}", workload.function, payload.id);
+        let Some((other, runtime)) = session
+            .agreed(&name, &digest, &planned.case().runtime)
+            .map_err(|error| format!("the answers that a run agrees upon: {error}"))?
+        else {
+            return Ok(());
+        };
+        Err(format!(
+            "the engines do not agree: {} bytes with SHA-256 {digest}, and {runtime} answered \
+             {other}",
+            response.len()
+        ))
+    }
+}
+
+fn show(error: anyhow::Error) -> Stop {
+    format!("{error:#}")
+}

@@ -1,0 +1,304 @@
+//! `cargo xtask bench --wasm`: a WASI command that somebody else has built, on every Wasm engine.
+//!
+//! The module gets a checkout of its own, `target/lumos/modules/<name>`, in which it is the only
+//! function: its workload, its artifacts, and the runs and the report of it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use lumos_record::{
+    Artifact, ArtifactKind, ArtifactManifest, Compilation, Layout, Runtime, SCHEMA_VERSION,
+    Toolchain,
+};
+use lumos_workloads::sha256_hex;
+use wasmparser::{Encoding, Parser, Payload};
+
+use crate::build;
+use crate::runtimes;
+use crate::targets::{Arch, Platform};
+use crate::toolchain::WASM;
+
+/// A module and what it is to do.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Arguments {
+    /// Measure this WASI command instead of the functions: cold starts, and a fresh instance per
+    /// run, on every Wasm engine
+    #[arg(long, value_name = "FILE")]
+    wasm: Option<PathBuf>,
+    /// What the command finds on its standard input; nothing by default
+    #[arg(long, value_name = "FILE", requires = "wasm")]
+    stdin: Option<PathBuf>,
+    /// What it has to write to its standard output; by default all engines only have to agree
+    #[arg(long, value_name = "FILE", requires = "wasm")]
+    expect: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Makes the module's checkout from a build, if a module was named.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the module is no WASI command.
+    pub fn checkout(
+        &self,
+        layout: &Layout,
+        manifest: &ArtifactManifest,
+    ) -> Result<Option<(Layout, ArtifactManifest)>> {
+        self.wasm.as_ref().map(|file| self.make(layout, manifest, file)).transpose()
+    }
+
+    fn make(
+        &self,
+        layout: &Layout,
+        manifest: &ArtifactManifest,
+        file: &Path,
+    ) -> Result<(Layout, ArtifactManifest)> {
+        let module = fs::read(file).with_context(|| file.display().to_string())?;
+        check(&module).with_context(|| file.display().to_string())?;
+        let name = name(file);
+        let root = layout.lumos().join("modules").join(&name);
+        let own = Layout { target: root.join("target"), root };
+        for folder in [own.guests(), own.workloads(), own.artifacts()] {
+            fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        }
+        self.write_workload(&own, &name, file)?;
+        let manifest = artifacts(layout, &own, manifest, &name, &module)?;
+        Ok((own, manifest))
+    }
+
+    fn write_workload(&self, own: &Layout, name: &str, module: &Path) -> Result<()> {
+        let read = |file: &Path| fs::read(file).with_context(|| file.display().to_string());
+        let (request, digest) = match &self.stdin {
+            Some(file) => {
+                let path = fs::canonicalize(file).with_context(|| file.display().to_string())?;
+                let digest = sha256_hex(&read(&path)?);
+                (
+                    toml_edit::InlineTable::from_iter([
+                        ("kind", "file".to_owned()),
+                        ("path", path.to_str().context("the path is no text")?.to_owned()),
+                    ]),
+                    digest,
+                )
+            }
+            None => {
+                (toml_edit::InlineTable::from_iter([("kind", "empty".to_owned())]), sha256_hex(b""))
+            }
+        };
+        let mut payload = toml_edit::Table::new();
+        payload["id"] = toml_edit::value(PAYLOAD);
+        payload["profile"] = toml_edit::value("quick");
+        payload["request"] = toml_edit::value(request);
+        payload["request_sha256"] = toml_edit::value(digest);
+        if let Some(file) = &self.expect {
+            payload["response_sha256"] = toml_edit::value(sha256_hex(&read(file)?));
+        }
+        let mut document = toml_edit::DocumentMut::new();
+        document["function"] = toml_edit::value(name);
+        document["summary"] = toml_edit::value(format!("The WASI command {}", module.display()));
+        document["command"] = toml_edit::value(true);
+        document["payload"] = toml_edit::Item::ArrayOfTables(std::iter::once(payload).collect());
+        let path = own.workloads().join(format!("{name}.toml"));
+        fs::write(&path, document.to_string()).with_context(|| path.display().to_string())
+    }
+}
+
+/// What the command's standard input is called among its payloads.
+const PAYLOAD: &str = "stdin";
+
+/// What a module is called: the file's name, in the letters that a function's may have.
+fn name(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = stem.chars().map(allowed).collect();
+    match name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        true => name,
+        false => format!("module-{name}"),
+    }
+}
+
+/// Makes sure that a file is a WASI command, as far as its exports tell.
+fn check(module: &[u8]) -> Result<()> {
+    ensure!(
+        module.starts_with(b"\0asm"),
+        "this is no WebAssembly: it does not begin with `\\0asm` (text has to be assembled first)"
+    );
+    let (mut starts, mut exports) = (false, Vec::new());
+    for payload in Parser::new(0).parse_all(module) {
+        match payload.context("the module is malformed")? {
+            Payload::Version { encoding: Encoding::Component, .. } => bail!(
+                "this is a component (WASI preview 2), and Lumos runs core modules (WASI preview \
+                 1): build it for {WASM}"
+            ),
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export.context("the module is malformed")?;
+                    starts |= export.name == START;
+                    exports.push(export.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    let list = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+    ensure!(starts, "this is no WASI command: it exports no `{START}`, but {list}");
+    Ok(())
+}
+
+/// What a WASI command exports.
+const START: &str = "_start";
+
+/// Compiles the module for the engines that load precompiled code, and writes the manifest of the
+/// checkout: the module, and the workers of all engines.
+fn artifacts(
+    layout: &Layout,
+    own: &Layout,
+    manifest: &ArtifactManifest,
+    name: &str,
+    module: &[u8],
+) -> Result<ArtifactManifest> {
+    let platform = Platform::host()?;
+    let (from, to) = (layout.artifacts(), own.artifacts());
+    let arch = Arch::host()?;
+    let on_host = manifest.clone().on(arch.name());
+    let is_wasm = |runtime: &&Runtime| {
+        runtime.sandbox == Runtime::PROCESS
+            && matches!(runtime.serves, ArtifactKind::Wasm | ArtifactKind::Precompiled)
+    };
+    let runtimes: Vec<Runtime> = manifest.runtimes.iter().filter(is_wasm).cloned().collect();
+    let mut found = ArtifactManifest {
+        schema_version: SCHEMA_VERSION,
+        toolchain: manifest.toolchain.clone(),
+        runtimes: runtimes.clone(),
+        ..ArtifactManifest::default()
+    };
+    let workers = on_host.artifacts.iter().filter(|artifact| artifact.kind == ArtifactKind::Worker);
+    for worker in workers {
+        let link = to.join(&worker.path);
+        if let Some(folder) = link.parent() {
+            fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
+        // An earlier link may lead to where nothing is any more.
+        let _ = fs::remove_file(&link);
+        symlink(from.join(&worker.path), &link).with_context(|| link.display().to_string())?;
+        found.artifacts.push(worker.clone());
+    }
+    let file = PathBuf::from(format!("{name}.wasm"));
+    fs::write(to.join(&file), module).with_context(|| file.display().to_string())?;
+    found.artifacts.push(foreign(&to, name, None, file.clone(), WASM.to_owned(), None)?);
+    for runtime in runtimes.iter().filter(|run| run.serves == ArtifactKind::Precompiled) {
+        let made = precompile(layout, &on_host, runtime, platform, &to.join(&file), &to, name);
+        match made {
+            Ok(artifact) => found.artifacts.push(artifact),
+            // The other engines can still be measured.
+            Err(error) => {
+                let missing = format!("{} {name} {}", ArtifactKind::Precompiled, runtime.name);
+                eprintln!("{missing}: {error:#}");
+                found.missing.insert(missing, format!("{error:#}"));
+            }
+        }
+    }
+    build::place(&to.join(ArtifactManifest::FILE), &serde_json::to_vec_pretty(&found)?)?;
+    Ok(found)
+}
+
+fn precompile(
+    layout: &Layout,
+    on_host: &ArtifactManifest,
+    runtime: &Runtime,
+    platform: Platform,
+    module: &Path,
+    to: &Path,
+    name: &str,
+) -> Result<Artifact> {
+    // Any function's artifact of the engine says what the engine compiles for.
+    let like = on_host
+        .artifacts
+        .iter()
+        .find(|artifact| {
+            artifact.kind == ArtifactKind::Precompiled
+                && artifact.engine.as_deref() == Some(&runtime.name)
+        })
+        .with_context(|| format!("nothing was precompiled for {}", runtime.name))?;
+    let target = match like.target == platform.arch.triple() {
+        true => platform.engine_target(),
+        false => like.target.clone(),
+    };
+    let file = PathBuf::from(format!("{name}-{}.bin", runtime.name));
+    let compiler = runtimes::read(layout, &Toolchain::default())?
+        .into_iter()
+        .flat_map(|found| found.workers)
+        .find(|worker| worker.precompiles.contains(&runtime.name))
+        .and_then(|worker| on_host.find(ArtifactKind::Worker, None, Some(&worker.name)))
+        .with_context(|| format!("there is no compiler for {}", runtime.name))?;
+    let compiler = layout.artifacts().join(&compiler.path);
+    let compilation =
+        build::precompile(&compiler, &runtime.name, module, &to.join(&file), &target)?;
+    let mut artifact =
+        foreign(to, name, Some(runtime), file, like.target.clone(), Some(compilation))?;
+    artifact.flags.clone_from(&like.flags);
+    Ok(artifact)
+}
+
+/// An entry of the manifest for a file that was not built here.
+fn foreign(
+    folder: &Path,
+    name: &str,
+    runtime: Option<&Runtime>,
+    path: PathBuf,
+    target: String,
+    compilation: Option<Compilation>,
+) -> Result<Artifact> {
+    let bytes = fs::read(folder.join(&path)).with_context(|| path.display().to_string())?;
+    let sha256 = sha256_hex(&bytes);
+    Ok(Artifact {
+        kind: if runtime.is_some() { ArtifactKind::Precompiled } else { ArtifactKind::Wasm },
+        function: Some(name.to_owned()),
+        engine: runtime.map(|runtime| runtime.name.clone()),
+        engine_version: runtime.map(|runtime| runtime.engine_version.clone()),
+        path,
+        bytes: bytes.len() as u64,
+        source_hash: sha256.clone(),
+        sha256,
+        target,
+        toolchain: "built elsewhere".to_owned(),
+        flags: Vec::new(),
+        build_time_ns: 0,
+        text_bytes: compilation
+            .as_ref()
+            .and_then(|compilation| compilation.text_bytes)
+            .or_else(|| crate::text::bytes(&bytes)),
+        variant: None,
+        compilation,
+        image: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_called_as_its_file() {
+        for (file, expected) in [
+            ("a/Cowsay.wasm", "cowsay"),
+            ("wasm_grep-1.0.wasm", "wasm-grep-1-0"),
+            ("7zip.wasm", "module-7zip"),
+            ("grüße.wasm", "gr--e"),
+        ] {
+            assert_eq!(name(Path::new(file)), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_is_refused_with_what_it_is() {
+        let complaint = |bytes: &[u8]| format!("{:#}", check(bytes).unwrap_err());
+        assert!(complaint(b"#!/bin/sh").contains("no WebAssembly"));
+        assert!(complaint(b"").contains("no WebAssembly"));
+        assert!(complaint(b"\0asm\x0d\0\x01\0").contains("component"));
+        assert!(complaint(b"\0asm\x01\0\0\0").contains("exports no `_start`, but nothing"));
+        let memory = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01\x07\x0a\x01\x06memory\x02\0";
+        assert!(complaint(memory).contains("exports no `_start`, but memory"));
+        assert!(complaint(&memory[..20]).contains("malformed"));
+    }
+}
