@@ -80,7 +80,7 @@ pub struct Arguments {
     #[arg(last = true, value_name = "CRITERION")]
     criterion: Vec<String>,
     #[command(flatten)]
-    foreign: foreign::Arguments,
+    foreign: foreign::Module,
     /// Only the first payload of each function.
     #[arg(skip)]
     first_payload: bool,
@@ -156,7 +156,7 @@ impl Default for Arguments {
             list: false,
             verify: false,
             criterion: Vec::new(),
-            foreign: foreign::Arguments::default(),
+            foreign: foreign::Module::default(),
             first_payload: false,
             without_compilers: false,
         }

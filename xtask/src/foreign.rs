@@ -22,7 +22,7 @@ use crate::toolchain::WASM;
 
 /// A module and what it is to do.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Arguments {
+pub struct Module {
     /// Measure this WASI command instead of the functions: cold starts, and a fresh instance per
     /// run, on every Wasm engine
     #[arg(long, value_name = "FILE")]
@@ -35,7 +35,7 @@ pub struct Arguments {
     expect: Option<PathBuf>,
 }
 
-impl Arguments {
+impl Module {
     /// Makes the module's checkout from a build, if a module was named.
     ///
     /// # Errors
