@@ -1,5 +1,7 @@
 //! How a request is made.
 
+use std::path::PathBuf;
+
 use crate::generate::{self, Random};
 use crate::wire;
 
@@ -13,10 +15,13 @@ pub enum Request {
         /// The text.
         text: String,
     },
-    /// What a file held when the workload was read.
-    File {
-        /// The bytes.
-        bytes: Vec<u8>,
+    /// What a WASI command is asked: four bytes with the code that it is to exit with,
+    /// little-endian, and then its standard input.
+    Command {
+        /// The code that means success.
+        exit: i32,
+        /// What the file of the standard input held when the workload was read.
+        stdin: Vec<u8>,
     },
     /// Bytes that cannot be compressed.
     Bytes {
@@ -78,7 +83,7 @@ impl Request {
         match self {
             Self::Empty => Vec::new(),
             Self::Literal { text } => text.clone().into_bytes(),
-            Self::File { bytes } => bytes.clone(),
+            Self::Command { exit, stdin } => [&exit.to_le_bytes(), stdin.as_slice()].concat(),
             Self::Bytes { header, bytes, seed } => after(header, Random::new(*seed).bytes(*bytes)),
             Self::Text { header, bytes, seed } => after(header, generate::text(*bytes, *seed)),
             Self::Sealed { bytes, seed } => generate::sealed(*bytes, *seed),
@@ -98,10 +103,13 @@ impl TryFrom<wire::Request> for Request {
         Ok(match request {
             wire::Request::Empty {} => Self::Empty,
             wire::Request::Literal { text } => Self::Literal { text },
-            wire::Request::File { path } => Self::File {
-                bytes: std::fs::read(&path)
-                    .map_err(|error| format!("`path`: {}: {error}", path.display()))?,
-            },
+            wire::Request::Command { exit, stdin } => {
+                let read = |path: PathBuf| {
+                    std::fs::read(&path)
+                        .map_err(|error| format!("`stdin`: {}: {error}", path.display()))
+                };
+                Self::Command { exit, stdin: stdin.map_or(Ok(Vec::new()), read)? }
+            }
             wire::Request::Bytes { header, bytes, seed } => {
                 Self::Bytes { header, bytes: within("bytes", bytes, 1, LARGEST_BYTES)?, seed }
             }

@@ -91,8 +91,10 @@ pub(crate) struct Value {
 pub(crate) enum Request {
     // With braces: of a variant without any, serde would accept unknown fields.
     Empty {},
-    File {
-        path: PathBuf,
+    Command {
+        #[serde(default)]
+        exit: i32,
+        stdin: Option<PathBuf>,
     },
     Literal {
         text: String,

@@ -33,6 +33,9 @@ pub struct Module {
     /// What it has to write to its standard output; by default all engines only have to agree
     #[arg(long, value_name = "FILE", requires = "wasm")]
     expect: Option<PathBuf>,
+    /// The code that the command exits with when all is well
+    #[arg(long, value_name = "CODE", requires = "wasm", default_value_t = 0)]
+    exit_code: i32,
 }
 
 impl Module {
@@ -69,27 +72,21 @@ impl Module {
 
     fn write_workload(&self, own: &Layout, name: &str, module: &Path) -> Result<()> {
         let read = |file: &Path| fs::read(file).with_context(|| file.display().to_string());
-        let (request, digest) = match &self.stdin {
-            Some(file) => {
-                let path = fs::canonicalize(file).with_context(|| file.display().to_string())?;
-                let digest = sha256_hex(&read(&path)?);
-                (
-                    toml_edit::InlineTable::from_iter([
-                        ("kind", "file".to_owned()),
-                        ("path", path.to_str().context("the path is no text")?.to_owned()),
-                    ]),
-                    digest,
-                )
-            }
-            None => {
-                (toml_edit::InlineTable::from_iter([("kind", "empty".to_owned())]), sha256_hex(b""))
-            }
-        };
+        let mut request = toml_edit::InlineTable::new();
+        request.insert("kind", "command".into());
+        request.insert("exit", i64::from(self.exit_code).into());
+        let mut asked = self.exit_code.to_le_bytes().to_vec();
+        if let Some(file) = &self.stdin {
+            let path = fs::canonicalize(file).with_context(|| file.display().to_string())?;
+            asked.extend(read(&path)?);
+            let path = path.to_str().context("the path of the standard input is no text")?;
+            request.insert("stdin", path.into());
+        }
         let mut payload = toml_edit::Table::new();
         payload["id"] = toml_edit::value(PAYLOAD);
         payload["profile"] = toml_edit::value("quick");
         payload["request"] = toml_edit::value(request);
-        payload["request_sha256"] = toml_edit::value(digest);
+        payload["request_sha256"] = toml_edit::value(sha256_hex(&asked));
         if let Some(file) = &self.expect {
             payload["response_sha256"] = toml_edit::value(sha256_hex(&read(file)?));
         }

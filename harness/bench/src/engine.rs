@@ -204,12 +204,13 @@ pub trait Engine {
         Vec::new()
     }
 
-    /// Runs a WASI command in an instance of its own: the request is its standard input, and its
-    /// standard output is appended to `response`. It has a name for an argument, no files, no
-    /// variables, and what it writes to standard error is told only when it fails.
+    /// Runs a WASI command in an instance of its own. The request is what [`CommandRequest`] reads,
+    /// and the command's standard output is appended to `response`. It has a name for an argument,
+    /// no files, no variables, and what it writes to standard error is told only when it fails.
     ///
     /// # Errors
-    /// A fault when it traps, or exits with another code than 0; see [`ended`].
+    /// A fault when it traps, or exits with another code than the request has; see
+    /// [`CommandRequest::end`].
     fn run(
         &self,
         linked: &Self::Linked,
@@ -270,24 +271,47 @@ pub const COMMAND: &str = "command";
 /// The most that a WASI command may write to a stream, in bytes.
 pub const MOST_OUTPUT_BYTES: usize = 256 << 20;
 
-/// What became of a WASI command: none for an `exit` says that it trapped, with this `message`.
-///
-/// # Errors
-/// When it did not exit with 0; the last line of its standard error is told.
-pub fn ended(exit: Option<i32>, message: &str, errors: &[u8]) -> Result<(), InvokeError> {
-    if exit == Some(0) {
-        return Ok(());
+/// What a WASI command is asked: four bytes with the code that it is to exit with, little-endian,
+/// and then its standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandRequest<'r> {
+    /// The code that means success.
+    pub exit: i32,
+    /// The standard input.
+    pub stdin: &'r [u8],
+}
+
+impl<'r> CommandRequest<'r> {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// A refusal of one that is too short.
+    pub fn read(request: &'r [u8]) -> Result<Self, InvokeError> {
+        let (exit, stdin) = request.split_first_chunk().ok_or_else(|| {
+            InvokeError::Refused("a command's request begins with its exit code".to_owned())
+        })?;
+        Ok(Self { exit: i32::from_le_bytes(*exit), stdin })
     }
-    let what = match exit {
-        Some(code) => format!("the command exited with {code}"),
-        None => format!("the command trapped: {}", message.trim_end()),
-    };
-    let errors = String::from_utf8_lossy(errors);
-    let last = errors.lines().rev().find(|line| !line.trim().is_empty());
-    Err(InvokeError::Fault(match last {
-        Some(line) => format!("{what}; its last words: {}", line.trim()),
-        None => what,
-    }))
+
+    /// What became of the command: none for an `exit` says that it trapped, with this `message`.
+    ///
+    /// # Errors
+    /// When it did not end with success; the last line of its standard error is told.
+    pub fn end(&self, exit: Option<i32>, message: &str, errors: &[u8]) -> Result<(), InvokeError> {
+        if exit == Some(self.exit) {
+            return Ok(());
+        }
+        let what = match exit {
+            Some(code) => format!("the command exited with {code} instead of {}", self.exit),
+            None => format!("the command trapped: {}", message.trim_end()),
+        };
+        let errors = String::from_utf8_lossy(errors);
+        let last = errors.lines().rev().find(|line| !line.trim().is_empty());
+        Err(InvokeError::Fault(match last {
+            Some(line) => format!("{what}; its last words: {}", line.trim()),
+            None => what,
+        }))
+    }
 }
 
 /// The engine of a crate that has none, since its runtimes are measured in the served lane alone.
@@ -332,6 +356,19 @@ impl Engine for NoEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_commands_end_is_told_with_its_last_words() {
+        let request = CommandRequest::read(b"\x14\0\0\0input").unwrap();
+        assert_eq!(request, CommandRequest { exit: 20, stdin: b"input" });
+        assert_eq!(request.end(Some(20), "", b"unheard"), Ok(()));
+        let told =
+            |exit, errors| request.end(exit, "unreachable\n", errors).unwrap_err().to_string();
+        assert!(told(Some(1), b"").contains("exited with 1 instead of 20"));
+        let told = told(None, b"one\nno such file\n\n");
+        assert!(told.contains("trapped: unreachable; its last words: no such file"), "{told}");
+        assert!(matches!(CommandRequest::read(b"abc"), Err(InvokeError::Refused(_))));
+    }
 
     #[test]
     fn a_target_reads_back_what_it_writes() {

@@ -55,8 +55,8 @@ pub struct Docker {
     listener: Listener,
     /// The folder of the socket, which containers mount.
     folder: PathBuf,
-    /// The image that was prepared last.
-    prepared: RefCell<Option<Prepared>>,
+    /// Images that were prepared, by the path of their manifests.
+    prepared: RefCell<HashMap<PathBuf, Prepared>>,
     /// The architecture of the workers; another than the node's is for the kernel to emulate.
     arch: String,
 }
@@ -70,7 +70,6 @@ struct Attended {
 
 #[derive(Debug, Clone)]
 struct Prepared {
-    manifest: PathBuf,
     /// The engine's id of the image, which no later image can take over as it could a tag.
     id: String,
     tag: String,
@@ -121,8 +120,7 @@ impl Docker {
 
     fn prepared(&self, servant: &Servant) -> Result<Prepared, LaunchError> {
         let prepared = self.prepared.borrow();
-        let found = prepared.iter().find(|image| image.manifest == servant.program.path());
-        found.cloned().ok_or_else(|| {
+        prepared.get(servant.program.path()).cloned().ok_or_else(|| {
             let path = servant.program.path().display();
             LaunchError(format!("the image {path} was not prepared"))
         })
@@ -343,13 +341,9 @@ impl Sandbox for Docker {
             Image::read(manifest).map_err(|error| Unready::Failure(format!("{error:#}")))?;
         image.check_runnable(&self.arch).map_err(Unready::Failure)?;
         let id = image::ensure_built(&attended.engine, &image)?;
-        let prepared = Prepared {
-            manifest: manifest.to_owned(),
-            id,
-            tag: image::tag(&image),
-            entrypoint: image.entrypoint.join(" "),
-        };
-        self.prepared.replace(Some(prepared));
+        let prepared =
+            Prepared { id, tag: image::tag(&image), entrypoint: image.entrypoint.join(" ") };
+        self.prepared.borrow_mut().insert(manifest.to_owned(), prepared);
         Ok(())
     }
 

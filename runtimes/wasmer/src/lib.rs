@@ -16,7 +16,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
-use lumos_bench::engine::ended;
+use lumos_bench::engine::CommandRequest;
 use lumos_bench::guest::Mailbox;
 use lumos_bench::state::Backend;
 use lumos_bench::{Checked, Compiled, Engine, InvokeError, Limits, Target};
@@ -279,7 +279,8 @@ impl Engine for Wasmer {
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
-        let streams = [Stream::holding(request), Stream::default(), Stream::default()];
+        let command = CommandRequest::read(request)?;
+        let streams = [Stream::holding(command.stdin), Stream::default(), Stream::default()];
         let [input, output, errors] = &streams;
         let outcome = self.start(linked, [input, output, errors]);
         let exit = match &outcome {
@@ -294,7 +295,7 @@ impl Engine for Wasmer {
             Some(error) => error.message(),
             None => format!("{error:#}"),
         });
-        ended(exit, &message.unwrap_or_default(), &errors.take())?;
+        command.end(exit, &message.unwrap_or_default(), &errors.take())?;
         response.extend_from_slice(&output.take());
         Ok(())
     }

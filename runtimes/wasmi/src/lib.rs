@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
-use lumos_bench::engine::{COMMAND, ended};
+use lumos_bench::engine::{COMMAND, CommandRequest};
 use lumos_bench::guest::Mailbox;
 use lumos_bench::state::{self, Backend, HostState};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
@@ -199,10 +199,11 @@ impl Engine for Wasmi {
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
+        let command = CommandRequest::read(request)?;
         let [output, errors] = [(); 2].map(|()| WritePipe::new_in_memory());
         let mut wasi = WasiCtxBuilder::new();
         wasi.arg(COMMAND).map_err(|error| fault(&error))?;
-        wasi.stdin(Box::new(ReadPipe::from(request.to_vec())));
+        wasi.stdin(Box::new(ReadPipe::from(command.stdin.to_vec())));
         wasi.stdout(Box::new(output.clone())).stderr(Box::new(errors.clone()));
         let mut store = self.store(wasi.build());
         let outcome = linked
@@ -220,7 +221,7 @@ impl Engine for Wasmi {
             Err(error) => error.i32_exit_status(),
         };
         let message = outcome.err().map(|error| error.to_string()).unwrap_or_default();
-        ended(exit, &message, &written(errors))?;
+        command.end(exit, &message, &written(errors))?;
         response.extend_from_slice(&written(output));
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
-use lumos_bench::engine::{COMMAND, MOST_OUTPUT_BYTES, ended};
+use lumos_bench::engine::{COMMAND, CommandRequest, MOST_OUTPUT_BYTES};
 use lumos_bench::guest::Mailbox;
 use lumos_bench::state::{self, Backend, HostState};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
@@ -327,9 +327,10 @@ impl Engine for Wasmtime {
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
+        let command = CommandRequest::read(request)?;
         let [output, errors] = [(); 2].map(|()| MemoryOutputPipe::new(MOST_OUTPUT_BYTES));
         let mut wasi = WasiCtxBuilder::new();
-        wasi.arg(COMMAND).stdin(MemoryInputPipe::new(request.to_vec()));
+        wasi.arg(COMMAND).stdin(MemoryInputPipe::new(command.stdin.to_vec()));
         wasi.stdout(output.clone()).stderr(errors.clone());
         let mut store = self.store(&mut wasi);
         let instance = linked.instantiate(&mut store).map_err(|error| fault(&error))?;
@@ -343,7 +344,7 @@ impl Engine for Wasmtime {
             Err(error) => error.downcast_ref::<I32Exit>().map(|exit| exit.0),
         };
         let message = outcome.err().map(|error| format!("{error:#}")).unwrap_or_default();
-        ended(exit, &message, &written(errors))?;
+        command.end(exit, &message, &written(errors))?;
         response.extend_from_slice(&written(output));
         Ok(())
     }
