@@ -72,6 +72,7 @@ impl Checkout {
             payload: workload
                 .and_then(|workload| workload.payload(payload))
                 .with_context(|| format!("{function} has no payload `{payload}`"))?,
+            chain: None,
         })
     }
 
