@@ -13,8 +13,8 @@ use cargo_metadata::{Message, TargetKind};
 use globset::Glob;
 use lumos_model::SplitMix64;
 use lumos_record::{
-    ArtifactKind, ArtifactManifest, Case, Lane, Layout, Profile, PullCheck, Record, Run, Runtime,
-    Setting, Suite, Toolchain, parse_bytes, parse_cpus,
+    ArtifactKind, ArtifactManifest, Case, Lane, Layout, Profile, PullCheck, Record, Round, Run,
+    Runtime, Setting, Suite, Toolchain, parse_bytes, parse_cpus,
 };
 use lumos_workloads::{Workload, Workloads};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::emulation::Emulation;
 use crate::progress::Progress;
 use crate::targets::{self, Arch, Isa, Platform};
-use crate::{build, foreign, process, report, runtimes, setup};
+use crate::{baselines, build, foreign, process, report, runtimes, setup};
 
 /// Sets up what is missing, builds the guests, runs the suites and ends with a report.
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,12 @@ pub struct Arguments {
     /// What of a processor native code and precompiled Wasm may use, as in `cargo xtask build`
     #[arg(long, value_name = "NAME")]
     isa: Vec<Isa>,
-    /// Draws the order of the runtime crates for each function
+    /// Measure everything so many times, one round after the other, so that figures hold what
+    /// changes on the node by itself; each round takes the profile's whole time
+    #[arg(long, value_name = "NUMBER", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Draws the order of the runtime crates for each function, in each round
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many seconds one invocation may take
@@ -151,6 +156,7 @@ impl Default for Arguments {
             drop_caches: false,
             target: "host".to_owned(),
             isa: Vec::new(),
+            rounds: 1,
             seed: 0,
             limit: 60,
             list: false,
@@ -165,9 +171,10 @@ impl Default for Arguments {
 
 /// What a bench target is asked to run: the other side of `lumos-bench`'s `Selection`.
 #[derive(Debug, Clone, Default, Serialize)]
-struct Selection {
+pub struct Selection {
     profile: Profile,
     seed: u64,
+    round: Option<Round>,
     suites: Vec<String>,
     functions: Vec<String>,
     runtimes: Vec<String>,
@@ -262,7 +269,9 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
             arguments.profile
         );
     }
-    let run = benches.run(&selection, &cases, &arguments.criterion)?;
+    // What is only verified is the same in each round.
+    let rounds = if arguments.verify { 1 } else { arguments.rounds };
+    let run = benches.rounds(rounds, &selection, cases.clone(), &arguments.criterion)?;
     drop(emulation);
     let outcome = match arguments.verify {
         true => Outcome::Verified(Verdict::read(&run)?),
@@ -428,6 +437,7 @@ fn select(
     Ok(Selection {
         profile: arguments.profile,
         seed: arguments.seed,
+        round: None,
         suites: arguments.suite.clone(),
         functions: arguments.function.clone(),
         runtimes,
@@ -439,6 +449,19 @@ fn select(
         invocation_limit_ms: arguments.limit.saturating_mul(1000),
         emulator: None,
     })
+}
+
+impl Selection {
+    /// A quick selection of suites and of runtimes, by their names in both lanes.
+    pub fn quick(suites: &[Suite], runtimes: Vec<String>) -> Self {
+        let suites = suites.iter().map(|suite| suite.name().to_owned()).collect();
+        Self { profile: Profile::Quick, suites, runtimes, ..Self::default() }
+    }
+
+    /// The same, measured as one of several rounds.
+    pub fn in_round(&self, round: Round) -> Self {
+        Self { round: Some(round), ..self.clone() }
+    }
 }
 
 /// The names that the globs mean: an engine's stands for it in both lanes and in every sandbox.
@@ -521,18 +544,22 @@ fn check_names<'k>(
 }
 
 /// The bench targets of the runtime crates, compiled.
-struct Benches {
-    /// The checkout that they measure: where they were built, or one of a module's own.
+#[derive(Debug, Clone)]
+pub struct Benches {
+    /// The checkout that they measure: where they were built, or another.
     measured: Layout,
-    /// Whether that is another than they were built in.
-    elsewhere: bool,
+    /// Where Criterion writes, if they measure another than they were built in.
+    elsewhere: Option<PathBuf>,
     /// Package and program, in the order of the packages' names.
     programs: Vec<(String, PathBuf)>,
 }
 
 impl Benches {
     /// Compiles what a plain `cargo bench` would run, so that both share one build.
-    fn build(layout: &Layout, measured: Layout) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When it does not compile.
+    pub fn build(layout: &Layout, measured: Layout) -> Result<Self> {
         let mut command = process::cargo();
         command.current_dir(&layout.root).args(["bench", "--no-run", "--locked"]);
         command.args(runtimes::feature_arguments(layout)?);
@@ -550,25 +577,37 @@ impl Benches {
             })
             .collect();
         programs.sort();
-        Ok(Self { elsewhere: measured != *layout, measured, programs })
+        let elsewhere = (measured != *layout).then(|| measured.target.join("criterion"));
+        Ok(Self { elsewhere, measured, programs })
+    }
+
+    /// The same programs, to measure another checkout, with Criterion's files in that folder.
+    pub fn elsewhere(&self, measured: Layout, criterion: PathBuf) -> Self {
+        Self { measured, elsewhere: Some(criterion), programs: self.programs.clone() }
+    }
+
+    /// Where the output of the measuring processes goes.
+    pub fn log(&self) -> PathBuf {
+        self.measured.lumos().join("bench.log")
     }
 
     fn command(&self, program: &Path, selection: &Selection) -> Result<Command> {
         let mut command = Command::new(program);
         command.current_dir(&self.measured.root).arg("--bench");
-        if self.elsewhere {
+        if let Some(criterion) = &self.elsewhere {
             command.env("LUMOS_ROOT", &self.measured.root).env_remove("CARGO_TARGET_DIR");
-            command.env("CRITERION_HOME", self.measured.target.join("criterion"));
+            command.env("CRITERION_HOME", criterion);
         }
         command.env("LUMOS_SELECT", serde_json::to_string(selection)?);
         command.env("LUMOS_ARTIFACTS_READY", "1");
         Ok(command)
     }
 
-    /// Every case of a selection with the index of its program: suite by suite and function by
-    /// function, so that all runtimes of one function are measured close to each other. Which
-    /// program comes first there is drawn with the seed, so that none is always the first.
-    fn list(&self, selection: &Selection) -> Result<Vec<(usize, Case)>> {
+    /// Every case of a selection with the index of its program, in the order of a plain run.
+    ///
+    /// # Errors
+    /// When a program fails.
+    pub fn list(&self, selection: &Selection) -> Result<Vec<(usize, Case)>> {
         let selection = Selection { list: true, ..selection.clone() };
         let mut cases = Vec::new();
         for (index, (_, program)) in self.programs.iter().enumerate() {
@@ -579,24 +618,56 @@ impl Benches {
                 cases.push((index, case));
             }
         }
-        // A stable sort: the cases of one program stay in its own order.
-        cases.sort_by_cached_key(|(index, case)| {
-            (case.suite, case.function.clone(), draw(selection.seed, &case.group(), *index))
-        });
+        shuffle(&mut cases, selection.seed);
         Ok(cases)
     }
 
-    /// Runs the cases, and returns the folder of their run.
-    fn run(
+    /// Runs the cases so many times, and returns the folder of the last round's run. Each of
+    /// several rounds is a run of its own, has an order of its own, and is saved as a Criterion
+    /// baseline of its own.
+    fn rounds(
         &self,
+        rounds: u32,
         selection: &Selection,
-        cases: &[(usize, Case)],
+        mut cases: Vec<(usize, Case)>,
         criterion: &[String],
     ) -> Result<PathBuf> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let session = format!("xtask-{}-{}", std::process::id(), now.as_nanos());
+        if rounds == 1 {
+            return self.run(selection, &cases, criterion, &session);
+        }
+        let (name, criterion) = without_baseline(criterion)?;
+        let home = self.elsewhere.clone().unwrap_or_else(|| self.measured.criterion());
+        baselines::remove_rounds(&home, &name)?;
+        let mut last = PathBuf::new();
+        for number in 1..=rounds {
+            eprintln!("round {number} of {rounds}");
+            let round = Round { series: session.clone(), number, of: rounds };
+            let mut criterion = criterion.clone();
+            criterion.extend(["--save-baseline".to_owned(), round.baseline(&name)]);
+            let seed = draw(selection.seed, "round", number as usize);
+            shuffle(&mut cases, seed);
+            let session = format!("{session}-{number}");
+            let selection = selection.in_round(round);
+            last = self.run(&selection, &cases, &criterion, &session)?;
+        }
+        Ok(last)
+    }
+
+    /// Runs the cases, and returns the folder of their run.
+    ///
+    /// # Errors
+    /// When a measuring process fails by itself; of cases, the run tells.
+    pub fn run(
+        &self,
+        selection: &Selection,
+        cases: &[(usize, Case)],
+        criterion: &[String],
+        session: &str,
+    ) -> Result<PathBuf> {
         let command_line = serde_json::to_string(&command_line())?;
-        let log_path = self.measured.lumos().join("bench.log");
+        let log_path = self.log();
         let log = File::create(&log_path).with_context(|| log_path.display().to_string())?;
         let log = Mutex::new(log);
         let progress = Progress::begin("measuring", cases.len());
@@ -613,7 +684,7 @@ impl Benches {
                 ..selection.clone()
             };
             let mut command = self.command(program, &selection)?;
-            command.args(criterion).env("LUMOS_SESSION", &session);
+            command.args(criterion).env("LUMOS_SESSION", session);
             command.env("LUMOS_COMMAND_LINE", &command_line);
             run_logged(&mut command, &log, &progress).with_context(|| {
                 format!("{}; its output is in {}", case.group(), log_path.display())
@@ -621,7 +692,7 @@ impl Benches {
             progress.advance(group.len());
         }
         drop(progress);
-        self.find_run(&session)
+        self.find_run(session)
     }
 
     fn find_run(&self, session: &str) -> Result<PathBuf> {
@@ -631,6 +702,45 @@ impl Benches {
         runs.iter().rev().find(own).cloned().context("the suites left no run")
     }
 }
+
+/// Sorts cases suite by suite and function by function, so that all runtimes of one function are
+/// measured close to each other. Which program comes first there is drawn with the seed, so that
+/// none is always the first.
+fn shuffle(cases: &mut [(usize, Case)], seed: u64) {
+    // A stable sort: the cases of one program stay in its own order.
+    cases.sort_by_cached_key(|(index, case)| {
+        (case.suite, case.function.clone(), draw(seed, &case.group(), *index))
+    });
+}
+
+/// Takes the name of a baseline to save out of the arguments for Criterion; without one, rounds
+/// are saved as [`ROUNDS`].
+fn without_baseline(criterion: &[String]) -> Result<(String, Vec<String>)> {
+    let mut name = ROUNDS.to_owned();
+    let mut others = Vec::new();
+    let mut words = criterion.iter();
+    while let Some(word) = words.next() {
+        let (option, value) = match word.split_once('=') {
+            Some((option, value)) => (option, Some(value.to_owned())),
+            None => (word.as_str(), None),
+        };
+        match option {
+            "-s" | "--save-baseline" => {
+                let value = value.or_else(|| words.next().cloned());
+                name = value.with_context(|| format!("{option} lacks the name of a baseline"))?;
+            }
+            "-b" | "--baseline" | "--baseline-lenient" => bail!(
+                "{option} makes Criterion compare a single round with the baseline: leave it out, \
+                 and compare all rounds with `cargo xtask compare`"
+            ),
+            _ => others.push(word.clone()),
+        }
+    }
+    Ok((name, others))
+}
+
+/// The Criterion baseline that rounds are saved as when no other is asked for.
+const ROUNDS: &str = "rounds";
 
 /// A number that seems random, and is the same for the same arguments.
 fn draw(seed: u64, group: &str, index: usize) -> u64 {
@@ -699,6 +809,18 @@ mod tests {
         };
         assert_eq!(order(1), order(1));
         assert!((2..9).any(|seed| order(seed) != order(1)));
+    }
+
+    #[test]
+    fn a_baseline_is_taken_out_of_the_arguments_for_criterion() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (name, rest) = without_baseline(&words("-s main --sample-size 20 call/")).unwrap();
+        assert_eq!((name.as_str(), rest), ("main", words("--sample-size 20 call/")));
+        assert_eq!(without_baseline(&words("--save-baseline=a b")).unwrap().0, "a");
+        assert_eq!(without_baseline(&[]).unwrap().0, ROUNDS);
+        assert!(without_baseline(&words("call -s")).is_err());
+        let error = without_baseline(&words("--baseline main")).unwrap_err().to_string();
+        assert!(error.contains("cargo xtask compare"), "{error}");
     }
 
     #[test]

@@ -7,11 +7,13 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use lumos_record::Layout;
 
+mod baselines;
 mod bench;
 mod bless;
 mod build;
 mod ci;
 mod clean;
+mod compare;
 mod doctor;
 mod emulation;
 mod foreign;
@@ -22,6 +24,7 @@ mod process;
 mod progress;
 mod report;
 mod runtimes;
+mod selftest;
 mod setup;
 mod source;
 mod targets;
@@ -46,6 +49,8 @@ enum Command {
     Build(build::Arguments),
     Bench(Box<bench::Arguments>),
     Report(report::Arguments),
+    Compare(compare::Arguments),
+    Selftest(selftest::Arguments),
     Overhead(overhead::Arguments),
     Bless(bless::Arguments),
     NewFunction(new_function::Arguments),
@@ -73,7 +78,9 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Doctor(_) => doctor::run(&layout),
         Command::Build(arguments) => build::run(&layout, arguments),
         Command::Bench(arguments) => return bench::run(&layout, arguments),
+        Command::Compare(arguments) => return compare::run(&layout, arguments),
         Command::Report(arguments) => report::run(&layout, arguments),
+        Command::Selftest(arguments) => selftest::run(&layout, arguments),
         Command::Overhead(arguments) => overhead::run(&layout, arguments),
         Command::Bless(arguments) => bless::run(&layout, arguments),
         Command::NewFunction(arguments) => new_function::run(&layout, arguments),

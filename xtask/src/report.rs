@@ -13,7 +13,8 @@ mod charts;
 mod claims;
 mod compilations;
 mod csv;
-mod format;
+mod export;
+pub mod format;
 mod grid;
 mod load;
 mod page;
@@ -35,7 +36,9 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 
+use export::Export;
 use grid::Grid;
+pub use load::{Evidence, Outcome, load as evidence_of};
 use page::Page;
 use schema::Report;
 pub use summary::Summary;
@@ -49,13 +52,16 @@ pub struct Arguments {
     /// Where to write [default: target/lumos/report]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Print the figures of every case in this format instead of writing a report
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["output", "splice"])]
+    format: Option<Export>,
     /// Also write the results table of README.md, and the extract in docs/results.json that it
     /// comes from
     #[arg(long)]
     splice: bool,
     /// Only check that the results table of README.md is the one that docs/results.json gives;
     /// needs no run
-    #[arg(long, conflicts_with_all = ["run", "output", "splice"])]
+    #[arg(long, conflicts_with_all = ["run", "output", "splice", "format"])]
     check: bool,
 }
 
@@ -78,6 +84,10 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let folder = find_run(layout, arguments.run.as_deref())?;
+    if let Some(format) = arguments.format {
+        print!("{}", export::render(&read(layout, &folder)?, format)?);
+        return Ok(());
+    }
     let output = arguments.output.clone().unwrap_or_else(|| layout.report());
     let mut summary = generate(layout, &folder, &output)?;
     if arguments.splice {
@@ -102,11 +112,19 @@ pub fn generate(layout: &Layout, run_folder: &Path, output_folder: &Path) -> Res
 
 /// Reads a run and works out its figures.
 fn read(layout: &Layout, run_folder: &Path) -> Result<Report> {
-    analysis::analyse(load::load(layout, run_folder)?)
+    analysis::analyse(evidence(layout, run_folder)?)
+}
+
+/// Reads a run and the other rounds of it, without working out any figure.
+///
+/// # Errors
+/// When the run's records cannot be read.
+pub fn evidence(layout: &Layout, run_folder: &Path) -> Result<Evidence> {
+    load::load(layout, &load::series(layout, run_folder)?)
 }
 
 /// Whether a case of the run was measured.
-fn has_figures(folder: &Path) -> bool {
+pub fn has_figures(folder: &Path) -> bool {
     Run::read(folder)
         .is_ok_and(|run| run.records.iter().any(|record| matches!(record, Record::Finished(_))))
 }

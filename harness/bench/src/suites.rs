@@ -105,7 +105,8 @@ fn try_main<E: Engine, S: Sandbox>(
     let workloads = Workloads::read(&layout.workloads())?;
     let keeps = purpose == Purpose::Measure && !selection.list;
     if keeps && run.is_none() {
-        let mut session = Session::begin(&layout, &selection, &artifacts)?;
+        let mut session =
+            Session::begin(&layout, &selection, &artifacts, save_baseline.as_deref())?;
         let limit = selection.invocation_limit();
         return supervise::run(&mut session, limit, || S::remove_leftovers(&layout));
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::random::SplitMix64;
-use crate::samples::{Samples, sorted_quantile};
+use crate::samples::{Samples, middle, sorted_quantile};
 
 /// A figure with its 95 % interval: `low <= point <= high`, in the unit of the samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,16 +29,33 @@ type MiddleRanks = [u32; 2];
 /// What follows from it: estimates of equal count share their draws. Each interval alone is that
 /// of a plain bootstrap, and the sets of samples behind one estimate, such as the two sides of a
 /// ratio, have draws of their own.
+///
+/// Samples of several rounds are resampled in two steps (a hierarchical bootstrap: Davison and
+/// Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8): rounds are drawn, then
+/// samples within each of them. A resample's figure is the median of those of its rounds. All
+/// sets of samples of equally many rounds share the draw of rounds, so that what a round does to
+/// both sides of a ratio cancels out.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
     seed: u64,
     /// By place in an estimate and count of samples.
     ranks: HashMap<(Place, usize), Vec<MiddleRanks>>,
+    /// By the number of rounds: those of every resample, one after the other.
+    rounds: HashMap<usize, Vec<u32>>,
 }
 
 /// Which of the sets of samples behind one estimate: each is resampled independently of the
 /// others. A ratio's numerator is in place 0, its denominator in place 1.
 pub(crate) type Place = u32;
+
+/// How far the places of two rounds of the same samples are apart: even, so that a round stays on
+/// its side, and more than the sets behind any estimate.
+const ROUND_STRIDE: Place = 1 << 10;
+
+/// How far apart in the list of resamples the draws within two rounds of one resample are taken:
+/// a number without a common divisor with that of resamples, so that a round which is drawn twice
+/// is resampled twice.
+const DRAW_STRIDE: usize = 389;
 
 impl Bootstrap {
     /// How often the samples are resampled.
@@ -58,7 +75,7 @@ impl Bootstrap {
 
     /// Prepares to resample; equal seeds give equal intervals.
     pub fn new(seed: u64) -> Self {
-        Self { seed, ranks: HashMap::new() }
+        Self { seed, ranks: HashMap::new(), rounds: HashMap::new() }
     }
 
     /// The median with its interval; none for fewer than [`Bootstrap::FEWEST`] samples.
@@ -69,7 +86,9 @@ impl Bootstrap {
         })
     }
 
-    /// The median of `numerator` over the median of `denominator`, with its interval.
+    /// The median of `numerator` over the median of `denominator`, with its interval. Where both
+    /// have several rounds, it is the median of the rounds' ratios, over the rounds that both
+    /// have.
     ///
     /// None when either has fewer than [`Bootstrap::FEWEST`] samples, or any sample is not
     /// positive: a ratio of times needs times.
@@ -93,6 +112,25 @@ impl Bootstrap {
             return None;
         }
         let shifted = |above: f64, below: f64| (constant + above) / (constant + below);
+        let rounds = common_rounds(numerator, denominator);
+        if rounds.len() >= 2 {
+            let mut of_round = |place: Place, (round, samples): (usize, &Samples)| {
+                self.plain_medians(place + ROUND_STRIDE * round as Place, samples)
+            };
+            let ratios: Vec<Vec<f64>> = rounds
+                .iter()
+                .enumerate()
+                .map(|(round, &(above, below))| {
+                    let above = of_round(0, (round, above));
+                    let below = of_round(1, (round, below));
+                    above.into_iter().zip(below).map(|(a, b)| shifted(a, b)).collect()
+                })
+                .collect();
+            let mut points: Vec<f64> =
+                rounds.iter().map(|(a, b)| shifted(a.median(), b.median())).collect();
+            let mut resampled = self.over_rounds(&ratios);
+            return Some(interval(middle(&mut points), &mut resampled));
+        }
         let above = self.medians(0, numerator);
         let below = self.medians(1, denominator);
         let mut ratios: Vec<f64> =
@@ -102,6 +140,40 @@ impl Bootstrap {
 
     /// The median of every resample.
     pub(crate) fn medians(&mut self, place: Place, samples: &Samples) -> Vec<f64> {
+        if samples.rounds().is_empty() {
+            return self.plain_medians(place, samples);
+        }
+        let rounds: Vec<Vec<f64>> = (0..)
+            .zip(samples.rounds())
+            .map(|(round, (_, samples))| self.plain_medians(place + ROUND_STRIDE * round, samples))
+            .collect();
+        self.over_rounds(&rounds)
+    }
+
+    /// Of every resample, the median over rounds that are drawn of `rounds`: for each, what it
+    /// gives in every resample.
+    fn over_rounds(&mut self, rounds: &[Vec<f64>]) -> Vec<f64> {
+        let (seed, count) = (self.seed, rounds.len());
+        let drawn = self.rounds.entry(count).or_insert_with(|| {
+            let mut random = SplitMix64::new(SplitMix64::new(seed ^ count as u64).next_u64());
+            (0..Self::RESAMPLES * count).map(|_| random.below(count) as u32).collect()
+        });
+        let mut values = vec![0.0; count];
+        drawn
+            .chunks_exact(count)
+            .enumerate()
+            .map(|(resample, drawn)| {
+                for (place, (value, &round)) in values.iter_mut().zip(drawn).enumerate() {
+                    let within = (resample + place * DRAW_STRIDE) % Self::RESAMPLES;
+                    *value = rounds[round as usize][within];
+                }
+                middle(&mut values)
+            })
+            .collect()
+    }
+
+    /// The median of every resample of one round.
+    fn plain_medians(&mut self, place: Place, samples: &Samples) -> Vec<f64> {
         let count = samples.count();
         let seed = self.seed;
         let ranks =
@@ -115,6 +187,13 @@ impl Bootstrap {
 /// Whether there are enough samples for an interval.
 pub(crate) fn carries_interval(samples: &Samples) -> bool {
     samples.count() >= Bootstrap::FEWEST
+}
+
+/// The rounds that both have, side by side.
+pub(crate) fn common_rounds<'s>(a: &'s Samples, b: &'s Samples) -> Vec<(&'s Samples, &'s Samples)> {
+    let of_b: HashMap<u32, &Samples> = b.rounds().iter().map(|(n, round)| (*n, round)).collect();
+    let common = a.rounds().iter();
+    common.filter_map(|(number, round)| Some((round, *of_b.get(number)?))).collect()
 }
 
 /// Draws the middle ranks of every resample of `count` samples.
@@ -195,6 +274,34 @@ mod tests {
         let estimate = Bootstrap::new(3).ratio(&samples, &samples).unwrap();
         // Common draws would cancel out and leave no width.
         assert!(estimate.low < 0.9 && estimate.high > 1.1, "{estimate:?}");
+    }
+
+    /// Rounds of 30 samples around a level each, whose spread is that share of the level.
+    fn rounds(levels: &[f64], spread: f64) -> Samples {
+        let round = |&level: &f64| {
+            raw(&(0..30)
+                .map(|n| level * (1.0 + spread * f64::from(n - 15) / 15.0))
+                .collect::<Vec<_>>())
+        };
+        Samples::in_rounds((1..).zip(levels.iter().map(round)).collect()).unwrap()
+    }
+
+    #[test]
+    fn a_node_that_changes_between_rounds_widens_the_interval() {
+        let calm = Bootstrap::new(5).median(&rounds(&[100.0; 5], 0.01)).unwrap();
+        let rough = rounds(&[100.0, 150.0, 102.0, 98.0, 130.0], 0.01);
+        let rough = Bootstrap::new(5).median(&rough).unwrap();
+        assert!(calm.high / calm.low < 1.02, "{calm:?}");
+        assert!(rough.low < 99.0 && rough.high > 140.0, "{rough:?}");
+    }
+
+    #[test]
+    fn what_a_round_does_to_both_sides_cancels_out() {
+        let base = rounds(&[100.0, 150.0, 102.0, 98.0, 130.0], 0.01);
+        let new = rounds(&[110.0, 165.0, 112.2, 107.8, 143.0], 0.01);
+        let ratio = Bootstrap::new(5).ratio(&new, &base).unwrap();
+        assert!((ratio.point - 1.1).abs() < 1e-9, "{ratio:?}");
+        assert!(ratio.low > 1.08 && ratio.high < 1.12, "{ratio:?}");
     }
 
     #[test]

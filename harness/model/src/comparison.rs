@@ -1,6 +1,7 @@
 //! What a ratio says: a verdict for one, a geometric mean for many.
 
-use crate::Estimate;
+use crate::bootstrap::common_rounds;
+use crate::{Bootstrap, Estimate, Samples, holm, mean_differs};
 
 /// The smallest difference that matters by default: 3 %.
 pub const MINIMAL_EFFECT: f64 = 0.03;
@@ -45,6 +46,96 @@ impl Verdict {
             Self::Equivalent => "equivalent",
             Self::Inconclusive => "inconclusive",
         }
+    }
+}
+
+/// A later build's times over an earlier one's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The ratio of medians, paired by round; see [`Bootstrap::ratio`].
+    pub ratio: Estimate,
+    /// How many rounds both sides have; 1 where a side has no rounds.
+    pub rounds: usize,
+    /// The probability of such a difference by chance, by Student's test of the rounds' logarithmic
+    /// ratios, of this comparison alone; none with fewer than two rounds.
+    pub chance: Option<f64>,
+}
+
+/// What can be said of a comparison among others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// [`Comparison::chance`], adjusted for the number of comparisons.
+    pub adjusted_chance: Option<f64>,
+    /// Of what is inconclusive, how many more rounds would probably settle it; none where no
+    /// affordable number would, since the ratio lies at the edge of what matters.
+    pub more_rounds: Option<usize>,
+}
+
+impl Comparison {
+    /// The fewest rounds that carry a verdict.
+    ///
+    /// The true median lies outside of the range of `n` independent medians with probability
+    /// `2^(1-n)`: 1 in 16 with five. What the samples within the rounds add makes the interval
+    /// wider than that range.
+    pub const FEWEST_ROUNDS: usize = 5;
+
+    /// The most rounds that are still worth proposing.
+    const MOST_ROUNDS: usize = 1_000;
+
+    /// Compares two sets of samples; none where [`Bootstrap::ratio`] gives no ratio.
+    pub fn new(new: &Samples, base: &Samples, bootstrap: &mut Bootstrap) -> Option<Self> {
+        let ratio = bootstrap.ratio(new, base)?;
+        let rounds = common_rounds(new, base);
+        let logarithms: Vec<f64> =
+            rounds.iter().map(|(new, base)| (new.median() / base.median()).ln()).collect();
+        Some(Self { ratio, rounds: rounds.len().max(1), chance: mean_differs(&logarithms) })
+    }
+
+    /// Judges comparisons that were made together.
+    ///
+    /// `Faster` and `Slower` take an interval that lies wholly outside of the band of
+    /// [`Verdict::of`], and a difference that is no chance among so many comparisons: its
+    /// probability, adjusted by [`holm`], is at most 1 in 20. `Equivalent` takes an interval
+    /// inside of the band. With fewer than [`Comparison::FEWEST_ROUNDS`] nothing is judged: how
+    /// far the node changes by itself from one round to the next is not known then.
+    pub fn judge(comparisons: &[Self], minimal_effect: f64) -> Vec<Judgement> {
+        let chances: Vec<f64> =
+            comparisons.iter().map(|found| found.chance.unwrap_or(f64::NAN)).collect();
+        let adjusted = holm(&chances);
+        let judged = comparisons.iter().zip(adjusted);
+        judged.map(|(comparison, adjusted)| comparison.judged(adjusted, minimal_effect)).collect()
+    }
+
+    fn judged(&self, adjusted: f64, minimal_effect: f64) -> Judgement {
+        let verdict = match Verdict::of(&self.ratio, minimal_effect) {
+            _ if self.rounds < Self::FEWEST_ROUNDS => Verdict::Inconclusive,
+            Verdict::Faster | Verdict::Slower if adjusted > 1.0 - Bootstrap::CONFIDENCE => {
+                Verdict::Inconclusive
+            }
+            verdict => verdict,
+        };
+        let more_rounds = match verdict {
+            Verdict::Inconclusive => self.more_rounds(minimal_effect),
+            _ => None,
+        };
+        let adjusted_chance = (!adjusted.is_nan()).then_some(adjusted);
+        Judgement { verdict, adjusted_chance, more_rounds }
+    }
+
+    /// How many more rounds would settle it, if the interval shrinks with the square root of
+    /// their number and the ratio stays what it is.
+    fn more_rounds(&self, minimal_effect: f64) -> Option<usize> {
+        let Estimate { point, low, high } = self.ratio;
+        let edge = minimal_effect.max(0.0).ln_1p();
+        let distance = (point.ln().abs() - edge).abs();
+        let reach = (high / point).ln().max((point / low).ln());
+        let needed = (self.rounds as f64 * (reach / distance).powi(2)).ceil();
+        let needed = needed.max(Self::FEWEST_ROUNDS as f64);
+        // Also false where it is no number: where both are 0.
+        (needed <= Self::MOST_ROUNDS as f64)
+            .then(|| (needed as usize).saturating_sub(self.rounds).max(1))
     }
 }
 
@@ -97,6 +188,71 @@ mod tests {
         assert_eq!(verdict(0.90, 1.00), Verdict::Inconclusive);
         assert_eq!(verdict(1.01, 1.10), Verdict::Inconclusive);
         assert_eq!(verdict(0.50, 2.00), Verdict::Inconclusive);
+    }
+
+    /// Rounds of 20 samples, whose medians are these.
+    fn rounds(medians: &[f64]) -> Samples {
+        let round = |&median: &f64| {
+            let values = (-10..=10).map(|n| median * (1.0 + f64::from(n) / 1e4)).collect();
+            Samples::raw(values).unwrap()
+        };
+        Samples::in_rounds((1..).zip(medians.iter().map(round)).collect()).unwrap()
+    }
+
+    fn judge(pairs: &[(&[f64], &[f64])]) -> Vec<Judgement> {
+        let mut bootstrap = Bootstrap::new(1);
+        let comparisons: Vec<Comparison> = pairs
+            .iter()
+            .map(|(new, base)| {
+                Comparison::new(&rounds(new), &rounds(base), &mut bootstrap).unwrap()
+            })
+            .collect();
+        Comparison::judge(&comparisons, MINIMAL_EFFECT)
+    }
+
+    #[test]
+    fn five_rounds_that_agree_are_a_verdict() {
+        let base = [100.0, 140.0, 90.0, 101.0, 99.0];
+        let slower = base.map(|base| base * 1.1);
+        let same = [100.4, 140.1, 90.0, 100.9, 99.1];
+        let verdicts = |new: &[f64]| judge(&[(new, &base)])[0].verdict;
+        assert_eq!(verdicts(&slower), Verdict::Slower);
+        assert_eq!(verdicts(&same), Verdict::Equivalent);
+        assert_eq!(judge(&[(&base, &slower)])[0].verdict, Verdict::Faster);
+        // One round in which the node was slow for the base alone.
+        let doubtful = [110.0, 139.0, 99.0, 111.0, 109.0];
+        let judged = judge(&[(&doubtful, &base)])[0];
+        assert_eq!(judged.verdict, Verdict::Inconclusive);
+        assert!(judged.more_rounds.is_some(), "{judged:?}");
+    }
+
+    #[test]
+    fn too_few_rounds_ask_for_more() {
+        let judged = judge(&[(&[200.0, 200.0], &[100.0, 100.0]), (&[9.0], &[1.0])]);
+        assert_eq!(judged[0].verdict, Verdict::Inconclusive);
+        assert_eq!(judged[0].more_rounds, Some(3));
+        assert_eq!((judged[1].more_rounds, judged[1].adjusted_chance), (Some(4), None));
+    }
+
+    #[test]
+    fn among_many_comparisons_one_has_to_be_clearer() {
+        let base = [100.0; 5];
+        let new = [104.0, 112.0, 120.0, 107.0, 105.0];
+        assert_eq!(judge(&[(&new, &base)])[0].verdict, Verdict::Slower);
+        let noise = [100.0, 101.0, 99.0, 100.5, 99.5];
+        let mut many: Vec<(&[f64], &[f64])> = vec![(&noise, &base); 50];
+        many.push((&new, &base));
+        let judged = judge(&many);
+        let last = judged.last().unwrap();
+        assert_eq!(last.verdict, Verdict::Inconclusive);
+        assert!(last.adjusted_chance.unwrap() > 0.05 && last.more_rounds.is_some());
+    }
+
+    #[test]
+    fn at_the_edge_of_what_matters_no_number_of_rounds_is_proposed() {
+        let base = [100.0; 6];
+        let judged = judge(&[(&[101.0, 102.9, 103.0, 103.0, 103.1, 105.0], &base)])[0];
+        assert_eq!((judged.verdict, judged.more_rounds), (Verdict::Inconclusive, None));
     }
 
     #[test]

@@ -12,13 +12,17 @@ mod platform;
 mod pull;
 mod random;
 mod samples;
+mod significance;
 
 pub use bootstrap::{Bootstrap, Estimate};
 pub use break_even::{BreakEven, Cost, SampledCost, break_even};
 pub use breakdown::{ReadTimes, TOLERANCE, Terms, reconcile};
-pub use comparison::{GeometricMean, MINIMAL_EFFECT, Verdict, geometric_mean};
+pub use comparison::{
+    Comparison, GeometricMean, Judgement, MINIMAL_EFFECT, Verdict, geometric_mean,
+};
 pub use line::{Coefficients, FEWEST_SIZES, Line, SizedSamples, fit};
 pub use platform::{negligible_from, platform_ratio};
 pub use pull::pull_ns;
 pub use random::SplitMix64;
 pub use samples::{Samples, SamplesError, median, quantile};
+pub use significance::{holm, mean_differs};

@@ -1,5 +1,6 @@
 //! Validated, sorted samples and the quantiles of them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Why values are no samples.
@@ -23,10 +24,15 @@ impl fmt::Display for SamplesError {
 impl std::error::Error for SamplesError {}
 
 /// Samples of one quantity, in any unit: finite, at least one, sorted.
+///
+/// They may come from several rounds, between which the node may have changed: then they are
+/// rounds first and samples second, and whatever is derived of them honours that.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
     sorted: Vec<f64>,
     raw: bool,
+    /// By the number of the round; empty when all are of one.
+    rounds: Vec<(u32, Samples)>,
 }
 
 impl Samples {
@@ -57,7 +63,29 @@ impl Samples {
             return Err(SamplesError::NotFinite(index));
         }
         values.sort_unstable_by(f64::total_cmp);
-        Ok(Self { sorted: values, raw })
+        Ok(Self { sorted: values, raw, rounds: Vec::new() })
+    }
+
+    /// Joins what was sampled in several rounds, each with its number; of one round alone, it is
+    /// the samples of that round.
+    ///
+    /// # Errors
+    /// When there is no round.
+    pub fn in_rounds(rounds: BTreeMap<u32, Self>) -> Result<Self, SamplesError> {
+        let mut rounds: Vec<(u32, Self)> = rounds.into_iter().collect();
+        if rounds.len() <= 1 {
+            return rounds.pop().map(|(_, only)| only).ok_or(SamplesError::Empty);
+        }
+        let raw = rounds.iter().all(|(_, round)| round.raw);
+        let mut sorted: Vec<f64> =
+            rounds.iter().flat_map(|(_, round)| round.sorted.iter().copied()).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        Ok(Self { sorted, raw, rounds })
+    }
+
+    /// The rounds by their numbers; empty when all samples are of one.
+    pub fn rounds(&self) -> &[(u32, Self)] {
+        &self.rounds
     }
 
     /// The values, ascending.
@@ -85,9 +113,13 @@ impl Samples {
         self.sorted[self.sorted.len() - 1]
     }
 
-    /// The middle value, or the mean of the two middle ones.
+    /// The middle value, or the mean of the two middle ones. Of several rounds, that of their
+    /// medians: what is typical of a typical round, however many samples one of them has.
     pub fn median(&self) -> f64 {
-        sorted_quantile(&self.sorted, 0.5)
+        if self.rounds.is_empty() {
+            return sorted_quantile(&self.sorted, 0.5);
+        }
+        middle(&mut self.rounds.iter().map(|(_, round)| round.median()).collect::<Vec<_>>())
     }
 
     /// The quantile at `q` (0 to 1) of single observations, by the definition of [`quantile`].
@@ -120,6 +152,12 @@ pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
     Some(sorted_quantile(&samples.sorted, q))
 }
 
+/// The median of at least one finite value, which it sorts.
+pub(crate) fn middle(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    sorted_quantile(values, 0.5)
+}
+
 /// The quantile of at least one finite, ascending value, for `q` from 0 to 1.
 pub(crate) fn sorted_quantile(sorted: &[f64], q: f64) -> f64 {
     let position = q * (sorted.len() - 1) as f64;
@@ -142,6 +180,20 @@ mod tests {
         assert_eq!(quantile(&[10.0, 20.0], 0.75), Some(17.5));
         assert_eq!(quantile(&[7.0], 0.9), Some(7.0));
         assert_eq!(quantile(&[1.0, 2.0], 1.0), Some(2.0));
+    }
+
+    #[test]
+    fn rounds_count_alike_however_many_samples_they_have() {
+        let round = |values: &[f64]| Samples::raw(values.to_vec()).unwrap();
+        let rounds = [(1, round(&[1.0])), (2, round(&[5.0; 9])), (4, round(&[2.0, 4.0]))];
+        let samples = Samples::in_rounds(rounds.into()).unwrap();
+        assert_eq!((samples.median(), samples.count()), (3.0, 12));
+        assert_eq!(samples.rounds().len(), 3);
+        // Percentiles are of all observations.
+        assert_eq!(samples.percentile(0.5), Some(5.0));
+        let one = Samples::in_rounds([(7, round(&[1.0, 2.0]))].into()).unwrap();
+        assert_eq!(one, round(&[1.0, 2.0]));
+        assert_eq!(Samples::in_rounds(BTreeMap::new()), Err(SamplesError::Empty));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use lumos_model::{
     Bootstrap, BreakEven, Cost, Estimate, MINIMAL_EFFECT, ReadTimes, SampledCost, Samples,
-    SizedSamples, Terms, Verdict, break_even, fit, geometric_mean, median, platform_ratio,
+    SizedSamples, Terms, Verdict, break_even, fit, geometric_mean, holm, median, platform_ratio,
     quantile, reconcile,
 };
 use proptest::prelude::*;
@@ -46,6 +46,19 @@ fn sized(sweep: &[(u64, Samples)]) -> Vec<SizedSamples<'_>> {
     sweep.iter().map(|(bytes, samples)| SizedSamples { bytes: *bytes, samples }).collect()
 }
 
+/// Rounds by their numbers, an odd number of them; both sides have all.
+fn paired_rounds() -> impl Strategy<Value = (Samples, Samples)> {
+    let round = || prop::collection::vec(1.0..1e9f64, 1..10);
+    (1usize..4).prop_flat_map(move |half| {
+        let rounds = || prop::collection::vec(round(), 2 * half + 1);
+        (rounds(), rounds()).prop_map(|(a, b)| (in_rounds(&a), in_rounds(&b)))
+    })
+}
+
+fn in_rounds(rounds: &[Vec<f64>]) -> Samples {
+    Samples::in_rounds((1..).zip(rounds.iter().map(|round| samples(round))).collect()).unwrap()
+}
+
 fn is_close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
 }
@@ -59,6 +72,55 @@ proptest! {
         let estimate = Bootstrap::new(seed).median(&samples).unwrap();
         prop_assert!(is_ordered(&estimate));
         prop_assert!(samples.smallest() <= estimate.low && estimate.high <= samples.largest());
+    }
+
+    #[test]
+    fn a_ratio_over_rounds_is_ordered_and_turns_over_with_its_sides((a, b) in paired_rounds()) {
+        // Too few samples carry no interval, in rounds either.
+        prop_assume!(a.count() >= Bootstrap::FEWEST && b.count() >= Bootstrap::FEWEST);
+        let mut bootstrap = Bootstrap::new(1);
+        let ratio = bootstrap.ratio(&a, &b).unwrap();
+        let turned = bootstrap.ratio(&b, &a).unwrap();
+        prop_assert!(is_ordered(&ratio) && is_ordered(&turned));
+        prop_assert!(is_close(ratio.point * turned.point, 1.0), "{ratio:?} {turned:?}");
+        let (a_low, a_high, b_low, b_high) =
+            (a.smallest(), a.largest(), b.smallest(), b.largest());
+        prop_assert!(a_low / b_high <= ratio.low && ratio.high <= a_high / b_low);
+    }
+
+    #[test]
+    fn the_weather_of_a_round_does_not_change_a_ratio(
+        (a, b) in paired_rounds(),
+        weather in prop::collection::vec(0.5..2.0f64, 7),
+    ) {
+        prop_assume!(a.count() >= Bootstrap::FEWEST && b.count() >= Bootstrap::FEWEST);
+        let under = |side: &Samples| {
+            let rounds: Vec<Vec<f64>> = side
+                .rounds()
+                .iter()
+                .zip(&weather)
+                .map(|((_, round), factor)| round.sorted().iter().map(|t| t * factor).collect())
+                .collect();
+            in_rounds(&rounds)
+        };
+        let mut bootstrap = Bootstrap::new(1);
+        let calm = bootstrap.ratio(&a, &b).unwrap();
+        let rough = bootstrap.ratio(&under(&a), &under(&b)).unwrap();
+        prop_assert!(is_close(calm.point, rough.point));
+        prop_assert!(is_close(calm.low, rough.low) && is_close(calm.high, rough.high));
+    }
+
+    #[test]
+    fn holms_correction_keeps_the_order_and_only_raises(
+        chances in prop::collection::vec(0.0..=1.0f64, 1..20)
+    ) {
+        let adjusted = holm(&chances);
+        for (chance, found) in chances.iter().zip(&adjusted) {
+            prop_assert!(chance <= found && *found <= 1.0);
+        }
+        for (i, j) in (0..chances.len()).flat_map(|i| (0..chances.len()).map(move |j| (i, j))) {
+            prop_assert!(chances[i] > chances[j] || adjusted[i] <= adjusted[j]);
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use record::{
     Breakdown, ChainFacts, CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record,
     SandboxFacts, Skip, TimedCalls, WorkerUse,
 };
-pub use run::{ReadRunError, Revision, Run, RunManifest, RunWriter};
+pub use run::{ReadRunError, Revision, Round, Run, RunManifest, RunWriter};
 pub use setting::{Setting, parse_bytes, parse_cpus};
 pub use variant::Variant;
 pub use vocabulary::{Case, Lane, Phase, Profile, StateBackend, Suite, UnknownName};

@@ -43,6 +43,25 @@ pub enum Record {
     Failure(Failure),
 }
 
+impl Record {
+    /// The case whose outcome this is; none of other records.
+    pub fn outcome_of(&self) -> Option<&Case> {
+        match self {
+            Self::Finished(Finished { case, .. }) | Self::Verified { case } => Some(case),
+            Self::Skip(skip) => Some(&skip.case),
+            Self::Failure(failure) => Some(&failure.case),
+            Self::Run(_)
+            | Self::Process(_)
+            | Self::Sandbox(_)
+            | Self::Started { .. }
+            | Self::Phases(_)
+            | Self::Worker(_)
+            | Self::Breakdown(_)
+            | Self::Chain(_) => None,
+        }
+    }
+}
+
 /// A measuring process: one per runtime crate, more when one had to be ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {

@@ -1,5 +1,6 @@
 //! A run's folder: `records.jsonl`, and copies of the samples that Criterion took.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Node, Profile, Record, Toolchain};
+use crate::{Case, Node, Profile, Record, Toolchain};
 
 /// The commit that was measured.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,34 @@ pub struct Revision {
     pub commit: String,
     /// Whether the checkout held changes that are not in the commit.
     pub dirty: bool,
+}
+
+/// Which of several rounds a run is: they measure the same cases, one round after the other, so
+/// that what changes on the node by itself shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Round {
+    /// What the runs of all rounds have in common.
+    pub series: String,
+    /// Which one it is, from 1.
+    pub number: u32,
+    /// How many rounds were asked for.
+    pub of: u32,
+}
+
+impl Round {
+    /// The name of the Criterion baseline that a round is saved as: the baseline's with the
+    /// number of the round.
+    pub fn baseline(&self, name: &str) -> String {
+        format!("{name}@{}", self.number)
+    }
+
+    /// The baseline and the number of the round that such a name stands for; none where it is
+    /// no such name.
+    pub fn of_baseline(name: &str) -> Option<(&str, u32)> {
+        let (name, number) = name.rsplit_once('@')?;
+        Some((name, number.parse().ok().filter(|&number| number > 0)?))
+    }
 }
 
 /// What a run is: the first of its records.
@@ -45,6 +74,13 @@ pub struct RunManifest {
     pub profile: Profile,
     /// The command line of the process that began the run.
     pub command_line: Vec<String>,
+    /// Which round it is; none where all is measured once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<Round>,
+    /// The Criterion baseline that the samples are saved as, beside the run's own copies, without
+    /// the number of the round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
 }
 
 /// Appends to a run's records, a line at a time.
@@ -169,14 +205,23 @@ impl Run {
                 Err(error) => return Err(ReadRunError::Line(path, number, error)),
             }
         }
-        if records.is_empty() || !matches!(records[0], Record::Run(_)) {
-            return Err(ReadRunError::NoManifest(path));
-        }
-        let Record::Run(manifest) = records.remove(0) else { unreachable!("checked above") };
-        if manifest.schema_version != crate::SCHEMA_VERSION {
-            return Err(ReadRunError::Schema(path, manifest.schema_version));
-        }
-        Ok(Self { directory: directory.to_owned(), manifest: *manifest, records, truncated })
+        let first = (!records.is_empty()).then(|| records.remove(0));
+        let manifest = checked_manifest(first, path)?;
+        Ok(Self { directory: directory.to_owned(), manifest, records, truncated })
+    }
+
+    /// Reads only what a run is, from its first line.
+    ///
+    /// # Errors
+    /// See [`ReadRunError`].
+    pub fn read_manifest(directory: &Path) -> Result<RunManifest, ReadRunError> {
+        let path = directory.join(Self::RECORDS);
+        let mut line = Vec::new();
+        let file = File::open(&path).map_err(|error| ReadRunError::Io(path.clone(), error))?;
+        BufReader::new(file)
+            .read_until(b'\n', &mut line)
+            .map_err(|error| ReadRunError::Io(path.clone(), error))?;
+        checked_manifest(serde_json::from_slice(&line).ok(), path)
     }
 
     /// The folders of all runs, the newest last.
@@ -199,5 +244,36 @@ impl Run {
         // A run's name begins with its date and time, so names sort by age.
         found.sort();
         Ok(found)
+    }
+
+    /// The cases that have an outcome.
+    pub fn ended(&self) -> HashSet<&Case> {
+        self.records.iter().filter_map(Record::outcome_of).collect()
+    }
+}
+
+fn checked_manifest(record: Option<Record>, path: PathBuf) -> Result<RunManifest, ReadRunError> {
+    match record {
+        Some(Record::Run(manifest)) if manifest.schema_version == crate::SCHEMA_VERSION => {
+            Ok(*manifest)
+        }
+        Some(Record::Run(manifest)) => Err(ReadRunError::Schema(path, manifest.schema_version)),
+        _ => Err(ReadRunError::NoManifest(path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_is_told_by_the_name_of_its_baseline() {
+        let round = Round { series: "s".into(), number: 3, of: 5 };
+        assert_eq!(round.baseline("main"), "main@3");
+        assert_eq!(Round::of_baseline("main@3"), Some(("main", 3)));
+        assert_eq!(Round::of_baseline("a@b@12"), Some(("a@b", 12)));
+        for plain in ["main", "main@", "main@0", "main@x", "@"] {
+            assert_eq!(Round::of_baseline(plain), None, "{plain}");
+        }
     }
 }

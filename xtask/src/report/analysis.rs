@@ -91,6 +91,7 @@ fn frame(evidence: &Evidence) -> Report {
             profile: manifest.profile,
             command_line: manifest.command_line.clone(),
             truncated: evidence.truncated,
+            rounds: evidence.rounds.clone(),
         },
         node: manifest.node.clone(),
         sandboxes: evidence.sandboxes.clone(),
@@ -169,7 +170,9 @@ impl Analysis<'_> {
             high: estimate.high,
             n: samples.count(),
             raw: samples.is_raw(),
+            p90: samples.percentile(0.90),
             p95: samples.percentile(0.95),
+            p99: samples.percentile(0.99),
         })
     }
 

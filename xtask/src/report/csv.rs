@@ -7,8 +7,8 @@ use lumos_record::Case;
 use super::schema::{BreakEvenVerdict, Figure, Interval, Report};
 
 /// The columns; those that a line has no use for are empty.
-const HEADER: &str = "kind,suite,function,payload,runtime,lane,name,unit,value,low,high,n,p95,\
-                      reference,note\n";
+const HEADER: &str = "kind,suite,function,payload,runtime,lane,name,unit,value,low,high,n,p90,\
+                      p95,p99,reference,note\n";
 
 /// One line.
 #[derive(Default)]
@@ -24,7 +24,9 @@ struct Line<'a> {
     low: Option<f64>,
     high: Option<f64>,
     n: Option<usize>,
+    p90: Option<f64>,
     p95: Option<f64>,
+    p99: Option<f64>,
     reference: &'a str,
     note: &'a str,
 }
@@ -69,7 +71,9 @@ impl<'a> Line<'a> {
             number(self.low),
             number(self.high),
             self.n.map(|n| n.to_string()).unwrap_or_default(),
+            number(self.p90),
             number(self.p95),
+            number(self.p99),
             self.reference.to_owned(),
             self.note.to_owned(),
         ];
@@ -130,7 +134,9 @@ fn estimates_and_ratios(report: &Report, csv: &mut String) {
             low: Some(entry.low),
             high: Some(entry.high),
             n: Some(entry.n),
+            p90: entry.p90,
             p95: entry.p95,
+            p99: entry.p99,
             ..Line::of("estimate", &entry.case)
         };
         line.write(csv);

@@ -1,23 +1,39 @@
 //! Reads what a run left: its records, its copies of Criterion's files, the artifact manifest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use lumos_model::{Samples, median};
 use lumos_record::{
     ArtifactManifest, Breakdown, Case, Finished, Layout, Ledger, PullCheck, Record, Run,
     RunManifest, WorkerUse,
 };
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+
+use super::schema::Rounds;
+use crate::baselines::{self, Benchmark};
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted => write!(f, "interrupted"),
+            Self::Samples(samples) => write!(f, "{} samples", samples.count()),
+            Self::Skipped(reason) => write!(f, "skipped: {reason}"),
+            Self::Failed(cause) => write!(f, "failed: {cause}"),
+        }
+    }
+}
 
 /// Everything that a report is made from.
 pub struct Evidence {
-    /// The run's manifest.
+    /// The run's manifest; of several rounds, that of the first.
     pub manifest: RunManifest,
+    /// The rounds, where there are several.
+    pub rounds: Option<Rounds>,
     /// Whether the run's last record was cut short.
     pub truncated: bool,
     /// What was built, if that is known.
@@ -73,22 +89,51 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// Reads the run in `run_folder`.
+/// The folder of a run and those of the other rounds of its series, in their order.
+///
+/// # Errors
+/// When the runs cannot be read.
+pub fn series(layout: &Layout, run_folder: &Path) -> Result<Vec<PathBuf>> {
+    let Some(round) = Run::read(run_folder)?.manifest.round else {
+        return Ok(vec![run_folder.to_owned()]);
+    };
+    let mut folders = BTreeMap::new();
+    for folder in Run::all(&layout.runs())? {
+        // What another version wrote is of another series.
+        let Ok(manifest) = Run::read_manifest(&folder) else { continue };
+        let number = manifest.round.filter(|other| other.series == round.series);
+        folders.extend(number.map(|other| (other.number, folder)));
+    }
+    Ok(folders.into_values().collect())
+}
+
+/// Reads a run, or the runs of several rounds in their order.
 ///
 /// # Errors
 /// When the run's records cannot be read. Whatever is wrong with one case becomes that case's
 /// outcome, and what is wrong with the artifact manifest becomes a warning.
-pub fn load(layout: &Layout, run_folder: &Path) -> Result<Evidence> {
-    let run = Run::read(run_folder)?;
+pub fn load(layout: &Layout, folders: &[PathBuf]) -> Result<Evidence> {
+    let mut runs = Vec::with_capacity(folders.len());
+    for (place, folder) in (1..).zip(folders) {
+        let run = Run::read(folder)?;
+        // What was not measured as a round is one by its place.
+        let number = run.manifest.round.as_ref().map_or(place, |round| round.number);
+        runs.push((number, run));
+    }
     let mut warnings = Vec::new();
-    if run.truncated {
+    let rounds = rounds(&mut runs, &mut warnings);
+    let truncated = runs.iter().any(|(_, run)| run.truncated);
+    if truncated {
         warnings.push(
             "The run's last record was cut short: the run was interrupted while it wrote.".into(),
         );
     }
-    let artifacts = read_artifacts(layout, &run, &mut warnings);
-    let pull_check = read_pull_check(&run, &mut warnings);
-    let Run { directory, manifest, records, truncated } = run;
+    let mut runs = runs.into_iter();
+    let (number, first) = runs.next().context("there is no run")?;
+    let artifacts = read_artifacts(layout, &first, &mut warnings);
+    let pull_check =
+        read_pull_check(runs.as_slice().last().map_or(&first, |(_, run)| run), &mut warnings);
+    let Run { directory, manifest, records, .. } = first;
     let sandboxes = records.iter().filter_map(|record| match record {
         // Each process of a crate tells the same.
         Record::Sandbox(told) => Some((told.package.clone(), told.facts.clone())),
@@ -100,8 +145,103 @@ pub fn load(layout: &Layout, run_folder: &Path) -> Result<Evidence> {
         _ => None,
     });
     let chains = chains.collect();
-    let cases = by_case(&directory, records);
-    Ok(Evidence { manifest, truncated, artifacts, sandboxes, chains, cases, pull_check, warnings })
+    let mut cases = by_case(&directory, records);
+    if runs.len() > 0 {
+        let mut by_round = BTreeMap::from([(number, cases)]);
+        for (number, Run { directory, records, .. }) in runs {
+            by_round.insert(number, by_case(&directory, records));
+        }
+        cases = join(by_round, &mut warnings);
+    }
+    Ok(Evidence {
+        manifest,
+        rounds,
+        truncated,
+        artifacts,
+        sandboxes,
+        chains,
+        cases,
+        pull_check,
+        warnings,
+    })
+}
+
+/// Leaves only the rounds that count: those in which every case of the first has an outcome. The
+/// first counts in any case. None where there is only one anyway.
+fn rounds(runs: &mut Vec<(u32, Run)>, warnings: &mut Vec<String>) -> Option<Rounds> {
+    let (_, first) = runs.first()?;
+    let asked = first.manifest.round.as_ref().map_or(runs.len() as u32, |round| round.of);
+    if asked == 1 {
+        return None;
+    }
+    let cases: HashSet<Case> = first.ended().into_iter().cloned().collect();
+    let mut interrupted = Vec::new();
+    runs.retain(|(number, run)| {
+        let ended = run.ended();
+        let whole = cases.iter().all(|case| ended.contains(case));
+        if !whole {
+            interrupted.push(*number);
+        }
+        whole
+    });
+    let counted: Vec<u32> = runs.iter().map(|(number, _)| *number).collect();
+    for number in &interrupted {
+        warnings.push(format!(
+            "Round {number} of {asked} was interrupted: what it measured is left out."
+        ));
+    }
+    if counted.len() < asked as usize {
+        let count = counted.len();
+        warnings.push(format!("Of {asked} rounds, {count} were measured to their end."));
+    }
+    Some(Rounds { asked, counted, interrupted })
+}
+
+/// Joins what the rounds say of each case. Samples of some rounds count, whatever happened in
+/// others; what did becomes a warning.
+fn join(
+    by_round: BTreeMap<u32, BTreeMap<Case, CaseEvidence>>,
+    warnings: &mut Vec<String>,
+) -> BTreeMap<Case, CaseEvidence> {
+    let mut of_case: BTreeMap<Case, BTreeMap<u32, CaseEvidence>> = BTreeMap::new();
+    for (round, cases) in by_round {
+        for (case, found) in cases {
+            of_case.entry(case).or_default().insert(round, found);
+        }
+    }
+    let mut cases = BTreeMap::new();
+    for (case, found) in of_case {
+        let mut joined = CaseEvidence::default();
+        let mut samples = BTreeMap::new();
+        let mut others = Vec::new();
+        for (round, found) in found {
+            let CaseEvidence { outcome, ledgers, uses, size_bytes, breakdowns } = found;
+            joined.ledgers.extend(ledgers);
+            joined.uses.extend(uses);
+            joined.breakdowns.extend(breakdowns);
+            joined.size_bytes = joined.size_bytes.max(size_bytes);
+            match outcome {
+                Outcome::Samples(found) => drop(samples.insert(round, found)),
+                other => others.push((round, other)),
+            }
+        }
+        joined.outcome = match Samples::in_rounds(samples) {
+            Ok(samples) => {
+                warnings.extend(others.iter().map(|(round, outcome)| {
+                    format!("{case}: not measured in round {round}: {outcome}.")
+                }));
+                Outcome::Samples(samples)
+            }
+            // A failure tells more than a skip.
+            Err(_) => {
+                let failed = |outcome: &(u32, Outcome)| matches!(outcome.1, Outcome::Failed(_));
+                let at = others.iter().position(failed).unwrap_or(0);
+                others.swap_remove(at).1
+            }
+        };
+        cases.insert(case, joined);
+    }
+    cases
 }
 
 /// Reads the pulls that the run was followed by; most are followed by none.
@@ -166,20 +306,6 @@ fn by_case(run_folder: &Path, records: Vec<Record>) -> BTreeMap<Case, CaseEviden
     cases
 }
 
-/// What a report needs of Criterion's `benchmark.json`.
-#[derive(Deserialize)]
-struct Benchmark {
-    group_id: String,
-    full_id: String,
-}
-
-/// Criterion's `sample.json`: iterations and total nanoseconds of each sample.
-#[derive(Deserialize)]
-struct SampleFile {
-    iters: Vec<f64>,
-    times: Vec<f64>,
-}
-
 /// What a report needs of Criterion's `estimates.json`.
 #[derive(Deserialize)]
 struct Estimates {
@@ -194,57 +320,26 @@ struct PointEstimate {
 /// Reads the samples of a finished case, after checking that its three files are of one
 /// measurement of that very case.
 fn read_samples(run_folder: &Path, finished: &Finished) -> Result<Samples> {
-    let Finished { case, criterion: folder, .. } = finished;
-    let benchmark: Benchmark = read_json(run_folder, folder, "benchmark.json")?;
+    let Finished { case, criterion, .. } = finished;
+    let benchmark: Benchmark = baselines::read_json(run_folder, criterion, baselines::BENCHMARK)?;
     ensure!(
         benchmark.group_id == case.group() && benchmark.full_id == case.to_string(),
         "{}: is of `{}` in group `{}`, not of this case",
-        folder.join("benchmark.json").display(),
+        criterion.join(baselines::BENCHMARK).display(),
         benchmark.full_id,
         benchmark.group_id
     );
-    let sample: SampleFile = read_json(run_folder, folder, "sample.json")?;
-    let samples =
-        per_iteration(&sample).with_context(|| folder.join("sample.json").display().to_string())?;
-    let estimates: Estimates = read_json(run_folder, folder, "estimates.json")?;
+    let samples = baselines::read_samples(run_folder, criterion)?;
+    let estimates: Estimates = baselines::read_json(run_folder, criterion, "estimates.json")?;
     let theirs = estimates.median.point_estimate;
     let ours = samples.median();
     // Equal but for rounding, unless the two files come from different measurements.
     ensure!(
         (ours - theirs).abs() <= 1e-6 * ours.abs(),
         "{}: has a median of {theirs} ns, but the samples' is {ours} ns",
-        folder.join("estimates.json").display()
+        criterion.join("estimates.json").display()
     );
     Ok(samples)
-}
-
-/// The nanoseconds of one iteration, for each sample.
-fn per_iteration(sample: &SampleFile) -> Result<Samples> {
-    let SampleFile { iters, times } = sample;
-    ensure!(
-        iters.len() == times.len(),
-        "{} iteration counts, but {} times",
-        iters.len(),
-        times.len()
-    );
-    if let Some(bad) = iters.iter().position(|&iterations| iterations < 1.0) {
-        return Err(anyhow!("sample {bad} has no iteration"));
-    }
-    if let Some(bad) = times.iter().position(|&time_ns| time_ns <= 0.0) {
-        return Err(anyhow!("sample {bad} took no time"));
-    }
-    let values = times.iter().zip(iters).map(|(time_ns, iterations)| time_ns / iterations);
-    let values = values.collect::<Vec<_>>();
-    let raw = iters.iter().all(|&iterations| iterations == 1.0);
-    Ok(if raw { Samples::raw(values) } else { Samples::averaged(values) }?)
-}
-
-/// Reads a JSON file of the run; messages name it relative to the run's folder.
-fn read_json<T: DeserializeOwned>(run_folder: &Path, folder: &Path, name: &str) -> Result<T> {
-    let path = folder.join(name);
-    let bytes =
-        std::fs::read(run_folder.join(&path)).with_context(|| path.display().to_string())?;
-    serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
 }
 
 /// Reads the artifact manifest: the run's own copy, else that of the last build.

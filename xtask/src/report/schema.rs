@@ -127,6 +127,20 @@ pub struct RunInfo {
     pub command_line: Vec<String>,
     /// Whether its last record was cut short.
     pub truncated: bool,
+    /// Its rounds; none where all was measured once.
+    #[serde(default)]
+    pub rounds: Option<Rounds>,
+}
+
+/// The rounds of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Rounds {
+    /// How many were asked for.
+    pub asked: u32,
+    /// The numbers of those that count: in which every case of the first has an outcome.
+    pub counted: Vec<u32>,
+    /// The numbers of those that were interrupted, and do not count.
+    pub interrupted: Vec<u32>,
 }
 
 /// How figures became estimates.
@@ -169,9 +183,15 @@ pub struct CaseEstimate {
     pub n: usize,
     /// Whether each sample is one iteration; only then are there percentiles.
     pub raw: bool,
-    /// The 95th percentile of single iterations, where the samples carry it.
+    /// The 90th percentile of single iterations, where the samples carry it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p90: Option<f64>,
+    /// The 95th.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p95: Option<f64>,
+    /// The 99th.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99: Option<f64>,
 }
 
 /// A case's estimate over its reference's.

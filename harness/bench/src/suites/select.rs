@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use globset::{Glob, GlobMatcher};
-use lumos_record::{Case, Profile, Setting, Suite};
+use lumos_record::{Case, Profile, Round, Setting, Suite};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,8 @@ pub struct Selection {
     pub profile: Profile,
     /// The seed that goes into the run's manifest.
     pub seed: u64,
+    /// Which round this is, for the run's manifest; none where all is measured once.
+    pub round: Option<Round>,
     /// Globs over suites; empty means all.
     pub suites: Vec<String>,
     /// Globs over functions.

@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use lumos_record::{
-    ArtifactManifest, Case, Finished, Lane, Layout, Process, Record, Revision, Run, RunManifest,
-    RunWriter, SCHEMA_VERSION,
+    ArtifactManifest, Case, Finished, Lane, Layout, Process, Record, Revision, Round, Run,
+    RunManifest, RunWriter, SCHEMA_VERSION,
 };
 use lumos_workloads::sha256_hex;
 
@@ -30,11 +30,16 @@ impl Session {
     /// The environment variable by which a supervisor tells its child the run's folder.
     pub const RUN: &str = "LUMOS_RUN";
 
-    /// Joins the run of this session, or begins it.
+    /// Joins the run of this session, or begins it; its samples are also saved as that baseline.
     ///
     /// # Errors
     /// When the folder of runs cannot be read or written.
-    pub fn begin(layout: &Layout, selection: &Selection, artifacts: &Artifacts) -> Result<Self> {
+    pub fn begin(
+        layout: &Layout,
+        selection: &Selection,
+        artifacts: &Artifacts,
+        save_baseline: Option<&str>,
+    ) -> Result<Self> {
         let session = session_name();
         let runs = layout.runs();
         // The session's run can only be among the newest.
@@ -43,7 +48,11 @@ impl Session {
                 return Self::join(directory);
             }
         }
-        let manifest = manifest(layout, selection, artifacts, session)?;
+        let baseline = save_baseline.map(|name| {
+            let of_round = selection.round.as_ref().and_then(|_| Round::of_baseline(name));
+            of_round.map_or(name, |(name, _)| name).to_owned()
+        });
+        let manifest = RunManifest { baseline, ..manifest(layout, selection, artifacts, session)? };
         let writer = RunWriter::create(&runs, manifest)
             .with_context(|| format!("cannot begin a run in {}", runs.display()))?;
         // A later build replaces the manifest, and with it the sizes that belong to this run.
@@ -95,7 +104,7 @@ impl Session {
     /// When the records cannot be read.
     pub fn ended(&self) -> Result<HashSet<Case>> {
         let run = Run::read(self.directory())?;
-        Ok(run.records.iter().filter_map(outcome).cloned().collect())
+        Ok(run.ended().into_iter().cloned().collect())
     }
 
     /// Notes the digest of an answer that nobody knew beforehand. Of a later one that differs it
@@ -133,7 +142,9 @@ impl Session {
             match record {
                 Record::Process(process) => own = process.pid == pid,
                 Record::Started { case } if own => current = Some(case),
-                record if own && outcome(&record).is_some_and(|c| Some(c) == current.as_ref()) => {
+                record
+                    if own && record.outcome_of().is_some_and(|c| Some(c) == current.as_ref()) =>
+                {
                     current = None;
                 }
                 _ => {}
@@ -170,23 +181,6 @@ impl Session {
         anyhow::ensure!(id == case.to_string(), "{} holds the samples of {id}", source.display());
         let times = serde_json::from_value(read("sample.json")?["times"].take())?;
         Ok((Finished { case: case.clone(), criterion: relative, verified, size_bytes }, times))
-    }
-}
-
-/// The case that a record decides.
-fn outcome(record: &Record) -> Option<&Case> {
-    match record {
-        Record::Finished(Finished { case, .. }) | Record::Verified { case } => Some(case),
-        Record::Skip(skip) => Some(&skip.case),
-        Record::Failure(failure) => Some(&failure.case),
-        Record::Run(_)
-        | Record::Process(_)
-        | Record::Sandbox(_)
-        | Record::Started { .. }
-        | Record::Phases(_)
-        | Record::Worker(_)
-        | Record::Breakdown(_)
-        | Record::Chain(_) => None,
     }
 }
 
@@ -262,6 +256,8 @@ fn manifest(
         seed: selection.seed,
         profile: selection.profile,
         command_line: command_line(),
+        round: selection.round.clone(),
+        baseline: None,
     })
 }
 

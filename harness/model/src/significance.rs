@@ -1,0 +1,120 @@
+//! How likely differences are to be chance: Student's test, and Holm's correction for many.
+
+use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
+
+/// The probability that the mean of `values` would be at least this far from 0, to either side,
+/// if their true mean were 0: Student's test of one sample ("The Probable Error of a Mean",
+/// 1908). Values are taken as independent, and their mean as nearly normal.
+///
+/// None for fewer than two values, or one that is not finite. Values that are all the same give
+/// 0, or 1 where all are 0.
+pub fn mean_differs(values: &[f64]) -> Option<f64> {
+    if values.len() < 2 || values.iter().any(|value| !value.is_finite()) {
+        return None;
+    }
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    let error = (squares / (count - 1.0) / count).sqrt();
+    if error == 0.0 {
+        return Some(if mean == 0.0 { 1.0 } else { 0.0 });
+    }
+    Some(beyond(mean / error, values.len() as u32 - 1))
+}
+
+/// The probability that a variable with Student's distribution of so many degrees of freedom (at
+/// least 1) is beyond `t` or `-t`.
+///
+/// The finite sums for whole degrees: Abramowitz and Stegun, "Handbook of Mathematical
+/// Functions" (1964), 26.7.3 and 26.7.4. What is beyond is taken from 1, so that it is right to
+/// about 1e-15 of 1.
+fn beyond(t: f64, degrees: u32) -> f64 {
+    let theta = (t.abs() / f64::from(degrees).sqrt()).atan();
+    let (sine, cosine) = theta.sin_cos();
+    let within = if degrees % 2 == 1 {
+        // cos + 2/3 cos^3 + (2 4)/(3 5) cos^5 + ..., up to the power of `degrees - 2`.
+        let mut term = cosine;
+        let mut sum = 0.0;
+        for power in (1..degrees).step_by(2) {
+            sum += term;
+            term *= cosine * cosine * f64::from(power + 1) / f64::from(power + 2);
+        }
+        // Towards a right angle the difference to it says more than the angle.
+        let from_right_angle = FRAC_2_PI * (FRAC_PI_2 - theta);
+        return (from_right_angle - FRAC_2_PI * sine * sum).clamp(0.0, 1.0);
+    } else {
+        // 1 + 1/2 cos^2 + (1 3)/(2 4) cos^4 + ..., up to the power of `degrees - 2`.
+        let mut term = 1.0;
+        let mut sum = 0.0;
+        for power in (0..degrees).step_by(2) {
+            sum += term;
+            term *= cosine * cosine * f64::from(power + 1) / f64::from(power + 2);
+        }
+        sine * sum
+    };
+    (1.0 - within).clamp(0.0, 1.0)
+}
+
+/// Adjusts probabilities for their number, so that with any threshold, all of those at or below
+/// it are true findings but for that probability (Holm, "A Simple Sequentially Rejective Multiple
+/// Test Procedure", 1979). The order is kept. A probability that is not a number stays one, and
+/// does not count.
+pub fn holm(probabilities: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> =
+        (0..probabilities.len()).filter(|&index| !probabilities[index].is_nan()).collect();
+    order.sort_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+    let mut adjusted = vec![f64::NAN; probabilities.len()];
+    let mut least: f64 = 0.0;
+    for (rank, &index) in order.iter().enumerate() {
+        let left = (order.len() - rank) as f64;
+        // No probability is smaller than that of one which came before it.
+        least = least.max((probabilities[index] * left).min(1.0));
+        adjusted[index] = least;
+    }
+    adjusted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn students_table_is_met() {
+        // The two-sided 5 % and 1 % points of any textbook's table.
+        for (degrees, five, one) in [
+            (1, 12.706, 63.657),
+            (2, 4.303, 9.925),
+            (3, 3.182, 5.841),
+            (4, 2.776, 4.604),
+            (5, 2.571, 4.032),
+            (10, 2.228, 3.169),
+            (29, 2.045, 2.756),
+        ] {
+            assert!((beyond(five, degrees) - 0.05).abs() < 5e-5, "{degrees}");
+            assert!((beyond(-one, degrees) - 0.01).abs() < 1e-5, "{degrees}");
+        }
+        assert_eq!(beyond(0.0, 4), 1.0);
+        assert_eq!(beyond(f64::INFINITY, 4), 0.0);
+    }
+
+    #[test]
+    fn values_without_spread_leave_no_doubt() {
+        assert_eq!(mean_differs(&[0.1; 5]), Some(0.0));
+        assert_eq!(mean_differs(&[0.0; 5]), Some(1.0));
+        assert_eq!(mean_differs(&[0.1]), None);
+        assert_eq!(mean_differs(&[0.1, f64::NAN]), None);
+    }
+
+    #[test]
+    fn holm_steps_down() {
+        let adjusted = holm(&[0.01, 0.04, f64::NAN, 0.03, 0.005]);
+        let expected = [0.03, 0.06, 0.06, 0.02];
+        let numbers: Vec<f64> = adjusted.iter().copied().filter(|p| !p.is_nan()).collect();
+        for (found, expected) in numbers.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{adjusted:?}");
+        }
+        assert!(adjusted[2].is_nan());
+        assert_eq!(holm(&[0.9, 0.8]), [1.0, 1.0]);
+        assert!(holm(&[]).is_empty());
+    }
+}

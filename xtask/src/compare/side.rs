@@ -1,0 +1,318 @@
+//! What is compared: a run with its rounds, or a Criterion baseline with its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use lumos_model::Samples;
+use lumos_record::{ArtifactManifest, Layout, Node, Profile, Round, Run, RunManifest, Toolchain};
+use serde::Serialize;
+
+use crate::baselines::{self, Benchmark};
+use crate::report;
+
+/// Criterion's name for what was measured last.
+const NEWEST: &str = "new";
+
+/// The two sides of a comparison.
+pub struct Sides {
+    pub base: Side,
+    pub new: Side,
+}
+
+/// One side of a comparison.
+#[derive(Debug, Serialize)]
+pub struct Side {
+    /// Its name: that of a baseline or of a run.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// How many rounds it has.
+    pub rounds: usize,
+    /// What it was measured on and with, if a run tells.
+    pub provenance: Option<Provenance>,
+    /// The samples of each benchmark, by its id.
+    #[serde(skip)]
+    pub samples: BTreeMap<String, Samples>,
+    /// What could not be read, and what was left out.
+    #[serde(skip)]
+    pub problems: Vec<String>,
+}
+
+/// What a side is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    Baseline,
+    Run,
+}
+
+/// What was measured on, and with.
+#[derive(Debug, Serialize)]
+pub struct Provenance {
+    /// The run that tells it.
+    pub run: String,
+    pub commit: String,
+    pub dirty: bool,
+    pub profile: Profile,
+    pub toolchain: Toolchain,
+    pub node: Node,
+    /// The flags of each kind of artifact, the settings of an engine among them.
+    #[serde(skip)]
+    flags: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Reads both sides.
+///
+/// # Errors
+/// When there is no such run or baseline; the message lists those that there are.
+pub fn read(layout: &Layout, base: &str, new: Option<&str>) -> Result<Sides> {
+    let home = Home::read(layout)?;
+    let base = home.side(base)?;
+    let new = match new {
+        Some(name) => home.side(name)?,
+        None => home.newest(&base)?,
+    };
+    Ok(Sides { base, new })
+}
+
+/// What there is to compare.
+struct Home<'l> {
+    layout: &'l Layout,
+    /// Runs by name, the newest last; what another version has written is left out.
+    runs: Vec<(PathBuf, RunManifest)>,
+    baselines: BTreeMap<String, Vec<PathBuf>>,
+}
+
+impl<'l> Home<'l> {
+    fn read(layout: &'l Layout) -> Result<Self> {
+        let runs = Run::all(&layout.runs())?.into_iter();
+        let runs = runs.filter_map(|folder| {
+            let manifest = Run::read_manifest(&folder).ok()?;
+            Some((folder, manifest))
+        });
+        let criterion = layout.criterion();
+        let baselines =
+            baselines::find(&criterion).with_context(|| criterion.display().to_string())?;
+        Ok(Self { layout, runs: runs.collect(), baselines })
+    }
+
+    fn side(&self, name: &str) -> Result<Side> {
+        if let Some((folder, _)) = self.runs.iter().find(|(_, manifest)| manifest.run == name) {
+            return run(self.layout, folder);
+        }
+        if baselines::names(&self.baselines).contains(name) || self.baselines.contains_key(name) {
+            return Ok(self.baseline(name));
+        }
+        let list = |names: Vec<&str>| match names.is_empty() {
+            true => "none".to_owned(),
+            false => names.join(", "),
+        };
+        let runs = self.runs.iter().map(|(_, manifest)| manifest.run.as_str()).collect();
+        let known = baselines::names(&self.baselines).into_iter().collect();
+        bail!(
+            "there is no baseline and no run `{name}`. Baselines: {}. Runs, the newest last: {}. \
+             `cargo xtask bench -- --save-baseline {name}` saves such a baseline",
+            list(known),
+            list(runs)
+        )
+    }
+
+    /// The newest run that has samples, or what Criterion measured last where there is no run.
+    fn newest(&self, base: &Side) -> Result<Side> {
+        let Some((folder, manifest)) =
+            self.runs.iter().rev().find(|(folder, _)| report::has_figures(folder))
+        else {
+            if !self.baselines.contains_key(NEWEST) {
+                bail!("there is no run to compare with {}: `cargo xtask bench`", base.title());
+            }
+            return Ok(self.baseline(NEWEST));
+        };
+        let has_saved_base =
+            base.provenance.as_ref().is_some_and(|known| self.is_of_series(manifest, &known.run));
+        if has_saved_base {
+            bail!(
+                "the newest run is {} itself: measure again with `cargo xtask bench`, or name \
+                 what to compare with it",
+                base.title()
+            );
+        }
+        run(self.layout, folder)
+    }
+
+    /// Whether the run of that name is that run or another round of it.
+    fn is_of_series(&self, manifest: &RunManifest, name: &str) -> bool {
+        let series = |manifest: &RunManifest| manifest.round.clone().map(|round| round.series);
+        let other = self.runs.iter().find(|(_, other)| other.run == name);
+        manifest.run == name
+            || other.is_some_and(|(_, other)| {
+                series(other).is_some() && series(other) == series(manifest)
+            })
+    }
+
+    /// A baseline: its rounds if it has any, else itself.
+    fn baseline(&self, name: &str) -> Side {
+        let mut problems = Vec::new();
+        let mut rounds: BTreeMap<String, BTreeMap<u32, Samples>> = BTreeMap::new();
+        let mut numbers = BTreeSet::new();
+        let of_round = |found: &str| match Round::of_baseline(found) {
+            Some((all, number)) if all == name => Some(number),
+            _ => None,
+        };
+        let has_rounds = self.baselines.keys().any(|found| of_round(found).is_some());
+        for (found, folders) in &self.baselines {
+            let number = match of_round(found) {
+                Some(number) => number,
+                None if found == name && !has_rounds => 1,
+                None => continue,
+            };
+            numbers.insert(number);
+            for folder in folders {
+                match read_benchmark(folder) {
+                    Ok((id, samples)) => {
+                        drop(rounds.entry(id).or_default().insert(number, samples))
+                    }
+                    Err(error) => problems.push(format!("left out: {error:#}")),
+                }
+            }
+        }
+        let joined = rounds.into_iter().filter_map(|(id, rounds)| {
+            // There is one round at least.
+            Some((id, Samples::in_rounds(rounds).ok()?))
+        });
+        Side {
+            name: name.to_owned(),
+            kind: Kind::Baseline,
+            rounds: numbers.len(),
+            provenance: self.provenance_of_baseline(name),
+            samples: joined.collect(),
+            problems,
+        }
+    }
+
+    /// What the newest run tells that has saved a baseline.
+    fn provenance_of_baseline(&self, name: &str) -> Option<Provenance> {
+        let saved_by = |manifest: &RunManifest| match name {
+            // Every run leaves its samples there.
+            NEWEST => true,
+            _ => manifest.baseline.as_deref() == Some(name),
+        };
+        let (folder, manifest) = self.runs.iter().rev().find(|(_, manifest)| saved_by(manifest))?;
+        let artifacts = std::fs::read(folder.join(ArtifactManifest::FILE)).ok();
+        let artifacts = artifacts.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Some(Provenance::of(manifest, artifacts.as_ref()))
+    }
+}
+
+/// Reads a run with its rounds.
+///
+/// # Errors
+/// When its records cannot be read.
+pub fn run(layout: &Layout, folder: &Path) -> Result<Side> {
+    Ok(of_evidence(report::evidence(layout, folder)?))
+}
+
+/// Reads runs of which each is a round.
+///
+/// # Errors
+/// As [`run`].
+pub fn runs(layout: &Layout, folders: &[PathBuf]) -> Result<Side> {
+    Ok(of_evidence(report::evidence_of(layout, folders)?))
+}
+
+fn of_evidence(evidence: report::Evidence) -> Side {
+    let rounds = evidence.rounds.as_ref().map_or(1, |rounds| rounds.counted.len());
+    let manifest = evidence.manifest;
+    let mut samples = BTreeMap::new();
+    let mut problems = evidence.warnings;
+    for (case, found) in evidence.cases {
+        match found.outcome {
+            report::Outcome::Samples(found) => drop(samples.insert(case.to_string(), found)),
+            report::Outcome::Failed(cause) => problems.push(format!("{case} failed: {cause}")),
+            report::Outcome::Skipped(_) | report::Outcome::Interrupted => {}
+        }
+    }
+    Side {
+        name: manifest.run.clone(),
+        kind: Kind::Run,
+        rounds,
+        provenance: Some(Provenance::of(&manifest, evidence.artifacts.as_ref())),
+        samples,
+        problems,
+    }
+}
+
+fn read_benchmark(folder: &Path) -> Result<(String, Samples)> {
+    // The whole path is to stand in messages.
+    let root = Path::new("");
+    let benchmark: Benchmark = baselines::read_json(root, folder, baselines::BENCHMARK)?;
+    Ok((benchmark.full_id, baselines::read_samples(root, folder)?))
+}
+
+impl Side {
+    /// The side as it stands in messages.
+    pub fn title(&self) -> String {
+        let kind = match self.kind {
+            Kind::Baseline => "baseline",
+            Kind::Run => "run",
+        };
+        format!("{kind} `{}`", self.name)
+    }
+
+    /// What differs beside the code, so that a verdict would say nothing of it.
+    pub fn differences(&self, new: &Self) -> Vec<String> {
+        let (Some(base), Some(new)) = (&self.provenance, &new.provenance) else {
+            return Vec::new();
+        };
+        base.differences(new)
+    }
+}
+
+impl Provenance {
+    fn of(manifest: &RunManifest, artifacts: Option<&ArtifactManifest>) -> Self {
+        let mut flags: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for artifact in artifacts.iter().flat_map(|manifest| &manifest.artifacts) {
+            let engine = artifact.engine.as_deref().unwrap_or_default();
+            let variant = artifact.variant.map(|variant| variant.to_string()).unwrap_or_default();
+            let parts = [artifact.kind.name(), engine, &artifact.target, &variant];
+            let name: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            let settings = artifact.compilation.iter().flat_map(|found| &found.settings);
+            let own = artifact.flags.iter().chain(settings).cloned();
+            flags.entry(name.join(" ")).or_default().extend(own);
+        }
+        Self {
+            run: manifest.run.clone(),
+            commit: manifest.revision.commit.clone(),
+            dirty: manifest.revision.dirty,
+            profile: manifest.profile,
+            toolchain: manifest.toolchain.clone(),
+            node: manifest.node.clone(),
+            flags,
+        }
+    }
+
+    /// The differences to another side, as `what: this / other`.
+    fn differences(&self, other: &Self) -> Vec<String> {
+        let mut found = self.node.differences(&other.node);
+        let mut check = |what: &str, this: &str, that: &str| {
+            if this != that {
+                found.push(format!("{what}: {this} / {that}"));
+            }
+        };
+        check("profile", self.profile.name(), other.profile.name());
+        let (this, that) = (&self.toolchain, &other.toolchain);
+        check("toolchain", &this.provider, &that.provider);
+        check("rustc", &this.rustc, &that.rustc);
+        check("llvm", &this.llvm, &that.llvm);
+        for (artifact, this) in &self.flags {
+            // What only one side has built is no difference of what both measured.
+            let Some(that) = other.flags.get(artifact) else { continue };
+            let only = |side: &BTreeSet<String>, other: &BTreeSet<String>| {
+                let words: Vec<&str> = side.difference(other).map(String::as_str).collect();
+                if words.is_empty() { "-".to_owned() } else { words.join(" ") }
+            };
+            check(&format!("flags of {artifact}"), &only(this, that), &only(that, this));
+        }
+        found
+    }
+}

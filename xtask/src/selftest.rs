@@ -1,0 +1,476 @@
+//! `cargo xtask selftest`: how often comparisons are wrong on this node.
+//!
+//! What is compared is known to be the same (A/A), or known to be slower (A/B): the function
+//! `fibonacci`, whose work grows with its index, is asked under one name for one index and for a
+//! larger one. Each side is a checkout of its own, with the artifacts of this one. The sides are
+//! measured and compared as everything else is; Criterion's own verdicts on the same samples are
+//! read from what it prints.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use lumos_model::{Comparison, Verdict};
+use lumos_record::{
+    Lane, Layout, Mode, Node, Revision, Round, Run, RunManifest, Runtime, Suite, Toolchain,
+};
+use lumos_workloads::sha256_hex;
+use serde::Serialize;
+
+use crate::bench::{Benches, Selection};
+use crate::{build, compare};
+
+/// Measures how often comparisons are wrong here: the same code against itself, and against code
+/// that is slower by a known amount.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// How many comparisons of the same code to make, at least
+    #[arg(long, value_name = "NUMBER", default_value_t = 200)]
+    comparisons: usize,
+    /// How many comparisons to make with each of the slowdowns, at least
+    #[arg(long, value_name = "NUMBER", default_value_t = 40)]
+    trials: usize,
+    /// The rounds of each comparison
+    #[arg(long, value_name = "NUMBER", default_value_t = Comparison::FEWEST_ROUNDS as u32,
+          value_parser = clap::value_parser!(u32).range(Comparison::FEWEST_ROUNDS as i64..=100))]
+    rounds: u32,
+}
+
+/// What `target/lumos/selftest.json` holds.
+#[derive(Debug, Serialize)]
+struct Selftest {
+    schema_version: u32,
+    /// The first run of all.
+    run: String,
+    started_unix_ms: u64,
+    node: Node,
+    revision: Revision,
+    toolchain: Toolchain,
+    rounds: u32,
+    /// The smallest difference that matters, as a share of 1.
+    minimal_effect: f64,
+    /// The same code against itself.
+    same: Outcome,
+    /// Against code with more to do, by how much, as a share of 1.
+    slowed: Vec<Slowed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Slowed {
+    slowdown: f64,
+    #[serde(flatten)]
+    outcome: Outcome,
+    /// The geometric mean of the ratios that were found.
+    ratio: f64,
+}
+
+/// How comparisons ended, by verdict.
+#[derive(Debug, Default, Serialize)]
+struct Outcome {
+    comparisons: usize,
+    slower: usize,
+    faster: usize,
+    equivalent: usize,
+    inconclusive: usize,
+    /// The comparisons in which Lumos is in error: `faster` or `slower` of the same code, anything
+    /// but `slower` of slower code.
+    errors: Vec<String>,
+    /// Criterion's verdicts, each on one pair of runs.
+    criterion: Criterion,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Criterion {
+    verdicts: usize,
+    /// Of the same code: that performance has changed. Of slower code: that it has not, or not in
+    /// that direction.
+    errors: usize,
+}
+
+/// One side of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Side {
+    name: &'static str,
+    /// How much more it has to do, as a share of 1.
+    slowdown: f64,
+}
+
+/// What all others are compared with.
+const BASE: Side = Side { name: "base", slowdown: 0.0 };
+const SAME: Side = Side { name: "same", slowdown: 0.0 };
+const SLOWED: [Side; 3] = [
+    Side { name: "slower-5", slowdown: 0.05 },
+    Side { name: "slower-10", slowdown: 0.10 },
+    Side { name: "slower-25", slowdown: 0.25 },
+];
+
+/// The function: of all, the one whose work is strictly proportional to what it is asked for.
+const FUNCTION: &str = "fibonacci";
+
+/// Payloads by name, with the index of the base: some 20 us and some 200 us of native code.
+const PAYLOADS: [(&str, u32); 2] = [("short", 60_000), ("long", 600_000)];
+
+/// Where the same code must not seem to have changed.
+const SUITES_OF_SAME: [Suite; 3] = [Suite::Call, Suite::Warm, Suite::ColdStart];
+
+/// Where all of the time is the function's, so that it slows down as the function does.
+const SUITES_OF_SLOWED: [Suite; 1] = [Suite::Call];
+
+/// Native code, and the ways to run Wasm that take nothing but time: compilation when a module is
+/// loaded would make cold starts take most of the test.
+const MODES: [Mode; 3] = [Mode::Native, Mode::Aot, Mode::Interpreted];
+
+/// Short samples: what is tested is the comparison of many.
+const CRITERION: [&str; 6] =
+    ["--measurement-time", "0.2", "--warm-up-time", "0.05", "--sample-size", "30"];
+
+/// At most that share of comparisons of the same code may end in a change.
+const MOST_FALSE: f64 = 0.05;
+
+/// The least share of comparisons in which a slowdown has to be found, by its size.
+const LEAST_FOUND: [(f64, f64); 2] = [(0.10, 0.90), (0.25, 1.0)];
+
+/// Runs the command.
+///
+/// # Errors
+/// When something cannot be built or run, or a target is missed; the message says which.
+pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
+    let manifest = build::build(layout, &build::Wish::host()?)?;
+    let benches = Benches::build(layout, layout.clone())?;
+    let field = Field { layout, benches, rounds: arguments.rounds };
+    let is_chosen =
+        |runtime: &&Runtime| runtime.sandbox == Runtime::PROCESS && MODES.contains(&runtime.mode);
+    let runtimes: Vec<String> = manifest
+        .runtimes
+        .iter()
+        .filter(is_chosen)
+        .flat_map(|runtime| [Lane::InProcess, Lane::Served].map(|lane| runtime.name_in(lane)))
+        .collect();
+    let selection = |suites: &[Suite]| Selection::quick(suites, runtimes.clone());
+    let mut same = Outcome::default();
+    let mut first = None;
+    let chosen = selection(&SUITES_OF_SAME);
+    for set in 1.. {
+        if same.comparisons >= arguments.comparisons {
+            break;
+        }
+        eprintln!("the same code: set {set}, {} comparisons so far", same.comparisons);
+        let found = field.measure(&format!("same-{set}"), &[BASE, SAME], &chosen)?;
+        same.count(found.get(SAME.name), |verdict| {
+            !matches!(verdict, Verdict::Slower | Verdict::Faster)
+        });
+        same.criterion.count(&found.criterion, |_, said| said == Said::Nothing);
+        first.get_or_insert(found.first);
+    }
+    let mut slowed: Vec<Slowed> = SLOWED
+        .map(|side| Slowed { slowdown: side.slowdown, outcome: Outcome::default(), ratio: 1.0 })
+        .into();
+    let chosen = selection(&SUITES_OF_SLOWED);
+    let mut logarithms = vec![0.0; SLOWED.len()];
+    for set in 1.. {
+        let done = slowed[0].outcome.comparisons;
+        if done >= arguments.trials {
+            break;
+        }
+        eprintln!("slower code: set {set}, {done} comparisons each so far");
+        for (place, side) in SLOWED.into_iter().enumerate() {
+            let name = format!("{}-{set}", side.name);
+            let found = field.measure(&name, &[BASE, side], &chosen)?;
+            let compared = found.get(side.name);
+            logarithms[place] += compared.iter().map(|entry| entry.ratio.ln()).sum::<f64>();
+            let outcome = &mut slowed[place].outcome;
+            outcome.count(compared, |verdict| verdict == Verdict::Slower);
+            outcome.criterion.count(&found.criterion, |later, said| {
+                // Whoever was measured later is the slower one, or the faster.
+                said == if later == side.name { Said::Regressed } else { Said::Improved }
+            });
+        }
+    }
+    for (place, entry) in slowed.iter_mut().enumerate() {
+        entry.ratio = (logarithms[place] / entry.outcome.comparisons.max(1) as f64).exp();
+    }
+    let first = first.context("no comparison was asked for")?;
+    let selftest = Selftest {
+        schema_version: 1,
+        run: first.run,
+        started_unix_ms: first.started_unix_ms,
+        node: first.node,
+        revision: first.revision,
+        toolchain: first.toolchain,
+        rounds: arguments.rounds,
+        minimal_effect: lumos_model::MINIMAL_EFFECT,
+        same,
+        slowed,
+    };
+    let path = layout.lumos().join("selftest.json");
+    build::place(&path, &serde_json::to_vec_pretty(&selftest)?)?;
+    print!("{}", selftest.table());
+    println!("{}", path.display());
+    selftest.check()
+}
+
+/// Where sides are measured.
+struct Field<'l> {
+    layout: &'l Layout,
+    benches: Benches,
+    rounds: u32,
+}
+
+/// What came of measuring some sides.
+struct Found {
+    /// The manifest of the base's first run.
+    first: RunManifest,
+    /// The comparisons of each side with the base.
+    compared: BTreeMap<&'static str, Vec<compare::Compared>>,
+    /// Which side was measured later, and what Criterion said of it.
+    criterion: Vec<(&'static str, Said)>,
+}
+
+impl Found {
+    fn get(&self, side: &str) -> &[compare::Compared] {
+        self.compared.get(side).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What Criterion says of a benchmark beside an earlier run of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Regressed,
+    Improved,
+    Nothing,
+}
+
+impl Field<'_> {
+    /// Measures the sides in rounds, in the one order and then in the other.
+    fn measure(&self, name: &str, sides: &[Side], selection: &Selection) -> Result<Found> {
+        let folder = self.layout.lumos().join("selftest");
+        let criterion_home = folder.join("criterion");
+        // Criterion compares with what it finds there.
+        let _ = fs::remove_dir_all(&criterion_home);
+        let checkouts: Vec<Layout> = sides
+            .iter()
+            .map(|side| self.checkout(&folder.join(side.name), side.slowdown))
+            .collect::<Result<_>>()?;
+        let arguments = CRITERION.map(str::to_owned);
+        let mut said = Vec::new();
+        let mut runs: BTreeMap<&str, PathBuf> = BTreeMap::new();
+        for number in 1..=self.rounds {
+            let mut order: Vec<usize> = (0..sides.len()).collect();
+            if number % 2 == 0 {
+                order.reverse();
+            }
+            for (place, index) in order.into_iter().enumerate() {
+                let side = sides[index];
+                let session = format!("selftest-{}-{name}-{}", std::process::id(), side.name);
+                let round = Round { series: session.clone(), number, of: self.rounds };
+                let selection = selection.in_round(round);
+                let benches =
+                    self.benches.elsewhere(checkouts[index].clone(), criterion_home.clone());
+                let cases = benches.list(&selection)?;
+                let session = format!("{session}-{number}");
+                let run = benches.run(&selection, &cases, &arguments, &session)?;
+                runs.insert(side.name, run);
+                let ids: Vec<String> = cases.iter().map(|(_, case)| case.to_string()).collect();
+                let log = fs::read_to_string(benches.log())?;
+                // The first of a round is compared with the last of the round before, which is
+                // the same side: of slower code that says nothing of the slowdown.
+                if place > 0 {
+                    said.extend(verdicts(&log, &ids).into_iter().map(|said| (side.name, said)));
+                }
+            }
+        }
+        let base = (&checkouts[0], runs[sides[0].name].as_path());
+        let mut compared = BTreeMap::new();
+        for (side, checkout) in sides.iter().zip(&checkouts).skip(1) {
+            let new = (checkout, runs[side.name].as_path());
+            compared.insert(side.name, compare::runs(base, new)?);
+        }
+        let first = Run::read_manifest(base.1)?;
+        Ok(Found { first, compared, criterion: said })
+    }
+
+    /// Makes the checkout of a side: the artifacts of this one, and one function that is asked
+    /// for more.
+    fn checkout(&self, root: &Path, slowdown: f64) -> Result<Layout> {
+        let own = Layout { target: root.join("target"), root: root.to_owned() };
+        for folder in [own.guests(), own.workloads(), own.lumos()] {
+            fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        }
+        let link = own.artifacts();
+        // An earlier one may lead to where nothing is any more.
+        let _ = fs::remove_file(&link);
+        symlink(self.layout.artifacts(), &link).with_context(|| link.display().to_string())?;
+        let mut document = toml_edit::DocumentMut::new();
+        document["function"] = toml_edit::value(FUNCTION);
+        document["summary"] = toml_edit::value("What the self-test compares");
+        let payloads = PAYLOADS.map(|(id, index)| {
+            let index = (f64::from(index) * (1.0 + slowdown)).round() as u32;
+            let mut request = toml_edit::InlineTable::new();
+            request.insert("kind", "literal".into());
+            request.insert("text", index.to_string().into());
+            let mut payload = toml_edit::Table::new();
+            payload["id"] = toml_edit::value(id);
+            payload["profile"] = toml_edit::value("quick");
+            payload["request"] = toml_edit::value(request);
+            payload["request_sha256"] = toml_edit::value(sha256_hex(index.to_string().as_bytes()));
+            payload["response_sha256"] = toml_edit::value(sha256_hex(answer(index).as_bytes()));
+            payload
+        });
+        document["payload"] = toml_edit::Item::ArrayOfTables(payloads.into_iter().collect());
+        let path = own.workloads().join(format!("{FUNCTION}.toml"));
+        fs::write(&path, document.to_string()).with_context(|| path.display().to_string())?;
+        Ok(own)
+    }
+}
+
+/// What the function answers.
+fn answer(index: u32) -> String {
+    let (mut value, mut next) = (0_u64, 1_u64);
+    for _ in 0..index {
+        (value, next) = (next, value.wrapping_add(next));
+    }
+    format!("{{\"index\":{index},\"value\":{value}}}\n")
+}
+
+/// What Criterion has said of each benchmark that it has compared with an earlier run.
+fn verdicts(log: &str, ids: &[String]) -> Vec<Said> {
+    let mut said = BTreeMap::new();
+    let mut current = None;
+    for line in log.lines() {
+        let word = line.split_whitespace().next().unwrap_or_default();
+        if let Some(id) = ids.iter().find(|id| *id == word) {
+            current = Some(id);
+        }
+        let found = match line.trim() {
+            "Performance has regressed." => Said::Regressed,
+            "Performance has improved." => Said::Improved,
+            "No change in performance detected." | "Change within noise threshold." => {
+                Said::Nothing
+            }
+            _ => continue,
+        };
+        said.extend(current.map(|id| (id, found)));
+    }
+    said.into_values().collect()
+}
+
+impl Outcome {
+    fn count(&mut self, compared: &[compare::Compared], is_right: impl Fn(Verdict) -> bool) {
+        for entry in compared {
+            self.comparisons += 1;
+            *match entry.judged {
+                Verdict::Slower => &mut self.slower,
+                Verdict::Faster => &mut self.faster,
+                Verdict::Equivalent => &mut self.equivalent,
+                Verdict::Inconclusive => &mut self.inconclusive,
+            } += 1;
+            if !is_right(entry.judged) {
+                self.errors.push(format!(
+                    "{}: {}, {:.4} ({:.4} to {:.4})",
+                    entry.id,
+                    entry.judged.name(),
+                    entry.ratio,
+                    entry.low,
+                    entry.high
+                ));
+            }
+        }
+    }
+
+    /// The share of comparisons that were in error.
+    fn error_rate(&self) -> f64 {
+        self.errors.len() as f64 / self.comparisons.max(1) as f64
+    }
+}
+
+impl Criterion {
+    fn count(&mut self, said: &[(&'static str, Said)], is_right: impl Fn(&str, Said) -> bool) {
+        self.verdicts += said.len();
+        self.errors += said.iter().filter(|(later, said)| !is_right(later, *said)).count();
+    }
+
+    fn error_rate(&self) -> f64 {
+        self.errors as f64 / self.verdicts.max(1) as f64
+    }
+}
+
+impl Selftest {
+    /// The figures for a terminal.
+    fn table(&self) -> String {
+        let percent = |share: f64| format!("{:.1} %", share * 100.0);
+        let mut text = format!(
+            "{:<22}  {:>11}  {:>6}  {:>6}  {:>10}  {:>12}  {:>18}\n",
+            "compared",
+            "comparisons",
+            "slower",
+            "faster",
+            "equivalent",
+            "inconclusive",
+            "Criterion says so"
+        );
+        let mut line = |name: &str, outcome: &Outcome, criterion: f64| {
+            text += &format!(
+                "{name:<22}  {:>11}  {:>6}  {:>6}  {:>10}  {:>12}  {:>18}\n",
+                outcome.comparisons,
+                outcome.slower,
+                outcome.faster,
+                outcome.equivalent,
+                outcome.inconclusive,
+                format!("{} of {}", percent(criterion), outcome.criterion.verdicts),
+            );
+        };
+        line("the same code", &self.same, self.same.criterion.error_rate());
+        for entry in &self.slowed {
+            let name = format!("{:.0} % more to do", entry.slowdown * 100.0);
+            line(&name, &entry.outcome, 1.0 - entry.outcome.criterion.error_rate());
+        }
+        text += &format!(
+            "\nThe same code was called faster or slower in {} of the comparisons; in {} by \
+             Criterion, of one pair of runs.\n",
+            percent(self.same.error_rate()),
+            percent(self.same.criterion.error_rate())
+        );
+        text
+    }
+
+    /// Compares the figures with the targets.
+    fn check(&self) -> Result<()> {
+        let mut missed = Vec::new();
+        if self.same.error_rate() > MOST_FALSE {
+            missed.push(format!("the same code: errors in {:.3}", self.same.error_rate()));
+        }
+        for entry in &self.slowed {
+            let found = 1.0 - entry.outcome.error_rate();
+            let least = LEAST_FOUND.iter().find(|(slowdown, _)| *slowdown == entry.slowdown);
+            if least.is_some_and(|(_, least)| found < *least) {
+                missed.push(format!("{:.0} %: found in {found:.3}", entry.slowdown * 100.0));
+            }
+        }
+        if !missed.is_empty() {
+            bail!("targets missed: {}", missed.join("; "));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn criterions_verdicts_are_read_from_what_it_prints() {
+        let ids = ["call/f/native/a", "call/f/native/b", "call/f/native/c"].map(str::to_owned);
+        let log = "call/f/native/a\n                        time:   [1 2 3]\n                 \
+                   change:\n  Performance has regressed.\nFound 2 outliers\ncall/f/native/b  time: \
+                   [1 2 3]\n   No change in performance detected.\nBenchmarking \
+                   call/f/native/c\ncall/f/native/c  time: [1 2 3]\n";
+        assert_eq!(verdicts(log, &ids), [Said::Regressed, Said::Nothing]);
+    }
+
+    #[test]
+    fn the_function_is_known() {
+        assert_eq!(answer(10), "{\"index\":10,\"value\":55}\n");
+    }
+}
