@@ -104,9 +104,9 @@ impl Arguments {
         }
     }
 
-    /// Every function once, in both lanes: with all of its payloads, or with the first.
+    /// Every function and chain once, in both lanes: with all of its payloads, or with the first.
     pub fn verifying(all: bool) -> Self {
-        let suites = [Suite::Warm, Suite::Call, Suite::Retrieval];
+        let suites = [Suite::Warm, Suite::Call, Suite::Retrieval, Suite::Chain, Suite::ChainLocal];
         let suite = suites.map(|suite| suite.to_string()).to_vec();
         let first_payload = !all;
         Self { profile: Profile::Full, suite, verify: true, first_payload, ..Self::default() }

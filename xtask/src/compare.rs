@@ -14,7 +14,9 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use lumos_model::{Bootstrap, Comparison, Judgement, MINIMAL_EFFECT, Verdict, geometric_mean};
+use lumos_model::{
+    Bootstrap, Comparison, Estimate, Judgement, MINIMAL_EFFECT, Verdict, geometric_mean,
+};
 use lumos_record::Layout;
 use serde::Serialize;
 
@@ -119,6 +121,8 @@ struct Comparisons {
     warnings: Vec<String>,
     /// A benchmark each, the largest ratio first.
     comparisons: Vec<Compared>,
+    /// What was counted instead of timed, the largest ratio first.
+    counts: Vec<Counts>,
     /// The geometric mean of each suite's ratios.
     means: Vec<Mean>,
     /// What only the base has.
@@ -150,6 +154,20 @@ pub struct Compared {
     /// The verdict, refused or not.
     #[serde(skip)]
     pub judged: Verdict,
+}
+
+/// The instructions of one benchmark on both sides: without rounds and intervals, since they are
+/// the same each time.
+#[derive(Debug, Serialize)]
+struct Counts {
+    id: String,
+    base_instructions: u64,
+    new_instructions: u64,
+    ratio: f64,
+    /// None where verdicts are refused.
+    verdict: Option<&'static str>,
+    #[serde(skip)]
+    judged: Verdict,
 }
 
 /// The ratios of one suite.
@@ -207,8 +225,9 @@ fn compare(
     minimal_effect: f64,
 ) -> Result<Comparisons> {
     for side in [&mut base, &mut new] {
-        side.samples
-            .retain(|id, _| filter.is_empty() || filter.iter().any(|part| id.contains(part)));
+        let is_wanted = |id: &str| filter.is_empty() || filter.iter().any(|part| id.contains(part));
+        side.samples.retain(|id, _| is_wanted(id));
+        side.counts.retain(|id, _| is_wanted(id));
     }
     let missing = only_in(&base, &new);
     let added = only_in(&new, &base);
@@ -227,7 +246,7 @@ fn compare(
             )),
         }
     }
-    if compared.is_empty() {
+    if compared.is_empty() && !base.counts.keys().any(|id| new.counts.contains_key(id)) {
         bail!(
             "{} and {} have no benchmark in common{}",
             base.title(),
@@ -260,6 +279,7 @@ fn compare(
         })
         .collect();
     comparisons.sort_by(|a, b| b.ratio.total_cmp(&a.ratio).then_with(|| a.id.cmp(&b.id)));
+    let counts = counts(&base, &new, minimal_effect, refused.is_empty());
     let means = means(&comparisons);
     for side in [&base, &new] {
         warnings.extend(side.problems.iter().map(|problem| format!("{}: {problem}", side.name)));
@@ -280,6 +300,7 @@ fn compare(
         refused,
         warnings,
         comparisons,
+        counts,
         means,
         missing,
         added,
@@ -287,7 +308,29 @@ fn compare(
 }
 
 fn only_in(side: &Side, other: &Side) -> Vec<String> {
-    side.samples.keys().filter(|id| !other.samples.contains_key(*id)).cloned().collect()
+    let samples = side.samples.keys().filter(|id| !other.samples.contains_key(*id));
+    let counts = side.counts.keys().filter(|id| !other.counts.contains_key(*id));
+    samples.chain(counts).cloned().collect()
+}
+
+/// Compares what was counted on both sides.
+fn counts(base: &Side, new: &Side, minimal_effect: f64, may_judge: bool) -> Vec<Counts> {
+    let mut counts: Vec<Counts> = base
+        .counts
+        .iter()
+        .filter_map(|(id, &base_instructions)| {
+            let new_instructions = *new.counts.get(id)?;
+            // Nobody executes nothing.
+            let ratio = new_instructions as f64 / base_instructions.max(1) as f64;
+            let exact = Estimate { point: ratio, low: ratio, high: ratio };
+            let judged = Verdict::of(&exact, minimal_effect);
+            let verdict = may_judge.then(|| judged.name());
+            let id = id.clone();
+            Some(Counts { id, base_instructions, new_instructions, ratio, verdict, judged })
+        })
+        .collect();
+    counts.sort_by(|a, b| b.ratio.total_cmp(&a.ratio).then_with(|| a.id.cmp(&b.id)));
+    counts
 }
 
 /// A mean for each suite, which is what an id begins with.
@@ -317,7 +360,8 @@ impl Gate {
             bail!("the gate cannot judge: {}", found.refused.join("; "));
         }
         let fewest = Comparison::FEWEST_ROUNDS;
-        if found.comparisons.iter().all(|entry| entry.rounds < fewest) {
+        let is_thin = |entry: &Compared| entry.rounds < fewest;
+        if found.counts.is_empty() && found.comparisons.iter().all(is_thin) {
             bail!(
                 "the gate cannot judge: it takes {fewest} rounds on both sides, as \
                  `cargo xtask bench --rounds {fewest}` measures them"
@@ -328,7 +372,11 @@ impl Gate {
             .comparisons
             .iter()
             .filter(|entry| entry.judged == Verdict::Slower && entry.low > least);
-        let count = slower.count();
+        let more = found
+            .counts
+            .iter()
+            .filter(|entry| entry.judged == Verdict::Slower && entry.ratio > least);
+        let count = slower.count() + more.count();
         if count == 0 {
             return Ok(ExitCode::SUCCESS);
         }

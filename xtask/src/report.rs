@@ -125,8 +125,9 @@ pub fn evidence(layout: &Layout, run_folder: &Path) -> Result<Evidence> {
 
 /// Whether a case of the run was measured.
 pub fn has_figures(folder: &Path) -> bool {
-    Run::read(folder)
-        .is_ok_and(|run| run.records.iter().any(|record| matches!(record, Record::Finished(_))))
+    Run::read(folder).is_ok_and(|run| {
+        run.records.iter().any(|record| matches!(record, Record::Finished(_) | Record::Counted(_)))
+    })
 }
 
 /// Finds a run's folder by its name, or the newest that has figures.

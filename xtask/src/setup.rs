@@ -30,9 +30,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let architectures = targets::architectures(&arguments.target)?;
     let guests = ensure(&architectures)?;
-    // Everything but one base of images, some variants of a build, and state in Redis works
-    // without.
-    for optional in [debootstrap(), wasm_opt(), redis()] {
+    // Everything but one base of images, some variants of a build, state in Redis, and the counts
+    // of machine code works without.
+    for optional in [debootstrap(), wasm_opt(), redis(), valgrind()] {
         if let Err(reason) = optional {
             eprintln!("note: {reason:#}");
         }
@@ -143,6 +143,16 @@ pub fn wasm_opt() -> Result<()> {
 /// When Redis is missing and cannot be installed; the message holds the remedy.
 fn redis() -> Result<()> {
     need(REDIS, &[REDIS], "measuring functions that keep their state in Redis")
+}
+
+/// Makes sure that the instructions of machine code can be counted: only the suite `counts` takes
+/// that.
+///
+/// # Errors
+/// When valgrind is missing and cannot be installed; the message holds the remedy.
+fn valgrind() -> Result<()> {
+    const VALGRIND: &str = "valgrind";
+    need(VALGRIND, &[VALGRIND], "counting the instructions of machine code")
 }
 
 /// The server of Redis; each process that measures with it starts its own.

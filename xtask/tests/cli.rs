@@ -27,6 +27,8 @@ fn without_a_command_help_is_printed() {
         "build",
         "bench",
         "report",
+        "compare",
+        "selftest",
         "overhead",
         "tidy",
         "test",
@@ -102,4 +104,23 @@ fn an_absent_run_is_named_with_the_remedy() {
 fn the_rules_of_the_architecture_hold() {
     let output = xtask(&["tidy"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_file_that_is_no_wasi_command_is_refused_with_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes, part) in [
+        ("script.wasm", &b"#!/bin/sh"[..], "this is no WebAssembly"),
+        ("component.wasm", b"\0asm\x0d\0\x01\0", "this is a component"),
+        ("library.wasm", b"\0asm\x01\0\0\0", "exports no `_start`"),
+    ] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        let text = complaint(&["bench", "--wasm", file.to_str().unwrap()]);
+        assert!(text.contains(part) && text.contains(name), "{text}");
+    }
+    let text = complaint(&["bench", "--wasm", "no/such/file.wasm"]);
+    assert!(text.contains("no/such/file.wasm: No such file"), "{text}");
+    // Options of a module mean nothing without one.
+    assert!(complaint(&["bench", "--stdin", "x"]).contains("--wasm"));
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use lumos_record::{
-    Case, Finished, Node, Record, Round, RunManifest, RunWriter, SCHEMA_VERSION, Suite,
+    Case, Counted, Finished, Node, Record, Round, RunManifest, RunWriter, SCHEMA_VERSION, Suite,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -236,6 +236,34 @@ fn sides_of_different_nodes_have_no_verdict() {
     // The newest run is what saved the baseline.
     let text = target.complains(&["compare", "after"], 1);
     assert!(text.contains("is baseline `after` itself"), "{text}");
+}
+
+#[test]
+fn counts_are_compared_without_rounds() {
+    let target = Target::new();
+    let count = |run: &str, instructions: [u64; 2]| {
+        let runs = target.0.path().join("lumos/runs");
+        let manifest = manifest(run, "One");
+        let manifest = RunManifest { schema_version: SCHEMA_VERSION, ..manifest };
+        let mut writer = RunWriter::create(&runs, manifest).unwrap();
+        for (id, instructions) in ["counts/a/metal/1", "counts/b/metal/1"].iter().zip(instructions)
+        {
+            let (case, counter) = (case(id), "fuel".into());
+            writer.write(&Record::Counted(Counted { case, instructions, counter })).unwrap();
+        }
+    };
+    count("20260101T000000Z-1", [1000, 500]);
+    count("20260102T000000Z-1", [1100, 500]);
+    let arguments = ["compare", "20260101T000000Z-1", "20260102T000000Z-1"];
+    let text = target.prints(&arguments);
+    let line = text.lines().find(|line| line.starts_with("counts/a")).unwrap();
+    assert!(line.contains("1,000  1,100  1.10×     exact  slower"), "{text}");
+    assert!(text.contains("1 with the same number of instructions"), "{text}");
+    let gate = |gate: &'static str| [&arguments[..], &["--fail-on", gate]].concat();
+    target.complains(&gate("slower:5"), 3);
+    target.prints(&gate("slower:15"));
+    let report = target.prints(&["report"]);
+    assert!(report.contains("Instructions: 2 counts in the report"), "{report}");
 }
 
 /// Rounds of a run, of which the third was interrupted.

@@ -4,6 +4,7 @@
 //! A runtime crate's test target, declared with `harness = false`, is one call of [`main`].
 
 pub mod checkout;
+mod commands;
 mod digests;
 mod faults;
 #[cfg(feature = "images")]
@@ -147,6 +148,18 @@ fn trials<E: Engine + 'static>(
         let name = &runtime.name;
         trials.push(trial(format!("suites::{name}"), move || measuring::check(&first, &one)));
         trials.push(trial(format!("faults::{name}"), move || faults::check(&second, &other)));
+        if runtime.loads == Some(ArtifactKind::Wasm) {
+            let (built, runtime) = (Arc::clone(&built), runtime.clone());
+            trials.push(trial(format!("counts::{name}"), move || {
+                measuring::check_counts(&built, &runtime)
+            }));
+        }
+        if runtime.mode != Mode::Native {
+            let (built, runtime) = (Arc::clone(&built), runtime.clone());
+            trials.push(trial(format!("commands::{name}"), move || {
+                commands::check(&built, &runtime, new_engine)
+            }));
+        }
         if runtime.loads == Some(ArtifactKind::Precompiled) {
             let (first, second) = (Arc::clone(&built), Arc::clone(&built));
             let (one, other) = (runtime.clone(), runtime.clone());

@@ -258,6 +258,28 @@ pub trait Engine {
         response: &mut Vec<u8>,
     ) -> Result<Timings, InvokeError>;
 
+    /// Another engine like this one, whose instances count the instructions of their function;
+    /// none where this one counts none. It loads Wasm, and takes no part in what is timed.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn metered(&self) -> Result<Option<Self>>
+    where
+        Self: Sized,
+    {
+        Ok(None)
+    }
+
+    /// How many instructions an instance of a metered engine has executed, as the engine counts
+    /// them: its fuel.
+    ///
+    /// # Errors
+    /// When the engine is not metered.
+    fn executed(&self, instance: &mut Self::Instance) -> Result<u64, InvokeError> {
+        let _ = instance;
+        Err(InvokeError::Fault("this engine counts no instructions".to_owned()))
+    }
+
     /// What one reading of the function's clock takes inside this engine, in picoseconds.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 mod breakdown;
 mod chain;
 mod command;
+mod counts;
 mod harness;
 mod in_process;
 mod page_cache;
@@ -34,6 +35,7 @@ use crate::artifact::Artifacts;
 use crate::sandbox::process::Process;
 use crate::sandbox::{Site, SocketDirectory};
 use crate::{Engine, Limits, NoEngine, Sandbox};
+use counts::Order;
 pub use harness::verify_digest;
 use harness::{Chosen, Harness, Trouble};
 use plan::Plan;
@@ -87,6 +89,9 @@ fn try_main<E: Engine, S: Sandbox>(
     new_engine: fn(&str, &Limits) -> Result<E>,
     new_sandbox: fn(&Site<'_>) -> Result<S>,
 ) -> Result<ExitCode> {
+    if let Some(order) = Order::from_environment()? {
+        return order.obey(new_engine);
+    }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let CriterionArguments { filter, save_baseline, purpose } = CriterionArguments::parse(&words)?;
     let selection = Selection::from_environment()?;

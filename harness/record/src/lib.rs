@@ -20,7 +20,7 @@ pub use layout::{Layout, NotAWorkspace};
 pub use node::Node;
 pub use pull::{Pull, PullCheck};
 pub use record::{
-    Breakdown, ChainFacts, CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record,
+    Breakdown, ChainFacts, Counted, CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record,
     SandboxFacts, Skip, TimedCalls, WorkerUse,
 };
 pub use run::{ReadRunError, Revision, Round, Run, RunManifest, RunWriter};

@@ -26,6 +26,8 @@ pub enum Record {
     },
     /// A case ended in samples.
     Finished(Finished),
+    /// A case ended in a count.
+    Counted(Counted),
     /// A case was run once and checked, but not timed, as `--verify` asks for.
     Verified {
         /// The case.
@@ -47,7 +49,9 @@ impl Record {
     /// The case whose outcome this is; none of other records.
     pub fn outcome_of(&self) -> Option<&Case> {
         match self {
-            Self::Finished(Finished { case, .. }) | Self::Verified { case } => Some(case),
+            Self::Finished(Finished { case, .. })
+            | Self::Counted(Counted { case, .. })
+            | Self::Verified { case } => Some(case),
             Self::Skip(skip) => Some(&skip.case),
             Self::Failure(failure) => Some(&failure.case),
             Self::Run(_)
@@ -107,6 +111,17 @@ pub struct Finished {
     /// that it gets or puts.
     #[serde(default)]
     pub size_bytes: u64,
+}
+
+/// A case whose instructions were counted: the same number each time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// The case.
+    pub case: Case,
+    /// The instructions of one invocation, as the counter defines them.
+    pub instructions: u64,
+    /// What counted: `fuel` of the engine, or `callgrind`.
+    pub counter: String,
 }
 
 /// One phase's share of a cold start.

@@ -110,6 +110,8 @@ pub enum Suite {
     /// The same through a chain of instances: a response is copied from one instance's memory to
     /// the next one's.
     ChainLocal,
+    /// The instructions of one call, counted instead of timed.
+    Counts,
 }
 
 names!(Suite, "suite", {
@@ -127,6 +129,7 @@ names!(Suite, "suite", {
     Retrieval => "retrieval",
     Chain => "chain",
     ChainLocal => "chain_local",
+    Counts => "counts",
 });
 
 impl Suite {
@@ -146,7 +149,8 @@ impl Suite {
             | Self::Call
             | Self::Variants
             | Self::Serialization
-            | Self::ChainLocal => Lane::InProcess,
+            | Self::ChainLocal
+            | Self::Counts => Lane::InProcess,
         }
     }
 
@@ -183,7 +187,10 @@ impl Suite {
     pub const fn is_on_request(self) -> bool {
         self.is_sweep()
             || self.is_chain()
-            || matches!(self, Self::Pull | Self::Variants | Self::Breakdown | Self::Retrieval)
+            || matches!(
+                self,
+                Self::Pull | Self::Variants | Self::Breakdown | Self::Retrieval | Self::Counts
+            )
     }
 
     /// Whether the suite measures functions that keep state (`true`), or those that keep none.

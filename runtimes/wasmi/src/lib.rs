@@ -20,6 +20,8 @@ pub struct Wasmi {
     engine: wasmi::Engine,
     memory_bytes: usize,
     state: Option<Backend>,
+    /// Whether instances are given fuel, and use it up.
+    metered: bool,
 }
 
 /// The engine of a name: `wasmi-lazy` or `wasmi-eager`.
@@ -40,6 +42,7 @@ pub fn engine(name: &str, limits: &Limits) -> Result<Wasmi> {
         engine: wasmi::Engine::new(&config),
         memory_bytes: usize::try_from(limits.memory_bytes)?,
         state: None,
+        metered: false,
     })
 }
 
@@ -111,12 +114,15 @@ impl Instance {
 }
 
 impl Wasmi {
-    fn store(&self, wasi: WasiCtx) -> Store<Host> {
+    fn store(&self, wasi: WasiCtx) -> Result<Store<Host>> {
         let limits = wasmi::StoreLimitsBuilder::new().memory_size(self.memory_bytes).build();
         let host = Host { wasi, limits, state: HostState::new(self.state.clone()) };
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limits);
-        store
+        if self.metered {
+            store.set_fuel(u64::MAX).map_err(show)?;
+        }
+        Ok(store)
     }
 }
 
@@ -160,7 +166,7 @@ impl Engine for Wasmi {
                 wasi.preopened_dir(directory, STATE_DIRECTORY)?;
             }
         }
-        Ok(self.store(wasi.build()))
+        self.store(wasi.build())
     }
 
     fn instantiate(&self, linked: &Linked, mut store: Store<Host>) -> Result<Instance> {
@@ -205,7 +211,7 @@ impl Engine for Wasmi {
         wasi.arg(COMMAND).map_err(|error| fault(&error))?;
         wasi.stdin(Box::new(ReadPipe::from(command.stdin.to_vec())));
         wasi.stdout(Box::new(output.clone())).stderr(Box::new(errors.clone()));
-        let mut store = self.store(wasi.build());
+        let mut store = self.store(wasi.build()).map_err(|error| fault(&error))?;
         let outcome = linked
             .linker
             .instantiate_and_start(&mut store, &linked.module)
@@ -245,6 +251,20 @@ impl Engine for Wasmi {
         let guest = &mut instance.guest;
         response.extend_from_slice(guest.serve(&entry, [&[], request])?);
         guest.mailbox.timings(guest.memory.data(&guest.store))
+    }
+
+    fn metered(&self) -> Result<Option<Self>> {
+        let mut config = self.engine.config().clone();
+        config.consume_fuel(true);
+        let engine = wasmi::Engine::new(&config);
+        let Self { memory_bytes, state, .. } = self;
+        let (memory_bytes, state) = (*memory_bytes, state.clone());
+        Ok(Some(Self { engine, memory_bytes, state, metered: true }))
+    }
+
+    fn executed(&self, instance: &mut Instance) -> Result<u64, InvokeError> {
+        let left = instance.guest.store.get_fuel().map_err(|error| fault(&error))?;
+        Ok(u64::MAX - left)
     }
 
     fn clock_cost_ps(&self, instance: &mut Instance) -> Result<u64, InvokeError> {

@@ -31,6 +31,8 @@ pub struct Wasmtime {
     loads_precompiled: bool,
     memory_bytes: usize,
     state: Option<Backend>,
+    /// Whether instances are given fuel, and use it up.
+    metered: bool,
 }
 
 /// The engine of a name: `wasmtime-` and `aot`, `pulley`, `jit` or `winch`.
@@ -52,6 +54,7 @@ pub fn engine(name: &str, limits: &Limits) -> Result<Wasmtime> {
         loads_precompiled,
         memory_bytes: usize::try_from(limits.memory_bytes)?,
         state: None,
+        metered: false,
     })
 }
 
@@ -188,13 +191,16 @@ const START: &str = "_start";
 const STATE_DIRECTORY: &str = "/state";
 
 impl Wasmtime {
-    fn store(&self, wasi: &mut WasiCtxBuilder) -> Store<Host> {
+    fn store(&self, wasi: &mut WasiCtxBuilder) -> Result<Store<Host>> {
         let limits = wasmtime::StoreLimitsBuilder::new().memory_size(self.memory_bytes).build();
         let state = HostState::new(self.state.clone());
         let host = Host { wasi: wasi.build_p1(), limits, state };
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limits);
-        store
+        if self.metered {
+            store.set_fuel(u64::MAX).map_err(show)?;
+        }
+        Ok(store)
     }
 
     fn load_precompiled(&self, path: &Path) -> Result<Module> {
@@ -284,7 +290,7 @@ impl Engine for Wasmtime {
                 wasi.preopened_dir(path, STATE_DIRECTORY, FsPerms::ReadWrite).map_err(show)?;
             }
         }
-        Ok(self.store(&mut wasi))
+        self.store(&mut wasi)
     }
 
     fn instantiate(&self, linked: &InstancePre<Host>, mut store: Store<Host>) -> Result<Instance> {
@@ -312,7 +318,7 @@ impl Engine for Wasmtime {
         if wasi::define_imports(&mut linker, module).is_err() {
             return Vec::new();
         }
-        let mut store = self.store(&mut WasiCtxBuilder::new());
+        let Ok(mut store) = self.store(&mut WasiCtxBuilder::new()) else { return Vec::new() };
         let lacks = |import: &wasmtime::ImportType<'_>| {
             linker.get(&mut store, import.module(), import.name()).is_err()
         };
@@ -332,7 +338,7 @@ impl Engine for Wasmtime {
         let mut wasi = WasiCtxBuilder::new();
         wasi.arg(COMMAND).stdin(MemoryInputPipe::new(command.stdin.to_vec()));
         wasi.stdout(output.clone()).stderr(errors.clone());
-        let mut store = self.store(&mut wasi);
+        let mut store = self.store(&mut wasi).map_err(|error| fault(&error))?;
         let instance = linked.instantiate(&mut store).map_err(|error| fault(&error))?;
         let start = instance.get_typed_func::<(), ()>(&mut store, START);
         let outcome = start.map_err(|error| fault(&error))?.call(&mut store, ());
@@ -368,6 +374,22 @@ impl Engine for Wasmtime {
         let guest = &mut instance.guest;
         response.extend_from_slice(guest.serve(&entry, [&[], request])?);
         guest.mailbox.timings(guest.memory.data(&guest.store))
+    }
+
+    fn metered(&self) -> Result<Option<Self>> {
+        let mut config = config(self.name)?;
+        config.consume_fuel(true);
+        let engine = wasmtime::Engine::new(&config).map_err(show)?;
+        let Self { name, loads_precompiled, memory_bytes, state, .. } = self;
+        let (name, loads_precompiled, memory_bytes) = (*name, *loads_precompiled, *memory_bytes);
+        let state = state.clone();
+        let metered = true;
+        Ok(Some(Self { engine, name, loads_precompiled, memory_bytes, state, metered }))
+    }
+
+    fn executed(&self, instance: &mut Instance) -> Result<u64, InvokeError> {
+        let left = instance.guest.store.get_fuel().map_err(|error| fault(&error))?;
+        Ok(u64::MAX - left)
     }
 
     fn clock_cost_ps(&self, instance: &mut Instance) -> Result<u64, InvokeError> {

@@ -25,6 +25,17 @@ struct Lines {
 
 /// What stands in the table: all that changed, and some of what may have.
 fn lines(found: &Comparisons) -> Lines {
+    let mut lines = of_times(found);
+    let counts = count_rows(found);
+    let unchanged = found.counts.len() - counts.len();
+    lines.rows.extend(counts);
+    if unchanged > 0 {
+        lines.rest.push(format!("{unchanged} with the same number of instructions"));
+    }
+    lines
+}
+
+fn of_times(found: &Comparisons) -> Lines {
     let mut lines = Lines { rows: Vec::new(), rest: Vec::new() };
     if !found.refused.is_empty() {
         let shown = found.comparisons.iter().take(MOST_INCONCLUSIVE);
@@ -55,6 +66,24 @@ fn lines(found: &Comparisons) -> Lines {
         }
     }
     lines
+}
+
+/// What was counted and has changed, whatever its verdict: no difference is noise.
+fn count_rows(found: &Comparisons) -> Vec<[String; TITLES.len()]> {
+    let changed =
+        found.counts.iter().filter(|entry| entry.base_instructions != entry.new_instructions);
+    changed
+        .map(|entry| {
+            [
+                entry.id.clone(),
+                format::count(entry.base_instructions),
+                format::count(entry.new_instructions),
+                format::ratio(entry.ratio),
+                "exact".to_owned(),
+                entry.verdict.unwrap_or("-").to_owned(),
+            ]
+        })
+        .collect()
 }
 
 fn row(entry: &Compared, verdict: String) -> [String; TITLES.len()] {

@@ -34,6 +34,9 @@ pub struct Side {
     /// The samples of each benchmark, by its id.
     #[serde(skip)]
     pub samples: BTreeMap<String, Samples>,
+    /// The instructions of what was counted instead.
+    #[serde(skip)]
+    pub counts: BTreeMap<String, u64>,
     /// What could not be read, and what was left out.
     #[serde(skip)]
     pub problems: Vec<String>,
@@ -186,6 +189,8 @@ impl<'l> Home<'l> {
             rounds: numbers.len(),
             provenance: self.provenance_of_baseline(name),
             samples: joined.collect(),
+            // Criterion keeps times alone.
+            counts: BTreeMap::new(),
             problems,
         }
     }
@@ -223,11 +228,14 @@ pub fn runs(layout: &Layout, folders: &[PathBuf]) -> Result<Side> {
 fn of_evidence(evidence: report::Evidence) -> Side {
     let rounds = evidence.rounds.as_ref().map_or(1, |rounds| rounds.counted.len());
     let manifest = evidence.manifest;
-    let mut samples = BTreeMap::new();
+    let (mut samples, mut counts) = (BTreeMap::new(), BTreeMap::new());
     let mut problems = evidence.warnings;
     for (case, found) in evidence.cases {
         match found.outcome {
             report::Outcome::Samples(found) => drop(samples.insert(case.to_string(), found)),
+            report::Outcome::Counted(found) => {
+                counts.insert(case.to_string(), found.instructions);
+            }
             report::Outcome::Failed(cause) => problems.push(format!("{case} failed: {cause}")),
             report::Outcome::Skipped(_) | report::Outcome::Interrupted => {}
         }
@@ -238,6 +246,7 @@ fn of_evidence(evidence: report::Evidence) -> Side {
         rounds,
         provenance: Some(Provenance::of(&manifest, evidence.artifacts.as_ref())),
         samples,
+        counts,
         problems,
     }
 }

@@ -8,8 +8,9 @@ use lumos_record::{Case, Ledger, Phase, Setting, Suite, WorkerUse};
 use super::load::{CaseEvidence, Evidence, Outcome, median_of};
 use super::runtimes::Runtimes;
 use super::schema::{
-    Absence, CaseEstimate, CaseRatio, Figure, Method, MissingArtifact, PhaseEstimate,
-    PlatformPoint, PlatformRatio, PullReport, Report, RunInfo, SCHEMA_VERSION, WorkerEstimate,
+    Absence, CaseEstimate, CaseRatio, Figure, InstructionCount, Method, MissingArtifact,
+    PhaseEstimate, PlatformPoint, PlatformRatio, PullReport, Report, RunInfo, SCHEMA_VERSION,
+    WorkerEstimate,
 };
 use super::{break_even, breakdown, chain, claims, compilations, pull, sweeps, variants};
 
@@ -120,6 +121,7 @@ fn frame(evidence: &Evidence) -> Report {
         serialization: Vec::new(),
         retrieval: Vec::new(),
         chain: Vec::new(),
+        counts: Vec::new(),
         claims: Vec::new(),
         skips: Vec::new(),
         failures: Vec::new(),
@@ -144,6 +146,11 @@ impl Analysis<'_> {
             Outcome::Interrupted => report.failures.push(absence(
                 "interrupted: the case began, and the run holds no outcome of it".into(),
             )),
+            Outcome::Counted(counted) => report.counts.push(InstructionCount {
+                case: case.clone(),
+                instructions: counted.instructions,
+                counter: counted.counter.clone(),
+            }),
             Outcome::Samples(samples) => match self.estimate(case, samples) {
                 None => report.failures.push(absence(format!(
                     "{} samples are too few: an interval needs {}",
@@ -345,6 +352,7 @@ fn sort(report: &mut Report, runtimes: &Runtimes) {
     report
         .platform
         .sort_by_cached_key(|entry| (runtimes.order(&entry.case), entry.reference.clone()));
+    report.counts.sort_by_cached_key(|entry| runtimes.order(&entry.case));
     report.skips.sort_by_cached_key(|entry| runtimes.order(&entry.case));
     report.failures.sort_by_cached_key(|entry| runtimes.order(&entry.case));
     report.unrecorded.sort_by_cached_key(|case| runtimes.order(case));

@@ -116,6 +116,16 @@ pub fn render(report: &Report) -> String {
     breakdown(report, &mut csv);
     sweeps(report, &mut csv);
     chains(report, &mut csv);
+    for entry in &report.counts {
+        let value = Some(entry.instructions as f64);
+        let line = Line {
+            name: &entry.counter,
+            unit: "instructions",
+            value,
+            ..Line::of("count", &entry.case)
+        };
+        line.write(&mut csv);
+    }
     let absent = [("skip", &report.skips), ("failure", &report.failures)];
     for (kind, list) in absent {
         for absence in list {

@@ -110,7 +110,8 @@ pub fn grids(report: &Report) -> Vec<Grid<'_>> {
     let left_out = || Cell::Absent("not selected: this run holds no record of it".into());
     cells.extend(report.unrecorded.iter().map(|case| (case, left_out())));
     // Its native cases have another setting than what is compared with them: a table of its own.
-    cells.retain(|(case, _)| case.suite != Suite::Variants);
+    // And what is counted has no times.
+    cells.retain(|(case, _)| !matches!(case.suite, Suite::Variants | Suite::Counts));
     cells.sort_by_cached_key(|(case, _)| runtimes.order(case));
     by_suite(cells, &runtimes)
 }

@@ -1,6 +1,6 @@
 //! Reads what a run left: its records, its copies of Criterion's files, the artifact manifest.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use lumos_model::{Samples, median};
 use lumos_record::{
-    ArtifactManifest, Breakdown, Case, Finished, Layout, Ledger, PullCheck, Record, Run,
+    ArtifactManifest, Breakdown, Case, Counted, Finished, Layout, Ledger, PullCheck, Record, Run,
     RunManifest, WorkerUse,
 };
 use serde::Deserialize;
@@ -22,6 +22,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Interrupted => write!(f, "interrupted"),
             Self::Samples(samples) => write!(f, "{} samples", samples.count()),
+            Self::Counted(count) => write!(f, "{} instructions", count.instructions),
             Self::Skipped(reason) => write!(f, "skipped: {reason}"),
             Self::Failed(cause) => write!(f, "failed: {cause}"),
         }
@@ -83,6 +84,8 @@ pub enum Outcome {
     Interrupted,
     /// Its samples: nanoseconds per iteration.
     Samples(Samples),
+    /// Its instructions.
+    Counted(Counted),
     /// It was not run, for this reason.
     Skipped(String),
     /// It went wrong, for this reason.
@@ -232,16 +235,38 @@ fn join(
                 }));
                 Outcome::Samples(samples)
             }
-            // A failure tells more than a skip.
-            Err(_) => {
-                let failed = |outcome: &(u32, Outcome)| matches!(outcome.1, Outcome::Failed(_));
-                let at = others.iter().position(failed).unwrap_or(0);
-                others.swap_remove(at).1
-            }
+            Err(_) => without_samples(others),
         };
         cases.insert(case, joined);
     }
     cases
+}
+
+/// The outcome of a case that has no samples in any round: its count, if that is the same in all of
+/// them. A failure tells more than a skip.
+fn without_samples(mut outcomes: Vec<(u32, Outcome)>) -> Outcome {
+    let counts: BTreeSet<u64> = outcomes
+        .iter()
+        .filter_map(|(_, outcome)| match outcome {
+            Outcome::Counted(counted) => Some(counted.instructions),
+            _ => None,
+        })
+        .collect();
+    if let (Some(least), Some(most)) = (counts.first(), counts.last())
+        && least != most
+    {
+        return Outcome::Failed(format!(
+            "from round to round, {least} to {most} instructions were counted"
+        ));
+    }
+    let rank = |outcome: &Outcome| match outcome {
+        Outcome::Samples(_) | Outcome::Counted(_) => 0,
+        Outcome::Failed(_) => 1,
+        Outcome::Skipped(_) => 2,
+        Outcome::Interrupted => 3,
+    };
+    outcomes.sort_by_key(|(round, outcome)| (rank(outcome), *round));
+    outcomes.into_iter().next().map(|(_, outcome)| outcome).unwrap_or_default()
 }
 
 /// Reads the pulls that the run was followed by; most are followed by none.
@@ -280,6 +305,10 @@ fn by_case(run_folder: &Path, records: Vec<Record>) -> BTreeMap<Case, CaseEviden
                 };
                 let case = cases.entry(finished.case).or_default();
                 (case.outcome, case.size_bytes) = (outcome, finished.size_bytes);
+            }
+            Record::Counted(counted) => {
+                let case = counted.case.clone();
+                cases.entry(case).or_default().outcome = Outcome::Counted(counted);
             }
             // Checked, but not timed: a reason like any other for there being no figure.
             Record::Verified { case } => {

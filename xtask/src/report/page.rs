@@ -18,8 +18,8 @@ use super::charts::{self, Bar, Curve, Dot, DotRow, Vertical};
 use super::format;
 use super::grid::{Cell, Comparison, Grid};
 use super::schema::{
-    Absence, CaseEstimate, Claim, ClaimFigure, Figure, PhaseEstimate, PlatformRatio,
-    PullComparison, PullEstimate, Report, Spread, Statistic, WorkerEstimate,
+    Absence, CaseEstimate, Claim, ClaimFigure, Figure, InstructionCount, PhaseEstimate,
+    PlatformRatio, PullComparison, PullEstimate, Report, Spread, Statistic, WorkerEstimate,
 };
 
 /// What stands where there is nothing to show.
@@ -46,6 +46,7 @@ pub struct Page {
     serialization: sweeps::View,
     retrieval: sweeps::View,
     chain: chain::View,
+    instructions: Vec<Instructions>,
     sizes: Matrix,
     targets: Matrix,
     images: Matrix,
@@ -359,6 +360,7 @@ impl Page {
             serialization: sweeps::view(report, &report.serialization, &palette),
             retrieval: sweeps::view(report, &report.retrieval, &palette),
             chain: chain::view(report),
+            instructions: report.counts.iter().map(instructions).collect(),
             sizes: sizes::sizes(report),
             targets: sizes::targets(report),
             images: sizes::images(report),
@@ -410,6 +412,27 @@ const fn what(suite: Suite) -> &'static str {
         Suite::ChainLocal => {
             "one request through a chain of instances, from one's memory to the next one's"
         }
+        Suite::Counts => "the instructions of one call of an instance that has answered before",
+    }
+}
+
+/// How many instructions an invocation executes.
+#[derive(Serialize)]
+struct Instructions {
+    function: String,
+    payload: String,
+    runtime: String,
+    count: String,
+    counter: String,
+}
+
+fn instructions(entry: &InstructionCount) -> Instructions {
+    Instructions {
+        function: entry.case.function.clone(),
+        payload: entry.case.input(),
+        runtime: entry.case.runtime.clone(),
+        count: format::count(entry.instructions),
+        counter: entry.counter.clone(),
     }
 }
 
@@ -444,6 +467,14 @@ fn facts(report: &Report) -> Vec<(String, String)> {
     ];
     let mut facts: Vec<(String, String)> =
         facts.map(|(name, value)| (name.to_owned(), value)).into();
+    if let Some(rounds) = &run.rounds {
+        let lost = match rounds.interrupted.len() {
+            0 => String::new(),
+            lost => format!(", {lost} interrupted"),
+        };
+        let (counted, asked) = (rounds.counted.len(), rounds.asked);
+        facts.insert(1, ("Rounds".to_owned(), format!("{counted} of {asked}{lost}")));
+    }
     facts.extend(report.sandboxes.iter().map(|(package, told)| {
         let told: Vec<String> =
             told.iter().map(|(name, value)| format!("{name} {value}")).collect();

@@ -74,6 +74,9 @@ pub struct Report {
     /// What requests through chains of functions cost, by the number of functions.
     #[serde(default)]
     pub chain: Vec<ChainEstimate>,
+    /// The instructions of one invocation, where they were counted.
+    #[serde(default)]
+    pub counts: Vec<InstructionCount>,
     /// The paper's claims beside this run's figures.
     pub claims: Vec<Claim>,
     /// Cases that were not run.
@@ -387,6 +390,18 @@ pub struct SweepComparison {
     /// What each KiB costs, by the lines of both; none where a line is missing, or where the
     /// reference's cost cannot be told from nothing.
     pub per_kib_ratio: Option<Interval>,
+}
+
+/// How many instructions one invocation executes: no sample, but the same number each time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InstructionCount {
+    /// The case, as `suite`, `function`, `runtime` and `payload`.
+    #[serde(flatten)]
+    pub case: Case,
+    /// The instructions, as the counter defines them.
+    pub instructions: u64,
+    /// What counted.
+    pub counter: String,
 }
 
 /// What requests through a chain of functions cost on a runtime, by the chain's length.

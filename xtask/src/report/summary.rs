@@ -36,6 +36,7 @@ pub struct Summary {
     /// Lines through sizes.
     sweeps: usize,
     chains: usize,
+    counts: usize,
 }
 
 #[derive(Debug)]
@@ -69,6 +70,7 @@ impl Summary {
             ),
             sweeps: report.serialization.len() + report.retrieval.len(),
             chains: report.chain.len(),
+            counts: report.counts.len(),
         }
     }
 }
@@ -223,6 +225,9 @@ impl fmt::Display for Summary {
         }
         if self.chains > 0 {
             writeln!(f, "Chains of functions: {} rows in the report.", self.chains)?;
+        }
+        if self.counts > 0 {
+            writeln!(f, "Instructions: {} counts in the report.", self.counts)?;
         }
         if self.emulated {
             writeln!(f, "Emulated: nothing here is a ranking.")?;

@@ -280,6 +280,8 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result
 pub enum Outcome {
     /// It was measured.
     Finished(Finished),
+    /// Its instructions were counted.
+    Counted(u64),
     /// It was run once and checked.
     Verified,
     /// It was not run, for this reason.
@@ -302,6 +304,7 @@ pub fn outcomes(run: &Run) -> Result<BTreeMap<Case, Outcome>> {
                 continue;
             }
             Record::Finished(finished) => (finished.case.clone(), Outcome::Finished(finished)),
+            Record::Counted(counted) => (counted.case, Outcome::Counted(counted.instructions)),
             Record::Verified { case } => (case, Outcome::Verified),
             Record::Skip(skip) => (skip.case, Outcome::Skipped(skip.reason)),
             Record::Failure(failure) => (failure.case, Outcome::Failed(failure.cause)),

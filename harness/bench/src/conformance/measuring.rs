@@ -1,7 +1,7 @@
 //! Every runtime is measured in every suite.
 
 use anyhow::{Context, Result, ensure};
-use lumos_record::{Record, Runtime, Suite};
+use lumos_record::{Profile, Record, Runtime, Suite};
 
 use super::Built;
 use super::checkout::{FEWEST_SAMPLES, Outcome, outcomes};
@@ -26,4 +26,28 @@ pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
     let cold = run.records.iter().filter(|record| matches!(record, Record::Phases(_))).count();
     ensure!(cold == 10, "{cold} ledgers instead of one for each of ten cold starts");
     checkout.nothing_is_left()
+}
+
+/// Counts the instructions of a function, which are the same in every run; an engine that counts
+/// none says so.
+pub(super) fn check_counts(built: &Built, runtime: &Runtime) -> Result<()> {
+    const FUNCTION: &str = "json";
+    let checkout = built.checkout(runtime, FUNCTION)?;
+    let workload = built.workloads.function(FUNCTION).context("there is no workloads/json.toml")?;
+    std::fs::copy(&workload.file, checkout.layout().workloads().join("json.toml"))?;
+    let suites = vec![Suite::Counts.to_string()];
+    let selection = Selection { suites, profile: Profile::Quick, ..Selection::default() };
+    let count = || outcomes(&checkout.run(&selection, &[])?.run()?);
+    let (first, second) = (count()?, count()?);
+    ensure!(!first.is_empty() && first == second, "{first:?}, and then {second:?}");
+    for (case, outcome) in first {
+        match outcome {
+            Outcome::Counted(instructions) => {
+                ensure!(instructions > 1_000, "{case}: {instructions}")
+            }
+            Outcome::Skipped(reason) => ensure!(reason.contains("does not count"), "{reason}"),
+            other => anyhow::bail!("{case}: {other:?}"),
+        }
+    }
+    Ok(())
 }

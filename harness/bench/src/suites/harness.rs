@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use lumos_record::{
-    Breakdown, Case, Failure, Layout, Ledger, Profile, Record, Skip, Suite, WorkerUse,
+    Breakdown, Case, Counted, Failure, Layout, Ledger, Profile, Record, Skip, Suite, WorkerUse,
 };
 use lumos_workloads::{Payload, sha256_hex};
 
@@ -74,6 +74,17 @@ pub enum Details {
     Cold(Vec<Cold>),
     /// Invocations that were taken apart; the number of the sample is not known yet.
     Breakdown(Vec<Breakdown>),
+    /// A count, and no samples.
+    Count(Count),
+}
+
+/// How many instructions an invocation executes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Their number.
+    pub instructions: u64,
+    /// What counted.
+    pub counter: &'static str,
 }
 
 /// How the samples of a steady case are taken.
@@ -210,12 +221,16 @@ impl Harness {
             return Ok(vec![Record::Verified { case: case.clone() }]);
         }
         let Some(session) = &self.session else { return Ok(Vec::new()) };
+        if let Details::Count(Count { instructions, counter }) = measured.details {
+            let (case, counter) = (case.clone(), counter.to_owned());
+            return Ok(vec![Record::Counted(Counted { case, instructions, counter })]);
+        }
         let (finished, times) = session
             .keep_samples(&self.layout, case, measured.verified, measured.size_bytes)
             .map_err(|error| Trouble::Failure(format!("{error:#}")))?;
         let mut records: Vec<Record> = self.worker_uses.drain(..).map(Record::Worker).collect();
         records.extend(match measured.details {
-            Details::None => Vec::new(),
+            Details::None | Details::Count(_) => Vec::new(),
             Details::Cold(starts) => cold_records(kept(starts, times.len()))?,
             Details::Breakdown(samples) => {
                 let samples = (0..).zip(kept(samples, times.len()));

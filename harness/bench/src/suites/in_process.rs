@@ -7,6 +7,7 @@ use lumos_record::{Case, Suite};
 
 use super::chain;
 use super::command;
+use super::counts;
 use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
 use super::plan::Planned;
 use super::timing::{Invocations, Stop, time_step};
@@ -139,8 +140,10 @@ pub(super) fn run<E: Engine>(
     if planned.workload.is_command {
         return command::fresh(harness, engine, planned, case, loads);
     }
-    if planned.suite == Suite::ChainLocal {
-        return chain::local(harness, engine, planned, case, loads);
+    match planned.suite {
+        Suite::ChainLocal => return chain::local(harness, engine, planned, case, loads),
+        Suite::Counts => return counts::run(harness, engine, planned, case, loads),
+        _ => {}
     }
     let (function, settings) = (&planned.workload.function, engine.settings());
     let artifacts = match planned.setting.variant {

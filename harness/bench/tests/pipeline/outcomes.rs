@@ -168,6 +168,7 @@ fn describe(checkout: &Checkout, run: &Run, outcomes: &BTreeMap<Case, Outcome>) 
         // Writing to a string cannot fail.
         let _ = match &outcomes[case] {
             Outcome::Finished(_) => writeln!(text, "{case}: {}", measured(run, case)),
+            Outcome::Counted(_) => writeln!(text, "{case}: counted"),
             Outcome::Verified => writeln!(text, "{case}: verified"),
             Outcome::Skipped(reason) => writeln!(text, "{case}: skipped, {reason}"),
             Outcome::Failed(cause) => writeln!(text, "{case}: FAILED, {cause}"),
