@@ -58,6 +58,7 @@ pub(super) fn run<E: Engine>(
             Count { instructions: same(count()?, count()?)?, counter: FUEL }
         }
         _ => {
+            offers(harness, planned, loads)?;
             let order = Order {
                 engine: planned.runtime.name.clone(),
                 artifact: artifact.path().to_owned(),
@@ -69,6 +70,21 @@ pub(super) fn run<E: Engine>(
     };
     let size_bytes = request.len() as u64;
     Ok(Measured { verified: 2, size_bytes, details: Details::Count(count) })
+}
+
+/// Makes sure that the processor which callgrind plays can run an artifact: it has no AVX-512.
+fn offers(harness: &Harness, planned: &Planned<'_>, loads: ArtifactKind) -> Result<(), Trouble> {
+    let (runtime, function) = (planned.runtime, &planned.workload.function);
+    let artifact = harness.artifacts.manifest.for_runtime(runtime, loads, function);
+    let compilation = artifact.and_then(|artifact| artifact.compilation.as_ref());
+    let mut features = compilation.iter().flat_map(|compilation| &compilation.cpu_features);
+    match features.find(|feature| feature.starts_with("avx512")) {
+        None => Ok(()),
+        Some(feature) => Err(Trouble::Skip(format!(
+            "it was compiled for a processor with {feature}, which callgrind does not know: \
+             `cargo xtask bench --isa x86-64-v3` compiles for one without"
+        ))),
+    }
 }
 
 /// Makes sure that two counts are the same.
