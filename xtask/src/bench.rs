@@ -701,8 +701,9 @@ impl Benches {
 
     fn find_run(&self, session: &str) -> Result<PathBuf> {
         let runs = Run::all(&self.measured.runs())?;
-        let own =
-            |folder: &&PathBuf| Run::read(folder).is_ok_and(|run| run.manifest.session == session);
+        let own = |folder: &&PathBuf| {
+            Run::read_manifest(folder).is_ok_and(|manifest| manifest.session == session)
+        };
         runs.iter().rev().find(own).cloned().context("the suites left no run")
     }
 }

@@ -22,6 +22,8 @@ use serde::Serialize;
 
 use side::{Side, Sides};
 
+use crate::report::analysis::SEED;
+
 /// Compares runs, or Criterion baselines: what became faster, what slower.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -100,9 +102,6 @@ fn percent(text: &str) -> Result<f64, String> {
 
 /// The exit code when the gate is closed.
 const GATE_CLOSED: u8 = 3;
-
-/// The seed of all resampling: the same samples give the same comparisons.
-const SEED: u64 = 0x006c_756d_6f73;
 
 /// The comparisons of two sides.
 #[derive(Debug, Serialize)]

@@ -61,7 +61,7 @@ impl Module {
         check(&module).with_context(|| file.display().to_string())?;
         let name = name(file);
         let root = layout.lumos().join("modules").join(&name);
-        let own = Layout { target: root.join("target"), root };
+        let own = Layout::at(root);
         for folder in [own.guests(), own.workloads(), own.artifacts()] {
             fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         }

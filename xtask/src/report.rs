@@ -5,7 +5,7 @@
 //! [`summary`] and [`splice`] format them. No runtime is named in code: which one is native, and
 //! which are compared with it, comes from the artifact manifest.
 
-mod analysis;
+pub mod analysis;
 mod break_even;
 mod breakdown;
 mod chain;

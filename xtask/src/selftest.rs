@@ -294,7 +294,7 @@ impl Field<'_> {
     /// Makes the checkout of a side: the artifacts of this one, and one function that is asked
     /// for more.
     fn checkout(&self, root: &Path, slowdown: f64) -> Result<Layout> {
-        let own = Layout { target: root.join("target"), root: root.to_owned() };
+        let own = Layout::at(root.to_owned());
         for folder in [own.guests(), own.workloads(), own.lumos()] {
             fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         }

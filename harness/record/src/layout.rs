@@ -49,6 +49,11 @@ impl Layout {
         Ok(Self { root: root.to_owned(), target })
     }
 
+    /// The checkout at `root`, with a target directory of its own, whatever the environment says.
+    pub fn at(root: PathBuf) -> Self {
+        Self { target: root.join("target"), root }
+    }
+
     /// Everything that Lumos writes: `target/lumos`.
     pub fn lumos(&self) -> PathBuf {
         self.target.join("lumos")

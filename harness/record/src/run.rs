@@ -221,7 +221,11 @@ impl Run {
         BufReader::new(file)
             .read_until(b'\n', &mut line)
             .map_err(|error| ReadRunError::Io(path.clone(), error))?;
-        checked_manifest(serde_json::from_slice(&line).ok(), path)
+        match serde_json::from_slice(&line) {
+            Err(error) if line.ends_with(b"\n") => Err(ReadRunError::Line(path, 1, error)),
+            // Cut short, as an interrupted run may leave it.
+            record => checked_manifest(record.ok(), path),
+        }
     }
 
     /// The folders of all runs, the newest last.

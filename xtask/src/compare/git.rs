@@ -95,8 +95,7 @@ impl Build {
     fn check_out(layout: &Layout, revision: &str, commit: &str) -> Result<Self> {
         let name: String = commit.chars().take(12).collect();
         let root = folder(layout).join(name);
-        // As Layout::find would have it: the worktree's builds are its own.
-        let own = Layout { target: root.join("target"), root };
+        let own = Layout::at(root);
         if !own.guests().is_dir() {
             // Git may remember a worktree that somebody has removed by hand.
             process::quiet_output(git(&layout.root).args(["worktree", "prune"]))?;

@@ -15,7 +15,7 @@ use super::schema::{
 use super::{break_even, breakdown, chain, claims, compilations, pull, sweeps, variants};
 
 /// The seed of all resampling: a report of the same run is the same to the last digit.
-const SEED: u64 = 0x006c_756d_6f73;
+pub const SEED: u64 = 0x006c_756d_6f73;
 
 /// What a platform may add to a cold start, in milliseconds: from nothing to the 3 s of a
 /// Knative service on a small board.

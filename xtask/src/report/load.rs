@@ -97,7 +97,7 @@ pub enum Outcome {
 /// # Errors
 /// When the runs cannot be read.
 pub fn series(layout: &Layout, run_folder: &Path) -> Result<Vec<PathBuf>> {
-    let Some(round) = Run::read(run_folder)?.manifest.round else {
+    let Some(round) = Run::read_manifest(run_folder)?.round else {
         return Ok(vec![run_folder.to_owned()]);
     };
     let mut folders = BTreeMap::new();

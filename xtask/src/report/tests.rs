@@ -36,7 +36,7 @@ impl Fixture {
     fn on(node: Node) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
-        let layout = Layout { target: root.join("target"), root };
+        let layout = Layout::at(root);
         let artifacts = serde_json::to_vec(&artifacts()).unwrap();
         fs::create_dir_all(layout.artifacts()).unwrap();
         fs::write(layout.artifacts().join(ArtifactManifest::FILE), &artifacts).unwrap();
@@ -609,7 +609,7 @@ fn an_absent_run_names_those_that_there_are_and_the_remedy() {
     assert_eq!(find_run(&fixture.layout, None).unwrap(), fixture.run_folder());
 
     let root = fixture.folder.path().join("empty");
-    let layout = Layout { target: root.join("target"), root };
+    let layout = Layout::at(root);
     for name in [None, Some("other")] {
         let message = find_run(&layout, name).unwrap_err().to_string();
         assert!(message.contains("`cargo xtask bench` makes one"), "{message}");
