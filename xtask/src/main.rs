@@ -72,7 +72,9 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<ExitCode> {
-    let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    // Tests have checkouts of their own.
+    let start = std::env::var_os("LUMOS_ROOT").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let layout = Layout::find(Path::new(&start))?;
     match command {
         Command::Setup(arguments) => setup::run(arguments),
         Command::Doctor(_) => doctor::run(&layout),

@@ -1,7 +1,9 @@
 //! Two commits, each in a worktree of its own, measured in turns.
 
+use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use lumos_record::{Layout, Run};
@@ -17,12 +19,27 @@ struct Build {
     layout: Layout,
 }
 
+/// What a worktree takes over of the checkout's target directory: what the command line, the bench
+/// targets and the workers are compiled from, the artifacts, and what images start from.
+const TAKEN_OVER: [&str; 9] = [
+    "debug/.fingerprint",
+    "debug/build",
+    "debug/deps",
+    "release/.fingerprint",
+    "release/build",
+    "release/deps",
+    "lumos/artifacts",
+    "lumos/build",
+    "lumos/images",
+];
+
 /// Builds both revisions and measures them in rounds, A B and then B A, with these arguments for
 /// `cargo xtask bench`. The checkout itself stays as it is; worktrees and builds are kept by
 /// commit, for the next time.
 ///
 /// # Errors
-/// When there is no such revision, or one does not build: then its worktree is removed.
+/// When there is no such revision, or one does not build, then its worktree is removed; or it
+/// cannot run these arguments.
 pub fn measure(
     layout: &Layout,
     revisions: [&str; 2],
@@ -30,13 +47,19 @@ pub fn measure(
     arguments: &[String],
 ) -> Result<Sides> {
     // Both have to exist before the first is built.
-    let commits = revisions.map(|revision| commit(layout, revision));
+    let commits: Vec<String> =
+        revisions.iter().map(|revision| commit(layout, revision)).collect::<Result<_>>()?;
     let mut builds = Vec::new();
     for (revision, commit) in revisions.into_iter().zip(commits) {
-        let build = Build::check_out(layout, revision, &commit?)?;
-        if let Err(error) = build.build(arguments) {
+        let build = Build::check_out(layout, revision, &commit)?;
+        eprintln!("building {build}");
+        if !build.lists(&[])? {
             build.remove(layout);
-            return Err(error);
+            bail!("{build} does not build: see above");
+        }
+        // Here it is the arguments that are wrong, and what was built serves the next call.
+        if !arguments.is_empty() && !build.lists(arguments)? {
+            bail!("{build} cannot run `cargo xtask bench {}`: see above", arguments.join(" "));
         }
         builds.push(build);
     }
@@ -62,7 +85,7 @@ pub fn measure(
 pub fn remove_all(layout: &Layout) -> Result<()> {
     let folder = folder(layout);
     if folder.is_dir() {
-        std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
         process::quiet_output(git(&layout.root).args(["worktree", "prune"]))?;
     }
     Ok(())
@@ -90,20 +113,50 @@ fn git(folder: &Path) -> Command {
     command
 }
 
+impl fmt::Display for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:.12})", self.revision, self.commit)
+    }
+}
+
 impl Build {
     /// Makes the commit's worktree, unless there is one.
     fn check_out(layout: &Layout, revision: &str, commit: &str) -> Result<Self> {
         let name: String = commit.chars().take(12).collect();
-        let root = folder(layout).join(name);
-        let own = Layout::at(root);
-        if !own.guests().is_dir() {
-            // Git may remember a worktree that somebody has removed by hand.
-            process::quiet_output(git(&layout.root).args(["worktree", "prune"]))?;
+        let own = Layout::at(folder(layout).join(name));
+        let build = Self { revision: revision.to_owned(), commit: commit.to_owned(), layout: own };
+        if !build.layout.guests().is_dir() {
+            // Somebody may have removed a part of it, or stopped git in the middle.
+            build.remove(layout);
             let mut add = git(&layout.root);
-            add.args(["worktree", "add", "--quiet", "--detach"]).arg(&own.root).arg(commit);
-            process::quiet_output(&mut add)?;
+            add.args(["worktree", "add", "--quiet", "--detach"]);
+            process::quiet_output(add.arg(&build.layout.root).arg(commit))?;
+            build.take_over(layout);
         }
-        Ok(Self { revision: revision.to_owned(), commit: commit.to_owned(), layout: own })
+        Ok(build)
+    }
+
+    /// Copies what the checkout has built, as if the commit had been checked out there: of that,
+    /// cargo and `cargo xtask build` take what is still right, such as all dependencies that are
+    /// the same.
+    fn take_over(&self, layout: &Layout) {
+        // Cargo would trust half a copy.
+        let part = self.layout.root.join("target.part");
+        let copy = |folder: &str| {
+            let (from, to) = (layout.target.join(folder), part.join(folder));
+            if !from.is_dir() {
+                return Ok(());
+            }
+            fs::create_dir_all(to.parent().unwrap_or(&part))?;
+            let mut copy = Command::new("cp");
+            copy.args(["--archive", "--reflink=auto"]).arg(from).arg(to);
+            process::quiet_output(&mut copy).map(drop)
+        };
+        let copied = TAKEN_OVER.into_iter().try_for_each(copy);
+        if copied.and_then(|()| Ok(fs::rename(&part, &self.layout.target)?)).is_err() {
+            // Then everything is built.
+            let _ = fs::remove_dir_all(&part);
+        }
     }
 
     /// The command line of the commit, which is another program than this one.
@@ -116,20 +169,12 @@ impl Build {
         command
     }
 
-    /// Sets up and builds all that a run takes; what the compiler says goes to the terminal.
-    fn build(&self, arguments: &[String]) -> Result<()> {
-        eprintln!("building {} ({})", self.revision, self.commit);
+    /// Sets up and builds what a run takes and lists its cases, if it can; what a compiler says
+    /// goes to the terminal.
+    fn lists(&self, arguments: &[String]) -> Result<bool> {
         let mut command = self.xtask(&with(arguments, "--list"));
-        let output = command.stderr(std::process::Stdio::inherit()).output().context("cargo")?;
-        if !output.status.success() {
-            bail!(
-                "{} ({}) does not build, or cannot run `cargo xtask bench {}`: see above",
-                self.revision,
-                self.commit,
-                arguments.join(" ")
-            );
-        }
-        Ok(())
+        let output = command.stderr(Stdio::inherit()).output().context("cargo")?;
+        Ok(output.status.success())
     }
 
     /// Measures once, and gives the folder of the run.
@@ -137,7 +182,7 @@ impl Build {
         let runs = self.layout.runs();
         let before = Run::all(&runs)?;
         let mut command = self.xtask(arguments);
-        let output = command.stderr(std::process::Stdio::inherit()).output().context("cargo")?;
+        let output = command.stderr(Stdio::inherit()).output().context("cargo")?;
         // A failed case ends in 1, and is on record like any other outcome.
         let run = Run::all(&runs)?.pop().filter(|run| !before.contains(run));
         run.with_context(|| {
@@ -148,7 +193,7 @@ impl Build {
     /// Removes the worktree, with all that was built in it.
     fn remove(&self, layout: &Layout) {
         // Whatever is wrong with it, the error to report is why it is removed.
-        let _ = std::fs::remove_dir_all(&self.layout.root);
+        let _ = fs::remove_dir_all(&self.layout.root);
         let _ = process::quiet_output(git(&layout.root).args(["worktree", "prune"]));
     }
 }
