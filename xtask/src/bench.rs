@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::emulation::Emulation;
 use crate::progress::Progress;
 use crate::targets::{self, Arch, Isa, Platform};
-use crate::{baselines, build, foreign, process, report, runtimes, setup};
+use crate::{baselines, build, foreign, process, report, runtimes, setup, turns};
 
 /// Sets up what is missing, builds the guests, runs the suites and ends with a report.
 #[derive(Debug, clap::Args)]
@@ -556,6 +556,8 @@ pub struct Benches {
     elsewhere: Option<PathBuf>,
     /// Package and program, in the order of the packages' names.
     programs: Vec<(String, PathBuf)>,
+    /// What tells them that another side is measured in turns with them.
+    turn: Option<String>,
 }
 
 impl Benches {
@@ -582,12 +584,17 @@ impl Benches {
             .collect();
         programs.sort();
         let elsewhere = (measured != *layout).then(|| measured.target.join("criterion"));
-        Ok(Self { elsewhere, measured, programs })
+        Ok(Self { elsewhere, measured, programs, turn: None })
     }
 
     /// The same programs, to measure another checkout, with Criterion's files in that folder.
     pub fn elsewhere(&self, measured: Layout, criterion: PathBuf) -> Self {
-        Self { measured, elsewhere: Some(criterion), programs: self.programs.clone() }
+        Self { measured, elsewhere: Some(criterion), ..self.clone() }
+    }
+
+    /// The same, taking its samples in turns with another side; see [`turns::take`].
+    pub fn in_turns(&self, turn: &str) -> Self {
+        Self { turn: Some(turn.to_owned()), ..self.clone() }
     }
 
     /// Where the output of the measuring processes goes.
@@ -604,6 +611,9 @@ impl Benches {
         }
         command.env("LUMOS_SELECT", serde_json::to_string(selection)?);
         command.env("LUMOS_ARTIFACTS_READY", "1");
+        if let Some(turn) = &self.turn {
+            command.env(turns::VARIABLE, turn);
+        }
         Ok(command)
     }
 
@@ -674,7 +684,11 @@ impl Benches {
         let log_path = self.log();
         let log = File::create(&log_path).with_context(|| log_path.display().to_string())?;
         let log = Mutex::new(log);
-        let progress = Progress::begin("measuring", cases.len());
+        let progress = match self.turn {
+            None => Progress::begin("measuring", cases.len()),
+            // Two of them would write over each other.
+            Some(_) => Progress::hidden(),
+        };
         let same_group = |a: &(usize, Case), b: &(usize, Case)| {
             (a.0, a.1.suite, &a.1.function) == (b.0, b.1.suite, &b.1.function)
         };

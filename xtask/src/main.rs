@@ -32,6 +32,7 @@ mod test;
 mod text;
 mod tidy;
 mod toolchain;
+mod turns;
 mod verify;
 
 /// Measures how serverless functions really run.

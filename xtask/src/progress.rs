@@ -32,6 +32,11 @@ impl Progress {
         Self { bar, plain }
     }
 
+    /// Shows nothing but the lines that stay.
+    pub fn hidden() -> Self {
+        Self { bar: ProgressBar::hidden(), plain: false }
+    }
+
     /// Says which step is under way.
     pub fn at(&self, step: &str) {
         if self.plain {
@@ -50,10 +55,10 @@ impl Progress {
 
     /// Prints a line that stays.
     pub fn say(&self, line: &str) {
-        if self.plain {
-            eprintln!("{line}");
+        match self.bar.is_hidden() {
+            true => eprintln!("{line}"),
+            false => self.bar.println(line),
         }
-        self.bar.println(line);
     }
 }
 

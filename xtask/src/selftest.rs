@@ -10,17 +10,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use lumos_model::{Comparison, Verdict};
 use lumos_record::{
-    Lane, Layout, Mode, Node, Revision, Round, Run, RunManifest, Runtime, Suite, Toolchain,
+    Lane, Layout, Mode, Node, Record, Revision, Round, Run, RunManifest, Runtime, Suite, Toolchain,
 };
 use lumos_workloads::sha256_hex;
 use serde::Serialize;
 
 use crate::bench::{Benches, Selection};
-use crate::{build, compare};
+use crate::{build, compare, turns};
 
 /// Measures how often comparisons are wrong here: the same code against itself, and against code
 /// that is slower by a known amount.
@@ -157,12 +158,12 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
             break;
         }
         eprintln!("the same code: set {set}, {} comparisons so far", same.comparisons);
-        let found = field.measure(&format!("same-{set}"), &[BASE, SAME], &chosen)?;
-        same.count(found.get(SAME.name), |verdict| {
+        let found = field.measure(&format!("same-{set}"), SAME, &chosen)?;
+        same.count(&found.compared, |verdict| {
             !matches!(verdict, Verdict::Slower | Verdict::Faster)
         });
         same.criterion.count(&found.criterion, |_, said| said == Said::Nothing);
-        first.get_or_insert(found.first);
+        first.get_or_insert(found.manifest);
     }
     let mut slowed: Vec<Slowed> = SLOWED
         .map(|side| Slowed { slowdown: side.slowdown, outcome: Outcome::default(), ratio: 1.0 })
@@ -177,14 +178,13 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
         eprintln!("slower code: set {set}, {done} comparisons each so far");
         for (place, side) in SLOWED.into_iter().enumerate() {
             let name = format!("{}-{set}", side.name);
-            let found = field.measure(&name, &[BASE, side], &chosen)?;
-            let compared = found.get(side.name);
-            logarithms[place] += compared.iter().map(|entry| entry.ratio.ln()).sum::<f64>();
+            let found = field.measure(&name, side, &chosen)?;
+            logarithms[place] += found.compared.iter().map(|entry| entry.ratio.ln()).sum::<f64>();
             let outcome = &mut slowed[place].outcome;
-            outcome.count(compared, |verdict| verdict == Verdict::Slower);
+            outcome.count(&found.compared, |verdict| verdict == Verdict::Slower);
             outcome.criterion.count(&found.criterion, |later, said| {
                 // Whoever was measured later is the slower one, or the faster.
-                said == if later == side.name { Said::Regressed } else { Said::Improved }
+                said == if later == BASE { Said::Improved } else { Said::Regressed }
             });
         }
     }
@@ -218,20 +218,13 @@ struct Field<'l> {
     rounds: u32,
 }
 
-/// What came of measuring some sides.
+/// What came of measuring a side beside the base.
 struct Found {
-    /// The manifest of the base's first run.
-    first: RunManifest,
-    /// The comparisons of each side with the base.
-    compared: BTreeMap<&'static str, Vec<compare::Compared>>,
+    /// The manifest of the base's last run.
+    manifest: RunManifest,
+    compared: Vec<compare::Compared>,
     /// Which side was measured later, and what Criterion said of it.
-    criterion: Vec<(&'static str, Said)>,
-}
-
-impl Found {
-    fn get(&self, side: &str) -> &[compare::Compared] {
-        self.compared.get(side).map_or(&[], Vec::as_slice)
-    }
+    criterion: Vec<(Side, Said)>,
 }
 
 /// What Criterion says of a benchmark beside an earlier run of it.
@@ -243,52 +236,48 @@ enum Said {
 }
 
 impl Field<'_> {
-    /// Measures the sides in rounds, in the one order and then in the other.
-    fn measure(&self, name: &str, sides: &[Side], selection: &Selection) -> Result<Found> {
+    /// Measures a side beside the base, in rounds, and each round in turns.
+    fn measure(&self, name: &str, side: Side, selection: &Selection) -> Result<Found> {
         let folder = self.layout.lumos().join("selftest");
         let criterion_home = folder.join("criterion");
         // Criterion compares with what it finds there.
         let _ = fs::remove_dir_all(&criterion_home);
-        let checkouts: Vec<Layout> = sides
+        let sides = [BASE, side];
+        let mut checkouts = Vec::new();
+        for side in sides {
+            checkouts.push(self.checkout(&folder.join(side.name), side.slowdown)?);
+        }
+        let benches: Vec<Benches> = checkouts
             .iter()
-            .map(|side| self.checkout(&folder.join(side.name), side.slowdown))
-            .collect::<Result<_>>()?;
+            .map(|checkout| self.benches.elsewhere(checkout.clone(), criterion_home.clone()))
+            .collect();
         let arguments = CRITERION.map(str::to_owned);
-        let mut said = Vec::new();
-        let mut runs: BTreeMap<&str, PathBuf> = BTreeMap::new();
+        let mut runs: [PathBuf; 2] = Default::default();
+        let mut criterion = Vec::new();
         for number in 1..=self.rounds {
-            let mut order: Vec<usize> = (0..sides.len()).collect();
-            if number % 2 == 0 {
-                order.reverse();
-            }
-            for (place, index) in order.into_iter().enumerate() {
-                let side = sides[index];
-                let session = format!("selftest-{}-{name}-{}", std::process::id(), side.name);
-                let round = Round { series: session.clone(), number, of: self.rounds };
-                let selection = selection.in_round(round);
-                let benches =
-                    self.benches.elsewhere(checkouts[index].clone(), criterion_home.clone());
-                let cases = benches.list(&selection)?;
-                let session = format!("{session}-{number}");
-                let run = benches.run(&selection, &cases, &arguments, &session)?;
-                runs.insert(side.name, run);
-                let ids: Vec<String> = cases.iter().map(|(_, case)| case.to_string()).collect();
+            let measure = |side: usize, turn: &str| {
+                let series = format!("selftest-{}-{name}-{}", std::process::id(), sides[side].name);
+                let session = format!("{series}-{number}");
+                let selection = selection.in_round(Round { series, number, of: self.rounds });
+                let cases = benches[side].list(&selection)?;
+                benches[side].in_turns(turn).run(&selection, &cases, &arguments, &session)
+            };
+            let first = (number as usize + 1) % 2;
+            runs = turns::take(first, measure)?.sides;
+            let ends = [ends(&runs[0])?, ends(&runs[1])?];
+            for (place, benches) in benches.iter().enumerate() {
+                let (own, other) = (&ends[place], &ends[1 - place]);
                 let log = fs::read_to_string(benches.log())?;
-                // The first of a round is compared with the last of the round before, which is
-                // the same side: of slower code that says nothing of the slowdown.
-                if place > 0 {
-                    said.extend(verdicts(&log, &ids).into_iter().map(|said| (side.name, said)));
-                }
+                // Whoever ended first was compared with the round before.
+                let said = verdicts(&log, own.keys())
+                    .into_iter()
+                    .filter(|(id, _)| own.get(*id) > other.get(*id));
+                criterion.extend(said.map(|(_, said)| (sides[place], said)));
             }
         }
-        let base = (&checkouts[0], runs[sides[0].name].as_path());
-        let mut compared = BTreeMap::new();
-        for (side, checkout) in sides.iter().zip(&checkouts).skip(1) {
-            let new = (checkout, runs[side.name].as_path());
-            compared.insert(side.name, compare::runs(base, new)?);
-        }
-        let first = Run::read_manifest(base.1)?;
-        Ok(Found { first, compared, criterion: said })
+        let [base, new] = [0, 1].map(|place| (&checkouts[place], runs[place].as_path()));
+        let manifest = Run::read_manifest(base.1)?;
+        Ok(Found { manifest, compared: compare::runs(base, new)?, criterion })
     }
 
     /// Makes the checkout of a side: the artifacts of this one, and one function that is asked
@@ -334,13 +323,30 @@ fn answer(index: u32) -> String {
     format!("{{\"index\":{index},\"value\":{value}}}\n")
 }
 
+/// When each benchmark of a run had its samples.
+fn ends(run: &Path) -> Result<BTreeMap<String, SystemTime>> {
+    let mut ends = BTreeMap::new();
+    for record in Run::read(run)?.records {
+        if let Record::Finished(finished) = record {
+            let samples = run.join(finished.criterion).join("sample.json");
+            let written = fs::metadata(&samples).and_then(|found| found.modified());
+            let written = written.with_context(|| samples.display().to_string())?;
+            ends.insert(finished.case.to_string(), written);
+        }
+    }
+    Ok(ends)
+}
+
 /// What Criterion has said of each benchmark that it has compared with an earlier run.
-fn verdicts(log: &str, ids: &[String]) -> Vec<Said> {
+fn verdicts<'i>(
+    log: &str,
+    ids: impl Iterator<Item = &'i String> + Clone,
+) -> BTreeMap<&'i String, Said> {
     let mut said = BTreeMap::new();
     let mut current = None;
     for line in log.lines() {
         let word = line.split_whitespace().next().unwrap_or_default();
-        if let Some(id) = ids.iter().find(|id| *id == word) {
+        if let Some(id) = ids.clone().find(|id| *id == word) {
             current = Some(id);
         }
         let found = match line.trim() {
@@ -353,7 +359,7 @@ fn verdicts(log: &str, ids: &[String]) -> Vec<Said> {
         };
         said.extend(current.map(|id| (id, found)));
     }
-    said.into_values().collect()
+    said
 }
 
 impl Outcome {
@@ -386,9 +392,9 @@ impl Outcome {
 }
 
 impl Criterion {
-    fn count(&mut self, said: &[(&'static str, Said)], is_right: impl Fn(&str, Said) -> bool) {
+    fn count(&mut self, said: &[(Side, Said)], is_right: impl Fn(Side, Said) -> bool) {
         self.verdicts += said.len();
-        self.errors += said.iter().filter(|(later, said)| !is_right(later, *said)).count();
+        self.errors += said.iter().filter(|(later, said)| !is_right(*later, *said)).count();
     }
 
     fn error_rate(&self) -> f64 {
@@ -466,7 +472,8 @@ mod tests {
                    change:\n  Performance has regressed.\nFound 2 outliers\ncall/f/native/b  time: \
                    [1 2 3]\n   No change in performance detected.\nBenchmarking \
                    call/f/native/c\ncall/f/native/c  time: [1 2 3]\n";
-        assert_eq!(verdicts(log, &ids), [Said::Regressed, Said::Nothing]);
+        let said = [(&ids[0], Said::Regressed), (&ids[1], Said::Nothing)];
+        assert_eq!(verdicts(log, ids.iter()), BTreeMap::from(said));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod session;
 pub mod states;
 mod supervise;
 pub mod timing;
+mod turns;
 pub mod watch;
 
 use std::collections::{HashMap, HashSet};
@@ -42,6 +43,7 @@ use plan::Plan;
 use select::{CriterionArguments, Filter, Purpose, Selection};
 use session::Session;
 use states::States;
+use turns::Turns;
 use watch::Watch;
 
 /// Tells the bench targets that `cargo xtask bench` has built the artifacts.
@@ -223,6 +225,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             save_baseline: self.save_baseline,
             failures: 0,
             states: States::new(&sockets),
+            turns: Turns::from_environment(),
         };
         if let Some(session) = &mut harness.session {
             let facts = sandbox.facts();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use lumos_record::{Layout, Run};
 
 use super::side::{self, Sides};
-use crate::process;
+use crate::{process, turns};
 
 /// A commit, checked out and built.
 struct Build {
@@ -33,8 +34,12 @@ const TAKEN_OVER: [&str; 9] = [
     "lumos/images",
 ];
 
-/// Builds both revisions and measures them in rounds, A B and then B A, with these arguments for
-/// `cargo xtask bench`. The checkout itself stays as it is; worktrees and builds are kept by
+/// What to know of revisions that were measured one after the other.
+const NOT_IN_TURNS: &str = "one of the revisions is of before samples were taken in turns: within \
+                            a round, all of a side's were taken before any of the other's";
+
+/// Builds both revisions and measures them in rounds, and each round in turns, A B and then B A,
+/// with these arguments for `cargo xtask bench`. The checkout itself stays as it is; worktrees and builds are kept by
 /// commit, for the next time.
 ///
 /// # Errors
@@ -64,18 +69,25 @@ pub fn measure(
         builds.push(build);
     }
     let mut runs: [Vec<PathBuf>; 2] = Default::default();
+    let mut pairs = 0;
     for round in 1..=rounds {
-        let order = if round % 2 == 1 { [0, 1] } else { [1, 0] };
-        for side in order {
-            eprintln!("round {round} of {rounds}: {}", builds[side].revision);
-            runs[side].push(builds[side].bench(arguments)?);
+        eprintln!("round {round} of {rounds}");
+        let first = (round as usize + 1) % 2;
+        let taken = turns::take(first, |side, turn| builds[side].bench(arguments, turn))?;
+        for (runs, run) in runs.iter_mut().zip(taken.sides) {
+            runs.push(run);
         }
+        pairs += taken.pairs;
     }
     let read = |side: usize| {
         let found = side::runs(&builds[side].layout, &runs[side])?;
         anyhow::Ok(side::Side { name: builds[side].revision.clone(), ..found })
     };
-    Ok(Sides { base: read(0)?, new: read(1)? })
+    let (base, mut new) = (read(0)?, read(1)?);
+    if pairs == 0 && !new.samples.is_empty() {
+        new.problems.push(NOT_IN_TURNS.to_owned());
+    }
+    Ok(Sides { base, new })
 }
 
 /// Removes all worktrees, with what was built and measured in them.
@@ -177,17 +189,23 @@ impl Build {
         Ok(output.status.success())
     }
 
-    /// Measures once, and gives the folder of the run.
-    fn bench(&self, arguments: &[String]) -> Result<PathBuf> {
+    /// Measures once, in turns with the other side, and gives the folder of the run.
+    fn bench(&self, arguments: &[String], turn: &str) -> Result<PathBuf> {
         let runs = self.layout.runs();
         let before = Run::all(&runs)?;
         let mut command = self.xtask(arguments);
-        let output = command.stderr(Stdio::inherit()).output().context("cargo")?;
+        command.env(turns::VARIABLE, turn).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("cargo")?;
+        // Both sides speak at the same time.
+        let lines =
+            child.stderr.take().into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n'));
+        for line in lines.map_while(Result::ok) {
+            eprintln!("{}: {}", self.revision, String::from_utf8_lossy(&line));
+        }
+        let status = child.wait()?;
         // A failed case ends in 1, and is on record like any other outcome.
         let run = Run::all(&runs)?.pop().filter(|run| !before.contains(run));
-        run.with_context(|| {
-            format!("{} has left no run ({}): see above", self.revision, output.status)
-        })
+        run.with_context(|| format!("{} has left no run ({status}): see above", self.revision))
     }
 
     /// Removes the worktree, with all that was built in it.

@@ -139,13 +139,20 @@ fn two_commits_are_measured_in_turns_and_the_checkout_stays_as_it_is() {
     assert_eq!(found["new"]["name"], "HEAD");
     let [a, b] = ["1000 --suite call", "1200 --suite call"];
     assert_eq!(checkout.calls(), [a, b, b, a, a, b, b, a, a, b]);
+    assert!(!found["warnings"].to_string().contains("in turns"), "{found}");
     assert_eq!(checkout.state(), before);
     // What was built serves the next call, also if somebody has damaged a worktree.
     assert_eq!(checkout.worktrees(), (2, 2));
     let built = first_built(&checkout.path("target/lumos/commits"));
     fs::remove_dir_all(built.join("guest-functions")).unwrap();
-    let text = checkout.prints(&["compare", "--git", "before", "after", "--rounds", "2"]);
+    let command = ["compare", "--git", "before", "after", "--rounds", "2", "--", "--suite", "pull"];
+    let text = checkout.prints(&command);
     assert!(text.contains("`after` (2 rounds, commit") && text.contains("inconclusive"), "{text}");
+    // This suite of the small repository knows no turns.
+    assert!(
+        text.contains("one of the revisions is of before samples were taken in turns"),
+        "{text}"
+    );
     assert_eq!((checkout.calls().len(), checkout.worktrees()), (4, (2, 2)));
     checkout.prints(&["clean", "--commits"]);
     assert_eq!((checkout.worktrees(), checkout.state()), ((0, 0), before));

@@ -16,6 +16,7 @@ use super::select::Selection;
 use super::session::{Session, criterion_directory};
 use super::states::States;
 use super::timing::Stop;
+use super::turns::{self, Turns};
 use super::watch::Watch;
 use crate::artifact::Artifacts;
 use crate::sandbox::Unready;
@@ -143,6 +144,8 @@ pub struct Harness {
     pub failures: usize,
     /// What functions keep their state in.
     pub states: States,
+    /// Whom the samples are taken in turns with, if with anybody.
+    pub turns: Option<Turns>,
 }
 
 /// Which of Criterion's settings are on the command line.
@@ -345,11 +348,13 @@ impl Harness {
             group.throughput(Throughput::Bytes(bytes));
         }
         let id = BenchmarkId::new(&case.runtime, case.input());
+        let mut samples = turns::Samples::new(self.turns.as_ref(), case);
         // A case that fails leaves Criterion by unwinding: whatever duration it returned
         // instead would be taken for a sample.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             group.bench_function(id, |bencher| {
                 bencher.iter_custom(|iterations| {
+                    samples.begin(iterations);
                     let time = catch_unwind(AssertUnwindSafe(|| routine(iterations)))
                         .unwrap_or_else(|panic| Err(describe_panic(&*panic)))
                         .unwrap_or_else(|stop| resume_unwind(Box::new(Stopped(stop))));
