@@ -144,7 +144,7 @@ fn notes(found: &Comparisons) -> Vec<String> {
         if found.comparisons.iter().any(|entry| entry.rounds < fewest) {
             notes.push(format!(
                 "fewer than {fewest} rounds carry no verdict, since nothing tells what the node \
-                 does by itself: `cargo xtask bench --rounds {fewest}`"
+                 does by itself: measure with `--rounds {fewest}`"
             ));
         }
     }
