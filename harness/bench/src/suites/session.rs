@@ -44,7 +44,7 @@ impl Session {
         let runs = layout.runs();
         // The session's run can only be among the newest.
         for directory in Run::all(&runs)?.iter().rev().take(5) {
-            if Run::read(directory).is_ok_and(|run| run.manifest.session == session) {
+            if Run::read_manifest(directory).is_ok_and(|manifest| manifest.session == session) {
                 return Self::join(directory);
             }
         }
