@@ -1,10 +1,11 @@
 //! Samples in turns with another process, which measures the other side of a comparison.
 //!
-//! A shared node is fast for a while and then slow, for seconds at a time. Two processes that take
-//! their samples in turns meet the same weather; of two that run one after the other, each meets
-//! its own. `cargo xtask` gives the turns: a process has one from its start, asks for the next
-//! before each sample, and does nothing while it waits.
+//! A shared node is fast for a while and then slow, each of its processors for itself. Two
+//! processes that take their samples in turns, on one processor, meet the same weather; of two that
+//! run one after the other, each meets its own. `cargo xtask` gives the turns: a process has one
+//! from its start, asks for the next before each sample, and does nothing while it waits.
 
+use std::hint::black_box;
 use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
@@ -29,6 +30,8 @@ pub struct Samples<'t> {
     number: usize,
     /// The iterations of the last one, before the first sample.
     warm_up: Option<u64>,
+    /// The state of a generator.
+    random: u64,
 }
 
 impl Turns {
@@ -36,11 +39,13 @@ impl Turns {
     /// such as `0:turns`.
     pub const VARIABLE: &str = "LUMOS_TURNS";
 
-    /// What the environment says; none where this process is alone.
+    /// What the environment says; none where this process is alone. With another, it moves to the
+    /// processor that both share, and so will its workers.
     pub fn from_environment() -> Option<Self> {
         let text = std::env::var(Self::VARIABLE).ok()?;
         let (side, name) = text.split_once(':')?;
         let address = SocketAddr::from_abstract_name(name).ok()?;
+        share_processor();
         Some(Self { side: side.to_owned(), address })
     }
 
@@ -56,7 +61,7 @@ impl Turns {
 impl<'t> Samples<'t> {
     /// Prepares for the samples of a case.
     pub fn new(turns: Option<&'t Turns>, case: &Case) -> Self {
-        Self { turns, case: case.to_string(), number: 0, warm_up: Some(0) }
+        Self { turns, case: case.to_string(), number: 0, warm_up: Some(0), random: 1 }
     }
 
     /// Waits for a turn, if Criterion asks for so many iterations as a sample.
@@ -75,7 +80,61 @@ impl<'t> Samples<'t> {
         // When nobody gives turns any more, there is nothing to wait for.
         let _ = turns.wait(self.number, &self.case);
         self.number += 1;
+        self.random = confuse(self.random);
     }
+}
+
+/// Leaves this process one processor of those that it may use, the last: interrupts come to the
+/// first more often.
+fn share_processor() {
+    // SAFETY: sets of processors are plain bits, and both calls get a live one with its size.
+    unsafe {
+        let mut allowed: libc::cpu_set_t = std::mem::zeroed();
+        let size = size_of::<libc::cpu_set_t>();
+        if libc::sched_getaffinity(0, size, &raw mut allowed) != 0 {
+            return;
+        }
+        let all = 0..libc::CPU_SETSIZE as usize;
+        if let Some(last) = all.rev().find(|&cpu| libc::CPU_ISSET(cpu, &allowed)) {
+            let mut one: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(last, &mut one);
+            // Where that is forbidden, the samples are noisier.
+            libc::sched_setaffinity(0, size, &raw const one);
+        }
+    }
+}
+
+/// Takes branches that nobody can foresee, so that each sample finds the processor's predictor
+/// alike.
+///
+/// A loop that runs undisturbed trains it. How well depends on where its code lies in memory, and
+/// on chance: of several processes with the same interpreter, some are faster than the others by
+/// half, for seconds.
+fn confuse(mut random: u64) -> u64 {
+    const BRANCHES: u32 = 200_000;
+    const STEPS: [fn(u64) -> u64; 8] = [
+        |x| x.rotate_left(1),
+        |x| x.wrapping_add(3),
+        |x| x ^ 0x55,
+        |x| !x,
+        |x| x.rotate_right(5),
+        |x| x.wrapping_sub(7),
+        |x| x.swap_bytes(),
+        |x| x.wrapping_mul(9),
+    ];
+    let mut result = 0;
+    for _ in 0..BRANCHES {
+        // Marsaglia, "Xorshift RNGs", 2003.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        result = black_box(STEPS[(random >> 61) as usize])(result);
+        if random & 1 == 0 {
+            result = black_box(result.wrapping_add(1));
+        }
+    }
+    black_box(result);
+    random
 }
 
 #[cfg(test)]
