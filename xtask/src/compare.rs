@@ -272,7 +272,7 @@ fn compare(
                 chance: found.chance,
                 adjusted_chance,
                 verdict: refused.is_empty().then(|| verdict.name()),
-                more_rounds,
+                more_rounds: more_rounds.map(|more| more.div_ceil(new.runs_a_round)),
                 judged: verdict,
             }
         })

@@ -19,6 +19,12 @@ use anyhow::{Context, Result};
 /// The variable of the environment by which a side learns of turns.
 pub const VARIABLE: &str = "LUMOS_TURNS";
 
+/// How often a round runs each side: A B, then B A.
+///
+/// Some processes are slower than others of the same program from their start to their end. Of
+/// more and shorter ones, fewer are affected.
+pub const A_ROUND: u32 = 2;
+
 /// What came of both sides.
 #[derive(Debug)]
 pub struct Taken<T> {
@@ -34,7 +40,7 @@ pub struct Taken<T> {
 /// # Errors
 /// Those of the sides.
 pub fn take<T: Send>(
-    first: usize,
+    first: u32,
     run: impl Fn(usize, &str) -> Result<T> + Sync,
 ) -> Result<Taken<T>> {
     // An abstract name leaves no file behind, however this process ends.
@@ -49,7 +55,7 @@ pub fn take<T: Send>(
     };
     std::thread::scope(|scope| {
         // Dropped before the scope waits for the sides, so that these do not wait for it.
-        let (listener, mut giver) = (listener, Giver::<UnixStream>::new(first));
+        let (listener, mut giver) = (listener, Giver::<UnixStream>::new(first as usize));
         let mut threads = [None, None];
         while let Some(step) = giver.step() {
             match step {
@@ -220,7 +226,7 @@ mod tests {
         }
     }
 
-    fn taken(first: usize, cases: [&[(&str, usize)]; 2]) -> (String, usize) {
+    fn taken(first: u32, cases: [&[(&str, usize)]; 2]) -> (String, usize) {
         let list = Mutex::new(Vec::new());
         let took = take(first, |number, told| {
             side(told, cases[number], &list);

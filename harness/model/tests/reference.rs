@@ -73,7 +73,7 @@ fn intervals_over_rounds_are_those_of_a_plain_implementation() {
 }
 
 #[test]
-fn students_test_is_scipys() {
+fn students_test_is_scipys_and_that_of_trimmed_means_is_statsmodels() {
     for entry in list(&fixture(), "tests") {
         let found = mean_differs(&numbers(&entry["values"])).unwrap();
         let expected = entry["chance"].as_f64().unwrap();

@@ -72,16 +72,18 @@ pub fn measure(
     let mut pairs = 0;
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
-        let first = (round as usize + 1) % 2;
-        let taken = turns::take(first, |side, turn| builds[side].bench(arguments, turn))?;
-        for (runs, run) in runs.iter_mut().zip(taken.sides) {
-            runs.push(run);
+        for first in 0..turns::A_ROUND {
+            let taken = turns::take(first, |side, turn| builds[side].bench(arguments, turn))?;
+            for (runs, run) in runs.iter_mut().zip(taken.sides) {
+                runs.push(run);
+            }
+            pairs += taken.pairs;
         }
-        pairs += taken.pairs;
     }
     let read = |side: usize| {
         let found = side::runs(&builds[side].layout, &runs[side])?;
-        anyhow::Ok(side::Side { name: builds[side].revision.clone(), ..found })
+        let name = builds[side].revision.clone();
+        anyhow::Ok(side::Side { name, runs_a_round: turns::A_ROUND as usize, ..found })
     };
     let (base, mut new) = (read(0)?, read(1)?);
     if pairs == 0 && !new.samples.is_empty() {

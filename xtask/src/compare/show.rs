@@ -154,7 +154,7 @@ fn notes(found: &Comparisons) -> Vec<String> {
 /// The heading: what is compared.
 fn heading(found: &Comparisons) -> String {
     let side = |side: &super::Side| {
-        let rounds = match side.rounds {
+        let rounds = match side.rounds / side.runs_a_round {
             1 => "1 round".to_owned(),
             count => format!("{count} rounds"),
         };

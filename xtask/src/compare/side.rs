@@ -27,8 +27,11 @@ pub struct Side {
     pub name: String,
     /// What it is.
     pub kind: Kind,
-    /// How many rounds it has.
+    /// How many rounds it has; where a round has several runs, how many of these.
     pub rounds: usize,
+    /// How many runs a round has.
+    #[serde(skip)]
+    pub runs_a_round: usize,
     /// What it was measured on and with, if a run tells.
     pub provenance: Option<Provenance>,
     /// The samples of each benchmark, by its id.
@@ -187,6 +190,7 @@ impl<'l> Home<'l> {
             name: name.to_owned(),
             kind: Kind::Baseline,
             rounds: numbers.len(),
+            runs_a_round: 1,
             provenance: self.provenance_of_baseline(name),
             samples: joined.collect(),
             // Criterion keeps times alone.
@@ -244,6 +248,7 @@ fn of_evidence(evidence: report::Evidence) -> Side {
         name: manifest.run.clone(),
         kind: Kind::Run,
         rounds,
+        runs_a_round: 1,
         provenance: Some(Provenance::of(&manifest, evidence.artifacts.as_ref())),
         samples,
         counts,

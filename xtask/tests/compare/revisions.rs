@@ -135,10 +135,10 @@ fn two_commits_are_measured_in_turns_and_the_checkout_stays_as_it_is() {
     let found: Value = serde_json::from_str(&checkout.prints(&command)).unwrap();
     let compared = &found["comparisons"][0];
     assert_eq!((&compared["id"], &compared["verdict"]), (&json!(ID), &json!("slower")));
-    assert_eq!((&compared["rounds"], &found["base"]["name"]), (&json!(5), &json!("before")));
+    assert_eq!((&compared["rounds"], &found["base"]["name"]), (&json!(10), &json!("before")));
     assert_eq!(found["new"]["name"], "HEAD");
     let [a, b] = ["1000 --suite call", "1200 --suite call"];
-    assert_eq!(checkout.calls(), [a, b, b, a, a, b, b, a, a, b]);
+    assert_eq!(checkout.calls(), [[a, b, b, a]; 5].concat());
     assert!(!found["warnings"].to_string().contains("in turns"), "{found}");
     assert_eq!(checkout.state(), before);
     // What was built serves the next call, also if somebody has damaged a worktree.
@@ -153,7 +153,7 @@ fn two_commits_are_measured_in_turns_and_the_checkout_stays_as_it_is() {
         text.contains("one of the revisions is of before samples were taken in turns"),
         "{text}"
     );
-    assert_eq!((checkout.calls().len(), checkout.worktrees()), (4, (2, 2)));
+    assert_eq!((checkout.calls().len(), checkout.worktrees()), (8, (2, 2)));
     checkout.prints(&["clean", "--commits"]);
     assert_eq!((checkout.worktrees(), checkout.state()), ((0, 0), before));
 }
