@@ -125,7 +125,7 @@ const MODES: [Mode; 3] = [Mode::Native, Mode::Aot, Mode::Interpreted];
 
 /// Short samples: what is tested is the comparison of many.
 const CRITERION: [&str; 6] =
-    ["--measurement-time", "0.1", "--warm-up-time", "0.03", "--sample-size", "20"];
+    ["--measurement-time", "0.1", "--warm-up-time", "0.03", "--sample-size", "40"];
 
 /// At most that share of comparisons of the same code may end in a change.
 const MOST_FALSE: f64 = 0.05;
@@ -254,14 +254,15 @@ impl Field<'_> {
         let arguments = CRITERION.map(str::to_owned);
         let mut runs: [PathBuf; 2] = Default::default();
         let mut criterion = Vec::new();
+        let cases = [benches[0].list(selection)?, benches[1].list(selection)?];
         for run in 0..self.rounds * turns::A_ROUND {
             let measure = |side: usize, turn: &str| {
                 let series = format!("selftest-{}-{name}-{}", std::process::id(), sides[side].name);
                 let (number, of) = (run + 1, self.rounds * turns::A_ROUND);
                 let session = format!("{series}-{number}");
                 let selection = selection.in_round(Round { series, number, of });
-                let cases = benches[side].list(&selection)?;
-                benches[side].in_turns(turn).run(&selection, &cases, &arguments, &session)
+                let benches = benches[side].in_turns(turn);
+                benches.run(&selection, &cases[side], &arguments, &session)
             };
             runs = turns::take(run % turns::A_ROUND, measure)?.sides;
             let ends = [ends(&runs[0])?, ends(&runs[1])?];

@@ -11,6 +11,7 @@ use super::counts;
 use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
 use super::plan::Planned;
 use super::timing::{Invocations, Stop, time_step};
+use super::turns::Random;
 use super::watch::Watch;
 use crate::{Checked, Engine};
 
@@ -28,6 +29,8 @@ struct Prepared<'e, E: Engine> {
 /// it was made from.
 pub(super) struct Loaded<E: Engine> {
     pub(super) instance: E::Instance,
+    /// Instances that are not called any more, each with room that lay before its successor.
+    left: Vec<(E::Instance, Vec<u8>)>,
     linked: E::Linked,
     _module: E::Module,
 }
@@ -37,7 +40,27 @@ impl<E: Engine> Loaded<E> {
         let module = engine.load(artifact).map_err(show)?;
         let linked = engine.link(&module).map_err(show)?;
         let instance = engine.new_instance(&linked).map_err(show)?;
-        Ok(Self { instance, linked, _module: module })
+        Ok(Self { instance, left: Vec::new(), linked, _module: module })
+    }
+
+    /// Takes another instance, somewhere else in memory; `random` says where.
+    ///
+    /// How fast a loop is may depend on how its data lie towards each other. Where an allocator
+    /// puts them follows from all that it was asked for before, down to the length of a name in
+    /// the environment: a process has one placement for all of its samples, and two processes
+    /// that differ in nothing else may have two.
+    fn move_elsewhere(&mut self, engine: &E, random: u64) -> Result<(), Stop> {
+        /// With fewer, an allocator gives the same places in turns.
+        const MOST_LEFT: usize = 4;
+        const PAGE: u64 = 4096;
+        let [place, room] = [random >> 48, random % PAGE].map(|number| number as usize);
+        if self.left.len() == MOST_LEFT {
+            self.left.swap_remove(place % MOST_LEFT);
+        }
+        let room = Vec::with_capacity(room);
+        let instance = engine.new_instance(&self.linked).map_err(show)?;
+        self.left.push((std::mem::replace(&mut self.instance, instance), room));
+        Ok(())
     }
 }
 
@@ -69,6 +92,17 @@ impl<'e, E: Engine> Prepared<'e, E> {
         };
         let invocations = Invocations::new(response);
         Ok(Self { engine, artifact, loaded, request, invocations })
+    }
+
+    /// Takes an instance somewhere else in memory, and has it answer once.
+    fn move_elsewhere(&mut self, random: u64, watch: &Watch) -> Result<(), Stop> {
+        let Some(loaded) = &mut self.loaded else { return Ok(()) };
+        loaded.move_elsewhere(self.engine, random)?;
+        let (engine, request) = (self.engine, &self.request);
+        let answered = self
+            .invocations
+            .time(1, watch, |response| engine.invoke(&mut loaded.instance, request, response));
+        answered.map(drop)
     }
 
     /// One sample's iterations of a suite.
@@ -159,7 +193,11 @@ pub(super) fn run<E: Engine>(
         prepared.run(planned.suite, 1, &watch)?.min(prepared.run(planned.suite, 1, &watch)?);
     let request_bytes = prepared.request.len();
     if !harness.selection.verify {
+        let mut places = harness.turns.as_ref().map(|_| Random::new());
         harness.measure_steady(case, cost, request_bytes, |iterations| {
+            if let Some(random) = &mut places {
+                prepared.move_elsewhere(random.draw(), &watch)?;
+            }
             prepared.run(planned.suite, iterations, &watch)
         })?;
     }

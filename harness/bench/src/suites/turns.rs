@@ -30,9 +30,12 @@ pub struct Samples<'t> {
     number: usize,
     /// The iterations of the last one, before the first sample.
     warm_up: Option<u64>,
-    /// The state of a generator.
-    random: u64,
+    random: Random,
 }
+
+/// Numbers that nobody can foresee, other ones in every process.
+#[derive(Debug)]
+pub struct Random(u64);
 
 impl Turns {
     /// The environment variable that holds the side's number and the abstract name of a socket,
@@ -61,7 +64,8 @@ impl Turns {
 impl<'t> Samples<'t> {
     /// Prepares for the samples of a case.
     pub fn new(turns: Option<&'t Turns>, case: &Case) -> Self {
-        Self { turns, case: case.to_string(), number: 0, warm_up: Some(0), random: 1 }
+        let random = Random::new();
+        Self { turns, case: case.to_string(), number: 0, warm_up: Some(0), random }
     }
 
     /// Waits for a turn, if Criterion asks for so many iterations as a sample.
@@ -80,7 +84,22 @@ impl<'t> Samples<'t> {
         // When nobody gives turns any more, there is nothing to wait for.
         let _ = turns.wait(self.number, &self.case);
         self.number += 1;
-        self.random = confuse(self.random);
+        confuse(&mut self.random);
+    }
+}
+
+impl Random {
+    /// Begins with what the clock shows.
+    pub fn new() -> Self {
+        Self(lumos_abi::monotonic_ns() | 1)
+    }
+
+    /// The next number (Marsaglia, "Xorshift RNGs", 2003).
+    pub fn draw(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
     }
 }
 
@@ -110,7 +129,7 @@ fn share_processor() {
 /// A loop that runs undisturbed trains it. How well depends on where its code lies in memory, and
 /// on chance: of several processes with the same interpreter, some are faster than the others by
 /// half, for seconds.
-fn confuse(mut random: u64) -> u64 {
+fn confuse(random: &mut Random) {
     const BRANCHES: u32 = 200_000;
     const STEPS: [fn(u64) -> u64; 8] = [
         |x| x.rotate_left(1),
@@ -124,17 +143,13 @@ fn confuse(mut random: u64) -> u64 {
     ];
     let mut result = 0;
     for _ in 0..BRANCHES {
-        // Marsaglia, "Xorshift RNGs", 2003.
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
+        let random = random.draw();
         result = black_box(STEPS[(random >> 61) as usize])(result);
         if random & 1 == 0 {
             result = black_box(result.wrapping_add(1));
         }
     }
     black_box(result);
-    random
 }
 
 #[cfg(test)]
