@@ -55,7 +55,7 @@ pub fn take<T: Send>(
     };
     std::thread::scope(|scope| {
         // Dropped before the scope waits for the sides, so that these do not wait for it.
-        let (listener, mut giver) = (listener, Giver::<UnixStream>::new(first as usize));
+        let (listener, mut giver) = (listener, Giver::new(first as usize));
         let mut threads = [None, None];
         while let Some(step) = giver.step() {
             match step {
@@ -89,58 +89,51 @@ impl Drop for Farewell<'_> {
 
 /// What a side is about to take.
 #[derive(Debug)]
-struct Request<A> {
+struct Request {
     number: usize,
     case: String,
-    /// Where the answer goes.
-    answer: A,
+    answer: UnixStream,
 }
 
 #[derive(Debug)]
-enum State<A> {
+enum State {
     Unborn,
     /// It has the turn.
     Busy,
-    Waiting(Request<A>),
+    Waiting(Request),
     Ended,
 }
 
 /// What is to be done next.
-#[derive(Debug, PartialEq, Eq)]
-enum Step<A> {
+#[derive(Debug)]
+enum Step {
     Start(usize),
-    Answer(A),
+    Answer(UnixStream),
     Listen,
 }
 
-/// Who gives the turns; an answer goes where `A` says.
+/// Who gives the turns.
 #[derive(Debug)]
-struct Giver<A> {
+struct Giver {
     first: usize,
-    states: [State<A>; 2],
+    states: [State; 2],
     /// The cases that each side has come to.
     seen: [HashSet<String>; 2],
     pairs: usize,
 }
 
-impl Giver<UnixStream> {
-    /// Takes the message of a side. Who says something else is answered by the end of the stream.
-    fn hear(&mut self, stream: UnixStream) {
-        let mut line = String::new();
-        if BufReader::new(&stream).read_line(&mut line).is_ok() {
-            self.take(&line, stream);
-        }
-    }
-}
-
-impl<A> Giver<A> {
+impl Giver {
     fn new(first: usize) -> Self {
         Self { first, states: [State::Unborn, State::Unborn], seen: Default::default(), pairs: 0 }
     }
 
     /// Takes a message: the number of a side, and then that of a sample and the name of its case,
-    /// unless the side has ended.
-    fn take(&mut self, line: &str, answer: A) {
+    /// unless the side has ended. Who says something else is answered by the end of the stream.
+    fn hear(&mut self, answer: UnixStream) {
+        let mut line = String::new();
+        if BufReader::new(&answer).read_line(&mut line).is_err() {
+            return;
+        }
         let mut words = line.trim_end().splitn(3, ' ');
         let side = words.next().and_then(|side| side.parse::<usize>().ok());
         let sample = words.next().map(|number| (number.parse().ok(), words.next()));
@@ -156,7 +149,7 @@ impl<A> Giver<A> {
     }
 
     /// What to do next; nothing when both sides have ended.
-    fn step(&mut self) -> Option<Step<A>> {
+    fn step(&mut self) -> Option<Step> {
         if self.states.iter().any(|state| matches!(state, State::Busy)) {
             return Some(Step::Listen);
         }
@@ -184,7 +177,7 @@ impl<A> Giver<A> {
     }
 
     /// Whose turn it is.
-    fn behind(&self, base: &Request<A>, new: &Request<A>) -> usize {
+    fn behind(&self, base: &Request, new: &Request) -> usize {
         let [base_seen, new_seen] = &self.seen;
         if base.case == new.case {
             // Side by side, they go in one order and then in the other, A B B A.

@@ -183,12 +183,12 @@ impl Build {
         command
     }
 
-    /// Sets up and builds what a run takes and lists its cases, if it can; what a compiler says
-    /// goes to the terminal.
+    /// Sets up and builds what a run takes and lists its cases, if it can and has any; what a
+    /// compiler says goes to the terminal.
     fn lists(&self, arguments: &[String]) -> Result<bool> {
         let mut command = self.xtask(&with(arguments, "--list"));
         let output = command.stderr(Stdio::inherit()).output().context("cargo")?;
-        Ok(output.status.success())
+        Ok(output.status.success() && !output.stdout.is_empty())
     }
 
     /// Measures once, in turns with the other side, and gives the folder of the run.
@@ -202,7 +202,7 @@ impl Build {
         let lines =
             child.stderr.take().into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n'));
         for line in lines.map_while(Result::ok) {
-            eprintln!("{}: {}", self.revision, String::from_utf8_lossy(&line));
+            eprintln!("{:.20}: {}", self.revision, String::from_utf8_lossy(&line));
         }
         let status = child.wait()?;
         // A failed case ends in 1, and is on record like any other outcome.

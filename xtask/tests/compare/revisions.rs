@@ -180,5 +180,8 @@ fn what_is_wrong_besides_a_build_costs_no_build() {
     let text = checkout.complains(&["compare", "--git", "before", "--", "--suite", "tepid"]);
     assert!(text.contains("unknown suite `tepid`"), "{text}");
     assert!(text.contains("cannot run `cargo xtask bench --suite tepid`"), "{text}");
+    // A suite without a case.
+    let text = checkout.complains(&["compare", "--git", "before", "--", "--suite", "load"]);
+    assert!(text.contains("cannot run `cargo xtask bench --suite load`"), "{text}");
     assert_eq!(checkout.worktrees(), (1, 1));
 }

@@ -1,6 +1,9 @@
 //! The order of calls, from the log of the fake engine and the fake sandbox.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{BufRead, BufReader, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -89,6 +92,44 @@ pub fn a_suite_on_request_is_measured_when_asked_for() -> Result<()> {
     let folder = declaring.layout().lumos().join("unpacking");
     ensure!(std::fs::read_dir(&folder)?.next().is_none(), "something stays in {folder:?}");
     declaring.nothing_is_left()
+}
+
+/// Before each sample it asks for the turn, takes an instance elsewhere, and has it answer once.
+pub fn a_side_of_two_moves_and_takes_each_sample_in_its_turn() -> Result<()> {
+    let name = format!("lumos-{}-side-of-two", std::process::id());
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+    let giver = std::thread::spawn(move || -> Result<Vec<String>> {
+        let mut asked = Vec::new();
+        // As many as there are samples.
+        for _ in 0..10 {
+            let mut stream = listener.accept()?.0;
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line)?;
+            asked.push(line.trim_end().to_owned());
+            stream.write_all(b"\n")?;
+        }
+        Ok(asked)
+    });
+    let mut checkout = declaring(Suite::Call)?;
+    checkout.variables.push(("LUMOS_TURNS", format!("1:{name}").into()));
+    let selection = Selection { suites: vec![Suite::Call.to_string()], ..selection() };
+    let run = checkout.run(&selection, &FEWEST_SAMPLES)?.run()?;
+    let mut outcomes = outcomes(&run)?.into_iter();
+    let Some((case, Outcome::Finished(_))) = outcomes.next() else {
+        anyhow::bail!("{:?}", run.records);
+    };
+    let log = Log::read(&checkout)?;
+    log.matches(
+        "load link environment instantiate invoke invoke invoke \
+         ((drop-instance )?environment instantiate invoke (invoke )+)N\
+         (drop-instance ){5}drop-linked drop-module ",
+        "{11,}",
+    )?;
+    log.check_lives()?;
+    let Ok(asked) = giver.join() else { anyhow::bail!("too few have asked for a turn") };
+    let expected: Vec<String> = (0..10).map(|number| format!("1 {number} {case}")).collect();
+    ensure!(asked? == expected, "not {expected:?}");
+    Ok(())
 }
 
 fn is_outcome(record: &Record) -> bool {
