@@ -185,7 +185,7 @@ impl Giver {
             return match base.number.cmp(&new.number) {
                 cmp::Ordering::Less => 0,
                 cmp::Ordering::Greater => 1,
-                cmp::Ordering::Equal if base.number % 2 == 0 => one,
+                cmp::Ordering::Equal if base.number.is_multiple_of(2) => one,
                 cmp::Ordering::Equal => other,
             };
         }
