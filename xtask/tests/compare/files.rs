@@ -1,7 +1,8 @@
-//! What measuring leaves, without measuring.
+//! What measuring leaves, without measuring, and what a call of the command line prints.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use lumos_record::{Case, Finished, Record, RunManifest, RunWriter, SCHEMA_VERSION, Suite};
 use serde_json::json;
@@ -50,4 +51,19 @@ pub fn case(id: &str) -> Case {
         payload: payload.into(),
         setting: Default::default(),
     }
+}
+
+/// What a call prints that succeeds.
+pub fn printed(arguments: &[&str], output: Output) -> String {
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {complaint}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a call writes to standard error that fails with that code, and does not panic.
+pub fn complaint(arguments: &[&str], output: Output, code: i32) -> String {
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    assert!(!text.contains("panicked"), "{text}");
+    text
 }

@@ -86,19 +86,12 @@ impl Checkout {
 
     /// What a call prints that succeeds.
     fn prints(&self, arguments: &[&str]) -> String {
-        let output = self.xtask(arguments);
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {complaint}");
-        String::from_utf8(output.stdout).unwrap()
+        files::printed(arguments, self.xtask(arguments))
     }
 
     /// What a call writes to standard error that fails.
     fn complains(&self, arguments: &[&str]) -> String {
-        let output = self.xtask(arguments);
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {text}");
-        assert!(!text.contains("panicked"), "{text}");
-        text
+        files::complaint(arguments, self.xtask(arguments), 1)
     }
 
     /// The calls of `bench` that have measured, each by what it found; these are forgotten then.

@@ -26,19 +26,12 @@ impl Target {
 
     /// What a call prints that succeeds.
     fn prints(&self, arguments: &[&str]) -> String {
-        let output = self.xtask(arguments);
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {complaint}");
-        String::from_utf8(output.stdout).unwrap()
+        files::printed(arguments, self.xtask(arguments))
     }
 
     /// The message of a call that fails with that code, and does not panic.
     fn complains(&self, arguments: &[&str], code: i32) -> String {
-        let output = self.xtask(arguments);
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-        assert!(!text.contains("panicked"), "{text}");
-        text
+        files::complaint(arguments, self.xtask(arguments), code)
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
