@@ -11,6 +11,7 @@ mod counts;
 mod harness;
 mod in_process;
 mod page_cache;
+pub mod pinned;
 pub mod plan;
 pub mod pull;
 pub mod select;

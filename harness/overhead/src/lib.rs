@@ -9,5 +9,4 @@ pub mod checkout;
 pub mod compare;
 pub mod containers;
 pub mod measure;
-pub mod pinned;
 pub mod prepared;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
+use lumos_bench::suites::pinned::Pinned;
 use lumos_bench::suites::served::Served as Cold;
 use lumos_bench::suites::timing::{Invocations, Stop};
 use lumos_bench::suites::watch::Watch;
@@ -15,7 +16,6 @@ use serde::Serialize;
 use crate::bare::{self, PingPong};
 use crate::checkout::{Checkout, TIME_LIMIT};
 use crate::compare::{Comparison, TARGET, Turns};
-use crate::pinned::Pinned;
 use crate::prepared::{InProcess, Invocable, Processes, Served, verified};
 
 /// The engine whose cost is compared, and which a cold start is to come close to native with.

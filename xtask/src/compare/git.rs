@@ -39,8 +39,8 @@ const NOT_IN_TURNS: &str = "one of the revisions is of before samples were taken
                             a round, all of a side's were taken before any of the other's";
 
 /// Builds both revisions and measures them in rounds, and each round in turns, A B and then B A,
-/// with these arguments for `cargo xtask bench`. The checkout itself stays as it is; worktrees and builds are kept by
-/// commit, for the next time.
+/// with these arguments for `cargo xtask bench`. The checkout itself stays as it is; worktrees and
+/// builds are kept by commit, for the next time.
 ///
 /// # Errors
 /// When there is no such revision, or one does not build, then its worktree is removed; or it

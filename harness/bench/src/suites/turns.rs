@@ -12,6 +12,8 @@ use std::os::unix::net::{SocketAddr, UnixStream};
 
 use lumos_record::Case;
 
+use super::pinned::Pinned;
+
 /// This process's part in turns.
 #[derive(Debug)]
 pub struct Turns {
@@ -19,6 +21,8 @@ pub struct Turns {
     side: String,
     /// The socket of who gives the turns.
     address: SocketAddr,
+    /// The processor that both sides share; where that is forbidden, the samples are noisier.
+    _pinned: Option<Pinned>,
 }
 
 /// The samples of one case.
@@ -48,8 +52,7 @@ impl Turns {
         let text = std::env::var(Self::VARIABLE).ok()?;
         let (side, name) = text.split_once(':')?;
         let address = SocketAddr::from_abstract_name(name).ok()?;
-        share_processor();
-        Some(Self { side: side.to_owned(), address })
+        Some(Self { side: side.to_owned(), address, _pinned: Pinned::last().ok() })
     }
 
     /// Waits for the turn to take this sample of a case.
@@ -100,26 +103,6 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
-    }
-}
-
-/// Leaves this process one processor of those that it may use, the last: interrupts come to the
-/// first more often.
-fn share_processor() {
-    // SAFETY: sets of processors are plain bits, and both calls get a live one with its size.
-    unsafe {
-        let mut allowed: libc::cpu_set_t = std::mem::zeroed();
-        let size = size_of::<libc::cpu_set_t>();
-        if libc::sched_getaffinity(0, size, &raw mut allowed) != 0 {
-            return;
-        }
-        let all = 0..libc::CPU_SETSIZE as usize;
-        if let Some(last) = all.rev().find(|&cpu| libc::CPU_ISSET(cpu, &allowed)) {
-            let mut one: libc::cpu_set_t = std::mem::zeroed();
-            libc::CPU_SET(last, &mut one);
-            // Where that is forbidden, the samples are noisier.
-            libc::sched_setaffinity(0, size, &raw const one);
-        }
     }
 }
 
@@ -181,7 +164,7 @@ mod tests {
             payload: "p".into(),
             setting: Default::default(),
         };
-        let turns = Turns { side: "1".into(), address };
+        let turns = Turns { side: "1".into(), address, _pinned: None };
         let mut samples = Samples::new(Some(&turns), &case);
         for iterations in [1, 2, 4, 3, 6, 9] {
             samples.begin(iterations);
