@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: everything that a change must pass.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use lumos_record::Layout;
@@ -84,9 +85,13 @@ fn read_report(layout: &Layout) -> Result<Value> {
     Ok(serde_json::from_slice(&text)?)
 }
 
+#[expect(clippy::disallowed_methods, reason = "tells where the time went, and measures nothing")]
 fn step(name: &str, check: impl FnOnce() -> Result<()>) -> Result<()> {
     eprintln!("\n=== {name}");
-    check().with_context(|| format!("the check of the {name} failed"))
+    let start = Instant::now();
+    check().with_context(|| format!("the check of the {name} failed"))?;
+    eprintln!("=== {name}: {} s", start.elapsed().as_secs());
+    Ok(())
 }
 
 fn cargo(layout: &Layout, folder: &str, arguments: &[&str]) -> Result<()> {

@@ -35,7 +35,7 @@ pub fn worker_hash(layout: &Layout, package: &str) -> Result<String> {
     let bench = root.join("harness/bench/src");
     let mut parts: Vec<PathBuf> =
         worker_sources.iter().map(|module| bench.join(format!("{module}.rs"))).collect();
-    parts.push(root.join("harness/bench/Cargo.toml"));
+    parts.extend(["bench", "features"].map(|of| root.join("harness").join(of).join("Cargo.toml")));
     // What a compiler says of its work is defined there.
     parts.extend(["src", "Cargo.toml"].map(|part| root.join("harness/record").join(part)));
     parts.extend(["abi", "state"].map(|part| layout.guests().join(part)));

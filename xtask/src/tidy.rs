@@ -9,6 +9,8 @@ use lumos_record::Layout;
 
 use crate::runtimes;
 
+mod features;
+
 /// Checks who depends on whom, and that folders, files and declarations agree.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {}
@@ -20,7 +22,10 @@ const MAY_DEPEND: [(&str, &[&str]); 7] = [
     ("lumos-record", &[]),
     ("lumos-model", &["lumos-record"]),
     ("lumos-workloads", &["lumos-record"]),
-    ("lumos-bench", &["lumos-record", "lumos-workloads", "lumos-abi", "lumos-state"]),
+    (
+        "lumos-bench",
+        &["lumos-record", "lumos-workloads", "lumos-abi", "lumos-state", "lumos-features"],
+    ),
     ("runtime", &["lumos-bench", "lumos-abi", "lumos-state"]),
     (
         "lumos-overhead",
@@ -43,6 +48,7 @@ pub fn run(layout: &Layout) -> Result<()> {
     check_names(layout, &mut breaches)?;
     check_guests(layout, &mut breaches)?;
     check_texts(layout, &mut breaches)?;
+    features::check(layout, &metadata.packages, &mut breaches)?;
     if breaches.is_empty() {
         println!("tidy: {} packages keep the rules", metadata.packages.len());
         return Ok(());
