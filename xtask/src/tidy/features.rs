@@ -12,8 +12,15 @@ use lumos_record::Layout;
 
 use crate::{process, runtimes};
 
-/// A package with its features, as cargo prints them.
-type Unit = (String, String);
+/// A package as it is compiled.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Unit {
+    package: String,
+    /// Separated by commas.
+    features: String,
+    /// Whether a build script or a macro uses it; the program can use it with other features.
+    is_of_build: bool,
+}
 
 /// What is compiled, and what each unit depends on.
 #[derive(Debug, Default)]
@@ -36,12 +43,14 @@ pub fn check(layout: &Layout, packages: &[Package], breaches: &mut Vec<String>) 
         let alone = ["--package", &found.package, "--no-default-features", "--features", &features];
         let edges = ["--edges", "normal,build"];
         let alone = Tree::read(layout, &[&alone[..], &edges].concat())?;
-        for (package, features) in alone.missing(engine, &benches) {
+        for unit in alone.missing(engine, &benches) {
             breaches.push(format!(
-                "{}: {engine} is compiled once with {package} `{features}` and once with `{}`; add \
-                 the features to harness/features/Cargo.toml",
+                "{}: {engine} is compiled once with {} [{}] and once with [{}]; add the features \
+                 to harness/features/Cargo.toml",
                 worker.name,
-                benches.features(&package).join("`, `")
+                unit.package,
+                unit.features,
+                benches.features_of(&unit).join("], [")
             ));
         }
     }
@@ -55,36 +64,48 @@ impl Tree {
         let mut command = process::cargo();
         command.current_dir(&layout.root).args(["tree", "--locked"]).args(arguments);
         command.args(["--target", "x86_64-unknown-linux-gnu"]);
-        command.args(["--prefix", "depth", "--format", "|{p}|{f}|"]);
+        command.args(["--charset", "ascii", "--format", "\t{p}\t{f}\t"]);
         Ok(Self::parse(&process::quiet_output(&mut command)?))
     }
 
-    /// Of lines as `2|serde v1.0.0|default,std| (*)`.
+    /// Of lines as `|   |-- \tserde v1.0.0\tdefault,std\t (*)`, and headers among them as
+    /// `|   [build-dependencies]`, below the package that they are of.
     fn parse(text: &str) -> Self {
+        let level = |indent: &str| indent.len() / "|   ".len();
         let mut tree = Self::default();
-        let mut path: Vec<Unit> = Vec::new();
+        // With each, whether what follows below it is used by its build script.
+        let mut path: Vec<(Unit, bool)> = Vec::new();
         for line in text.lines() {
-            let mut parts = line.split('|');
-            let (Some(depth), Some(package), Some(features)) =
+            if let Some((indent, header)) = line.split_once('[') {
+                path.truncate(level(indent) + 1);
+                if let Some((_, in_build)) = path.last_mut() {
+                    *in_build = header == "build-dependencies]";
+                }
+                continue;
+            }
+            let mut parts = line.split('\t');
+            let (Some(indent), Some(package), Some(features)) =
                 (parts.next(), parts.next(), parts.next())
             else {
                 continue;
             };
-            let Ok(depth) = depth.parse() else { continue };
-            let unit = (package.to_owned(), features.to_owned());
-            path.truncate(depth);
-            if let Some(parent) = path.last() {
+            path.truncate(level(indent));
+            let is_of_build = package.contains("(proc-macro)")
+                || path.last().is_some_and(|(parent, in_build)| parent.is_of_build || *in_build);
+            let (package, features) = (package.to_owned(), features.to_owned());
+            let unit = Unit { package, features, is_of_build };
+            if let Some((parent, _)) = path.last() {
                 tree.0.entry(parent.clone()).or_default().insert(unit.clone());
             }
             tree.0.entry(unit.clone()).or_default();
-            path.push(unit);
+            path.push((unit, false));
         }
         tree
     }
 
-    /// What an engine is compiled from that another tree lacks.
+    /// What an engine is compiled from here and not in another tree.
     fn missing(&self, engine: &str, other: &Self) -> BTreeSet<Unit> {
-        let is_engine = |(package, _): &&Unit| package.split(' ').next() == Some(engine);
+        let is_engine = |unit: &&Unit| unit.package.split(' ').next() == Some(engine);
         let mut left: Vec<&Unit> = self.0.keys().filter(is_engine).collect();
         let mut seen = BTreeSet::new();
         while let Some(unit) = left.pop() {
@@ -95,10 +116,11 @@ impl Tree {
         seen.into_iter().filter(|unit| !other.0.contains_key(*unit)).cloned().collect()
     }
 
-    /// The features that a package is compiled with.
-    fn features(&self, package: &str) -> Vec<&str> {
-        let of_it = self.0.keys().filter(|(name, _)| name == package);
-        of_it.map(|(_, features)| features.as_str()).collect()
+    /// The features that the package of a unit of another tree is compiled with here.
+    fn features_of(&self, unit: &Unit) -> Vec<&str> {
+        let is_same =
+            |here: &&Unit| here.package == unit.package && here.is_of_build == unit.is_of_build;
+        self.0.keys().filter(is_same).map(|here| here.features.as_str()).collect()
     }
 }
 
@@ -109,18 +131,29 @@ mod tests {
     #[test]
     fn what_an_engine_is_compiled_from_is_compared_with_its_features() {
         let worker = Tree::parse(
-            "0|worker v0.1.0 (/checkout)||\n1|engine v1.0.0|std|\n2|code v1.0.0||\n3|log v0.4.0||\n\
-             1|other v2.0.0|fast|\n2|log v0.4.0|| (*)\n",
+            "\tworker v0.1.0 (/checkout)\t\t\n\
+             |-- \tengine v1.0.0\tstd\t\n\
+             |   `-- \tcode v1.0.0\t\t\n\
+             |       `-- \tlog v0.4.0\t\t\n\
+             |   [build-dependencies]\n\
+             |   `-- \tcc v1.0.0\t\t\n\
+             `-- \tother v2.0.0\tfast\t\n    `-- \tlog v0.4.0\t\t (*)\n",
         );
-        let engine = "1|engine v1.0.0|std|\n2|code v1.0.0||\n";
-        let of_log = |features: &str| format!("{engine}3|log v0.4.0|{features}|\n");
-        let benches = |text: &str| Tree::parse(&format!("0|benches v0.1.0 (/checkout)||\n{text}"));
-        // The other dependency of the worker may differ.
-        assert!(worker.missing("engine", &benches(&of_log(""))).is_empty());
-        let benches = benches(&of_log("std"));
-        let missing = worker.missing("engine", &benches);
-        assert_eq!(missing, BTreeSet::from([("log v0.4.0".to_owned(), String::new())]));
-        assert_eq!(benches.features("log v0.4.0"), ["std"]);
+        // The other dependency of the worker may differ, and a build script may use what it likes.
+        let benches = |of_code: &str, of_script: &str| {
+            Tree::parse(&format!(
+                "\tbenches v0.1.0 (/checkout)\t\t\n\
+                 `-- \tengine v1.0.0\tstd\t\n    `-- \tcode v1.0.0\t\t\n        \
+                 `-- \tlog v0.4.0\t{of_code}\t\n    [build-dependencies]\n    \
+                 `-- \tcc v1.0.0\t\t\n        `-- \tlog v0.4.0\t{of_script}\t\n"
+            ))
+        };
+        assert!(worker.missing("engine", &benches("", "std")).is_empty());
+        let benches = benches("std", "");
+        let log =
+            Unit { package: "log v0.4.0".to_owned(), features: String::new(), is_of_build: false };
+        assert_eq!(benches.features_of(&log), ["std"]);
+        assert_eq!(worker.missing("engine", &benches), BTreeSet::from([log]));
         assert!(worker.missing("no-such-engine", &benches).is_empty());
     }
 }
