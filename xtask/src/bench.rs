@@ -632,7 +632,7 @@ impl Benches {
                 cases.push((index, case));
             }
         }
-        shuffle(&mut cases, selection.seed);
+        self.shuffle(&mut cases, selection.seed);
         Ok(cases)
     }
 
@@ -648,12 +648,17 @@ impl Benches {
     ) -> Result<PathBuf> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let session = format!("xtask-{}-{}", std::process::id(), now.as_nanos());
+        let (name, others) = without_baseline(criterion)?;
+        let home = self.elsewhere.clone().unwrap_or_else(|| self.measured.criterion());
+        // Of a baseline that is saved again, older rounds are not a part.
+        if let Some(name) = &name {
+            baselines::remove_rounds(&home, name)?;
+        }
         if rounds == 1 {
             return self.run(selection, &cases, criterion, &session);
         }
-        let (name, criterion) = without_baseline(criterion)?;
-        let home = self.elsewhere.clone().unwrap_or_else(|| self.measured.criterion());
-        baselines::remove_rounds(&home, &name)?;
+        refuse_comparing(&others)?;
+        let (name, criterion) = (name.unwrap_or_else(|| ROUNDS.to_owned()), others);
         let mut last = PathBuf::new();
         for number in 1..=rounds {
             eprintln!("round {number} of {rounds}");
@@ -661,7 +666,7 @@ impl Benches {
             let mut criterion = criterion.clone();
             criterion.extend(["--save-baseline".to_owned(), round.baseline(&name)]);
             let seed = draw(selection.seed, "round", number as usize);
-            shuffle(&mut cases, seed);
+            self.shuffle(&mut cases, seed);
             let session = format!("{session}-{number}");
             let selection = selection.in_round(round);
             last = self.run(&selection, &cases, &criterion, &session)?;
@@ -713,6 +718,18 @@ impl Benches {
         self.find_run(session)
     }
 
+    /// Sorts cases suite by suite and function by function, so that all runtimes of one function
+    /// are measured close to each other. Which program comes first there is drawn with the seed, so
+    /// that none is always the first; what is drawn for one does not depend on which others there
+    /// are, as two commits that are measured in turns may have other ones.
+    fn shuffle(&self, cases: &mut [(usize, Case)], seed: u64) {
+        // A stable sort: the cases of one program stay in its own order.
+        cases.sort_by_cached_key(|(index, case)| {
+            let what = format!("{} {}", self.programs[*index].0, case.group());
+            (case.suite, case.function.clone(), draw(seed, &what, 0))
+        });
+    }
+
     fn find_run(&self, session: &str) -> Result<PathBuf> {
         let runs = Run::all(&self.measured.runs())?;
         let own = |folder: &&PathBuf| {
@@ -722,20 +739,9 @@ impl Benches {
     }
 }
 
-/// Sorts cases suite by suite and function by function, so that all runtimes of one function are
-/// measured close to each other. Which program comes first there is drawn with the seed, so that
-/// none is always the first.
-fn shuffle(cases: &mut [(usize, Case)], seed: u64) {
-    // A stable sort: the cases of one program stay in its own order.
-    cases.sort_by_cached_key(|(index, case)| {
-        (case.suite, case.function.clone(), draw(seed, &case.group(), *index))
-    });
-}
-
-/// Takes the name of a baseline to save out of the arguments for Criterion; without one, rounds
-/// are saved as [`ROUNDS`].
-fn without_baseline(criterion: &[String]) -> Result<(String, Vec<String>)> {
-    let mut name = ROUNDS.to_owned();
+/// Takes the name of a baseline to save, if there is one, out of the arguments for Criterion.
+fn without_baseline(criterion: &[String]) -> Result<(Option<String>, Vec<String>)> {
+    let mut name = None;
     let mut others = Vec::new();
     let mut words = criterion.iter();
     while let Some(word) = words.next() {
@@ -746,16 +752,26 @@ fn without_baseline(criterion: &[String]) -> Result<(String, Vec<String>)> {
         match option {
             "-s" | "--save-baseline" => {
                 let value = value.or_else(|| words.next().cloned());
-                name = value.with_context(|| format!("{option} lacks the name of a baseline"))?;
+                let lacks = || format!("{option} lacks the name of a baseline");
+                name = Some(value.with_context(lacks)?);
             }
-            "-b" | "--baseline" | "--baseline-lenient" => bail!(
-                "{option} makes Criterion compare a single round with the baseline: leave it out, \
-                 and compare all rounds with `cargo xtask compare`"
-            ),
             _ => others.push(word.clone()),
         }
     }
     Ok((name, others))
+}
+
+/// Refuses arguments with which Criterion compares: it knows of no rounds.
+fn refuse_comparing(criterion: &[String]) -> Result<()> {
+    let option = |word: &String| word.split('=').next().unwrap_or_default().to_owned();
+    let mut options = criterion.iter().map(option);
+    let compares = |option: &String| option == "-b" || option.starts_with("--baseline");
+    options.find(compares).map_or(Ok(()), |option| {
+        bail!(
+            "{option} makes Criterion compare a single round with the baseline: leave it out, \
+             and compare all rounds with `cargo xtask compare`"
+        )
+    })
 }
 
 /// The Criterion baseline that rounds are saved as when no other is asked for.
@@ -834,12 +850,16 @@ mod tests {
     fn a_baseline_is_taken_out_of_the_arguments_for_criterion() {
         let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let (name, rest) = without_baseline(&words("-s main --sample-size 20 call/")).unwrap();
-        assert_eq!((name.as_str(), rest), ("main", words("--sample-size 20 call/")));
-        assert_eq!(without_baseline(&words("--save-baseline=a b")).unwrap().0, "a");
-        assert_eq!(without_baseline(&[]).unwrap().0, ROUNDS);
+        assert_eq!((name.as_deref(), rest), (Some("main"), words("--sample-size 20 call/")));
+        let (name, _) = without_baseline(&words("--save-baseline=a b")).unwrap();
+        assert_eq!(name.as_deref(), Some("a"));
+        assert_eq!(without_baseline(&[]).unwrap().0, None);
         assert!(without_baseline(&words("call -s")).is_err());
-        let error = without_baseline(&words("--baseline main")).unwrap_err().to_string();
-        assert!(error.contains("cargo xtask compare"), "{error}");
+        assert!(refuse_comparing(&words("--sample-size 20 call/")).is_ok());
+        for line in ["--baseline main", "call/ -b main", "--baseline-lenient=main"] {
+            let error = refuse_comparing(&words(line)).unwrap_err().to_string();
+            assert!(error.contains("cargo xtask compare"), "{error}");
+        }
     }
 
     #[test]

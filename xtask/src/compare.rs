@@ -56,8 +56,8 @@ pub struct Arguments {
     /// Write to a file instead of the terminal
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Exit with 3 if something became slower, by that many percent at least:
-    /// `slower` or `slower:10`
+    /// Exit with 3 if something became slower, with its whole interval beyond that many percent, or
+    /// beyond the minimal effect: `slower` or `slower:10`; with 1 where it cannot be judged
     #[arg(long, value_name = "slower[:PERCENT]", value_parser = Gate::from_str)]
     fail_on: Option<Gate>,
 }
@@ -128,6 +128,9 @@ struct Comparisons {
     missing: Vec<String>,
     /// What only the new side has.
     added: Vec<String>,
+    /// What has too few samples.
+    #[serde(skip)]
+    too_few: Vec<String>,
 }
 
 /// One benchmark on both sides.
@@ -165,8 +168,6 @@ struct Counts {
     ratio: f64,
     /// None where verdicts are refused.
     verdict: Option<&'static str>,
-    #[serde(skip)]
-    judged: Verdict,
 }
 
 /// The ratios of one suite.
@@ -186,6 +187,13 @@ struct Mean {
 /// where there can be no verdict.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode> {
     let new = arguments.new.as_deref();
+    // Commits take long to measure.
+    let folder = arguments.output.as_deref().and_then(Path::parent);
+    if let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty())
+        && !folder.is_dir()
+    {
+        bail!("{}: there is no such folder to write to", folder.display());
+    }
     let Sides { base, new } = match arguments.git {
         true => {
             let revisions = [arguments.base.as_str(), new.unwrap_or("HEAD")];
@@ -216,6 +224,13 @@ pub fn runs(base: (&Layout, &Path), new: (&Layout, &Path)) -> Result<Vec<Compare
     Ok(compare(base?, new?, &[], MINIMAL_EFFECT)?.comparisons)
 }
 
+impl Comparisons {
+    /// How many rounds have to be asked for.
+    fn rounds_for_a_verdict(&self) -> usize {
+        Comparison::FEWEST_ROUNDS.div_ceil(self.new.runs_a_round)
+    }
+}
+
 /// Compares what both sides have.
 fn compare(
     mut base: Side,
@@ -231,18 +246,21 @@ fn compare(
     let missing = only_in(&base, &new);
     let added = only_in(&new, &base);
     let mut bootstrap = Bootstrap::new(SEED);
-    let mut warnings = Vec::new();
+    let (mut warnings, mut too_few) = (Vec::new(), Vec::new());
     let mut compared = Vec::new();
     for (id, below) in &base.samples {
         let Some(above) = new.samples.get(id) else { continue };
         match Comparison::new(above, below, &mut bootstrap) {
             Some(found) => compared.push((id.clone(), below.median(), above.median(), found)),
-            None => warnings.push(format!(
-                "{id}: {} and {} samples are too few: an interval needs {} on each side.",
-                below.count(),
-                above.count(),
-                Bootstrap::FEWEST
-            )),
+            None => {
+                too_few.push(id.clone());
+                warnings.push(format!(
+                    "{id}: {} and {} samples are too few: an interval needs {} on each side.",
+                    below.count(),
+                    above.count(),
+                    Bootstrap::FEWEST
+                ));
+            }
         }
     }
     if compared.is_empty() && !base.counts.keys().any(|id| new.counts.contains_key(id)) {
@@ -303,6 +321,7 @@ fn compare(
         means,
         missing,
         added,
+        too_few,
     })
 }
 
@@ -322,10 +341,9 @@ fn counts(base: &Side, new: &Side, minimal_effect: f64, may_judge: bool) -> Vec<
             // Nobody executes nothing.
             let ratio = new_instructions as f64 / base_instructions.max(1) as f64;
             let exact = Estimate { point: ratio, low: ratio, high: ratio };
-            let judged = Verdict::of(&exact, minimal_effect);
-            let verdict = may_judge.then(|| judged.name());
+            let verdict = may_judge.then(|| Verdict::of(&exact, minimal_effect).name());
             let id = id.clone();
-            Some(Counts { id, base_instructions, new_instructions, ratio, verdict, judged })
+            Some(Counts { id, base_instructions, new_instructions, ratio, verdict })
         })
         .collect();
     counts.sort_by(|a, b| b.ratio.total_cmp(&a.ratio).then_with(|| a.id.cmp(&b.id)));
@@ -353,33 +371,43 @@ fn means(comparisons: &[Compared]) -> Vec<Mean> {
 }
 
 impl Gate {
-    /// The exit code for what was found.
+    /// The exit code for what was found: that something became slower is known whatever else is
+    /// not, that nothing did is only known of what was judged.
     fn check(self, found: &Comparisons) -> Result<ExitCode> {
         if !found.refused.is_empty() {
             bail!("the gate cannot judge: {}", found.refused.join("; "));
-        }
-        let fewest = Comparison::FEWEST_ROUNDS;
-        let is_thin = |entry: &Compared| entry.rounds < fewest;
-        if found.counts.is_empty() && found.comparisons.iter().all(is_thin) {
-            bail!(
-                "the gate cannot judge: it takes {fewest} rounds on both sides, as \
-                 `cargo xtask bench --rounds {fewest}` measures them"
-            );
         }
         let least = 1.0 + self.slowdown.unwrap_or(found.minimal_effect);
         let slower = found
             .comparisons
             .iter()
             .filter(|entry| entry.judged == Verdict::Slower && entry.low > least);
-        let more = found
-            .counts
-            .iter()
-            .filter(|entry| entry.judged == Verdict::Slower && entry.ratio > least);
+        // Counts are exact: however small a difference is, it is one.
+        let more = found.counts.iter().filter(|entry| entry.ratio > least);
         let count = slower.count() + more.count();
-        if count == 0 {
-            return Ok(ExitCode::SUCCESS);
+        if count > 0 {
+            eprintln!("slower by more than {:.1} %: {count}", (least - 1.0) * 100.0);
+            return Ok(ExitCode::from(GATE_CLOSED));
         }
-        eprintln!("slower by more than {:.1} %: {count}", (least - 1.0) * 100.0);
-        Ok(ExitCode::from(GATE_CLOSED))
+        let (fewest, rounds) = (Comparison::FEWEST_ROUNDS, found.rounds_for_a_verdict());
+        let few_rounds = format!("it takes {fewest} rounds on both sides: `--rounds {rounds}`");
+        let thin = found.comparisons.iter().filter(|entry| entry.rounds < fewest);
+        let thin: Vec<&String> = thin.map(|entry| &entry.id).collect();
+        for (ids, why) in [
+            (thin, few_rounds.as_str()),
+            (found.too_few.iter().collect(), "there are too few samples"),
+            (found.missing.iter().collect(), "only the base has it"),
+        ] {
+            if let Some(first) = ids.first() {
+                bail!(
+                    "the gate cannot judge {first}{}: {why}. `--filter` chooses what is compared",
+                    match ids.len() - 1 {
+                        0 => String::new(),
+                        others => format!(" and {others} more"),
+                    }
+                );
+            }
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -28,15 +28,19 @@ use crate::{build, compare, turns};
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// How many comparisons of the same code to make, at least
-    #[arg(long, value_name = "NUMBER", default_value_t = 200)]
-    comparisons: usize,
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = one_or_more())]
+    comparisons: u32,
     /// How many comparisons to make with each of the slowdowns, at least
-    #[arg(long, value_name = "NUMBER", default_value_t = 40)]
-    trials: usize,
+    #[arg(long, value_name = "NUMBER", default_value_t = 40, value_parser = one_or_more())]
+    trials: u32,
     /// The rounds of each comparison
     #[arg(long, value_name = "NUMBER", default_value_t = Comparison::FEWEST_ROUNDS as u32,
           value_parser = clap::value_parser!(u32).range(Comparison::FEWEST_ROUNDS as i64..=100))]
     rounds: u32,
+}
+
+fn one_or_more() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
 }
 
 /// What `target/lumos/selftest.json` holds.
@@ -139,6 +143,11 @@ const LEAST_FOUND: [(f64, f64); 2] = [(0.10, 0.90), (0.25, 1.0)];
 /// When something cannot be built or run, or a target is missed; the message says which.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let manifest = build::build(layout, &build::Wish::host()?)?;
+    // What an earlier one has left is some hundred runs.
+    let folder = layout.lumos().join("selftest");
+    if folder.is_dir() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
     let benches = Benches::build(layout, layout.clone())?;
     let field = Field { layout, benches, rounds: arguments.rounds };
     let is_chosen =
@@ -154,7 +163,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let mut first = None;
     let chosen = selection(&SUITES_OF_SAME);
     for set in 1.. {
-        if same.comparisons >= arguments.comparisons {
+        if same.comparisons >= arguments.comparisons as usize {
             break;
         }
         eprintln!("the same code: set {set}, {} comparisons so far", same.comparisons);
@@ -172,7 +181,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let mut logarithms = vec![0.0; SLOWED.len()];
     for set in 1.. {
         let done = slowed[0].outcome.comparisons;
-        if done >= arguments.trials {
+        if done >= arguments.trials as usize {
             break;
         }
         eprintln!("slower code: set {set}, {done} comparisons each so far");

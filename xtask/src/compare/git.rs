@@ -54,6 +54,15 @@ pub fn measure(
     // Both have to exist before the first is built.
     let commits: Vec<String> =
         revisions.iter().map(|revision| commit(layout, revision)).collect::<Result<_>>()?;
+    if commits[0] == commits[1] {
+        bail!(
+            "`{}` and `{}` are both the commit {:.12}: commit the changes that are to be measured",
+            revisions[0],
+            revisions[1],
+            commits[0]
+        );
+    }
+    refuse_unfit(arguments)?;
     let mut builds = Vec::new();
     for (revision, commit) in revisions.into_iter().zip(commits) {
         let build = Build::check_out(layout, revision, &commit)?;
@@ -83,13 +92,28 @@ pub fn measure(
     let read = |side: usize| {
         let found = side::runs(&builds[side].layout, &runs[side])?;
         let name = builds[side].revision.clone();
-        anyhow::Ok(side::Side { name, runs_a_round: turns::A_ROUND as usize, ..found })
+        let (kind, runs_a_round) = (side::Kind::Revision, turns::A_ROUND as usize);
+        anyhow::Ok(side::Side { name, kind, runs_a_round, ..found })
     };
     let (base, mut new) = (read(0)?, read(1)?);
     if pairs == 0 && !new.samples.is_empty() {
         new.problems.push(NOT_IN_TURNS.to_owned());
     }
     Ok(Sides { base, new })
+}
+
+/// Refuses arguments with which a call of `cargo xtask bench` would not be one run in turns.
+fn refuse_unfit(arguments: &[String]) -> Result<()> {
+    let option = |word: &String| word.split('=').next().unwrap_or_default().to_owned();
+    for option in arguments.iter().map(option) {
+        match option.as_str() {
+            "--rounds" => bail!("--rounds belongs before the `--`: rounds are of both revisions"),
+            // Its samples grow until they are good enough, so that two sides take other ones.
+            "--quick" => bail!("Criterion's --quick takes no samples that could be taken in turns"),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Removes all worktrees, with what was built and measured in them.
@@ -139,8 +163,8 @@ impl Build {
         let name: String = commit.chars().take(12).collect();
         let own = Layout::at(folder(layout).join(name));
         let build = Self { revision: revision.to_owned(), commit: commit.to_owned(), layout: own };
-        if !build.layout.guests().is_dir() {
-            // Somebody may have removed a part of it, or stopped git in the middle.
+        if !build.layout.guests().is_dir() || build.part().exists() {
+            // Somebody may have removed a part of it, or stopped this in the middle.
             build.remove(layout);
             let mut add = git(&layout.root);
             add.args(["worktree", "add", "--quiet", "--detach"]);
@@ -154,8 +178,7 @@ impl Build {
     /// cargo and `cargo xtask build` take what is still right, such as all dependencies that are
     /// the same.
     fn take_over(&self, layout: &Layout) {
-        // Cargo would trust half a copy.
-        let part = self.layout.root.join("target.part");
+        let part = self.part();
         let copy = |folder: &str| {
             let (from, to) = (layout.target.join(folder), part.join(folder));
             if !from.is_dir() {
@@ -171,6 +194,11 @@ impl Build {
             // Then everything is built.
             let _ = fs::remove_dir_all(&part);
         }
+    }
+
+    /// Where a copy grows: cargo would trust half of one.
+    fn part(&self) -> PathBuf {
+        self.layout.root.join("target.part")
     }
 
     /// The command line of the commit, which is another program than this one.
@@ -229,6 +257,18 @@ fn with(arguments: &[String], another: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_be_no_run_in_turns_is_refused() {
+        let refusal = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            refuse_unfit(&words).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refusal("--suite call --profile quick -- --sample-size 40"), "");
+        assert!(refusal("--suite call --rounds=5").contains("before the `--`"));
+        assert!(refusal("--rounds 5").contains("before the `--`"));
+        assert!(refusal("--suite call -- --quick").contains("in turns"));
+    }
 
     #[test]
     fn arguments_for_criterion_stay_at_the_end() {

@@ -144,7 +144,8 @@ fn notes(found: &Comparisons) -> Vec<String> {
         if found.comparisons.iter().any(|entry| entry.rounds < fewest) {
             notes.push(format!(
                 "fewer than {fewest} rounds carry no verdict, since nothing tells what the node \
-                 does by itself: measure with `--rounds {fewest}`"
+                 does by itself: measure with `--rounds {}`",
+                found.rounds_for_a_verdict()
             ));
         }
     }

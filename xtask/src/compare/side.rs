@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use lumos_model::Samples;
@@ -51,6 +52,8 @@ pub struct Side {
 pub enum Kind {
     Baseline,
     Run,
+    /// A commit, measured for the comparison.
+    Revision,
 }
 
 /// What was measured on, and with.
@@ -156,7 +159,7 @@ impl<'l> Home<'l> {
             })
     }
 
-    /// A baseline: its rounds if it has any, else itself.
+    /// A baseline: its rounds if it has any, else itself; where it has both, what is newer.
     fn baseline(&self, name: &str) -> Side {
         let mut problems = Vec::new();
         let mut rounds: BTreeMap<String, BTreeMap<u32, Samples>> = BTreeMap::new();
@@ -165,12 +168,22 @@ impl<'l> Home<'l> {
             Some((all, number)) if all == name => Some(number),
             _ => None,
         };
-        let has_rounds = self.baselines.keys().any(|found| of_round(found).is_some());
+        let saved = |is_meant: &dyn Fn(&str) -> bool| {
+            let folders = self.baselines.iter().filter(|(found, _)| is_meant(found));
+            folders.flat_map(|(_, folders)| folders).filter_map(|folder| saved(folder)).max()
+        };
+        let of_rounds = saved(&|found| of_round(found).is_some());
+        let alone = saved(&|found| found == name);
+        let has_rounds = of_rounds.is_some() && of_rounds >= alone;
+        if of_rounds.is_some() && !has_rounds {
+            problems
+                .push("its rounds are older than what was saved without rounds: left out".into());
+        }
         for (found, folders) in &self.baselines {
             let number = match of_round(found) {
-                Some(number) => number,
+                Some(number) if has_rounds => number,
                 None if found == name && !has_rounds => 1,
-                None => continue,
+                _ => continue,
             };
             numbers.insert(number);
             for folder in folders {
@@ -256,6 +269,14 @@ fn of_evidence(evidence: report::Evidence) -> Side {
     }
 }
 
+/// When a baseline's samples of a benchmark were written.
+fn saved(folder: &Path) -> Option<SystemTime> {
+    // A damaged baseline may lack its samples.
+    let file = folder.join(baselines::SAMPLE);
+    let found = std::fs::metadata(file).or_else(|_| std::fs::metadata(folder)).ok()?;
+    found.modified().ok()
+}
+
 fn read_benchmark(folder: &Path) -> Result<(String, Samples)> {
     // The whole path is to stand in messages.
     let root = Path::new("");
@@ -269,6 +290,7 @@ impl Side {
         let kind = match self.kind {
             Kind::Baseline => "baseline",
             Kind::Run => "run",
+            Kind::Revision => "revision",
         };
         format!("{kind} `{}`", self.name)
     }

@@ -170,6 +170,12 @@ fn what_is_wrong_besides_a_build_costs_no_build() {
     let text = checkout.complains(&["compare", "--git", "before", "afer"]);
     assert!(text.contains("there is no revision `afer`"), "{text}");
     assert_eq!(checkout.worktrees(), (0, 0));
+    // Changes that are not committed are in no commit.
+    let text = checkout.complains(&["compare", "--git", "main", "HEAD"]);
+    assert!(text.contains("`main` and `HEAD` are both the commit"), "{text}");
+    let text = checkout.complains(&["compare", "--git", "before", "--", "--rounds", "9"]);
+    assert!(text.contains("--rounds belongs before the `--`"), "{text}");
+    assert_eq!(checkout.worktrees(), (0, 0));
     let text = checkout.complains(&["compare", "--git", "before", "--", "--suite", "tepid"]);
     assert!(text.contains("unknown suite `tepid`"), "{text}");
     assert!(text.contains("cannot run `cargo xtask bench --suite tepid`"), "{text}");

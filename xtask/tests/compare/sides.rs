@@ -116,13 +116,45 @@ fn a_gate_closes_at_what_it_is_set_to() {
     let gate = |gate: &'static str| ["compare", "before", "after", "--fail-on", gate];
     assert!(target.complains(&gate("slower"), 3).contains("slower by more than 3.0 %: 1"));
     target.complains(&gate("slower:10"), 3);
-    target.prints(&gate("slower:25"));
-    target.prints(&["compare", "after", "before", "--fail-on", "slower"]);
+    // What failed, hung or was not measured at all is no reason to open.
+    let text = target.complains(&gate("slower:25"), 1);
+    assert!(text.contains("warm/gone/metal-process/-: only the base has it"), "{text}");
+    let of_both = ["--filter", "call/"];
+    target.prints(&[&gate("slower:25")[..], &of_both].concat());
+    let swapped = ["compare", "after", "before", "--fail-on", "slower"];
+    target.prints(&[&swapped[..], &of_both].concat());
     target.complains(&gate("faster"), 2);
     // One round is no ground for a gate, neither to open nor to close.
     target.save(SLOWER, "one", 9000.0);
     let text = target.complains(&["compare", "before", "one", "--fail-on", "slower"], 1);
     assert!(text.contains("it takes 5 rounds"), "{text}");
+    // Nor is it for one of the benchmarks.
+    fs::remove_dir_all(target.baseline(SAME, "after@5")).unwrap();
+    let text = target.complains(&[&gate("slower:25")[..], &of_both].concat(), 1);
+    assert!(text.contains(&format!("{SAME}: it takes 5 rounds")), "{text}");
+}
+
+#[test]
+fn a_baseline_saved_again_without_rounds_is_the_newer_one() {
+    let target = two_baselines();
+    let of_base = || {
+        let json = target.json(&["compare", "before", "after", "--filter", SLOWER]);
+        (json["base"]["rounds"].clone(), json["comparisons"][0]["base_ns"].as_f64().unwrap())
+    };
+    assert_eq!(of_base().0, 5);
+    target.save(SLOWER, "before", 2000.0);
+    let (rounds, base_ns) = of_base();
+    assert_eq!(rounds, 1);
+    assert!((1900.0..2100.0).contains(&base_ns), "{base_ns}");
+    let text = target.prints(&["compare", "before", "after"]);
+    assert!(text.contains("before: its rounds are older"), "{text}");
+}
+
+#[test]
+fn a_comparison_that_cannot_be_written_is_not_made() {
+    let target = two_baselines();
+    let text = target.complains(&["compare", "before", "after", "--output", "/no/such/c.json"], 1);
+    assert!(text.contains("/no/such: there is no such folder"), "{text}");
 }
 
 #[test]
@@ -212,6 +244,11 @@ fn counts_are_compared_without_rounds() {
     let gate = |gate: &'static str| [&arguments[..], &["--fail-on", gate]].concat();
     target.complains(&gate("slower:5"), 3);
     target.prints(&gate("slower:15"));
+    // Below what matters of times, a count still tells a difference.
+    let same = ["compare", "20260102T000000Z-1", "20260103T000000Z-1", "--fail-on"];
+    count("20260103T000000Z-1", [1120, 500]);
+    target.complains(&[&same[..], &["slower:1"]].concat(), 3);
+    target.prints(&[&same[..], &["slower"]].concat());
     let report = target.prints(&["report"]);
     assert!(report.contains("Instructions: 2 counts in the report"), "{report}");
 }
