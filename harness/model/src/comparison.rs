@@ -1,6 +1,7 @@
 //! What a ratio says: a verdict for one, a geometric mean for many.
 
 use crate::bootstrap::common_rounds;
+use crate::significance::values_until;
 use crate::{Bootstrap, Estimate, Samples, holm, mean_differs};
 
 /// The smallest difference that matters by default: 3 %.
@@ -109,16 +110,16 @@ impl Comparison {
     }
 
     fn judged(&self, adjusted: f64, minimal_effect: f64) -> Judgement {
-        let verdict = match Verdict::of(&self.ratio, minimal_effect) {
-            _ if self.rounds < Self::FEWEST_ROUNDS => Verdict::Inconclusive,
-            Verdict::Faster | Verdict::Slower if adjusted > 1.0 - Bootstrap::CONFIDENCE => {
-                Verdict::Inconclusive
+        let threshold = 1.0 - Bootstrap::CONFIDENCE;
+        let (verdict, more_rounds) = match Verdict::of(&self.ratio, minimal_effect) {
+            Verdict::Inconclusive => (Verdict::Inconclusive, self.more_rounds(minimal_effect)),
+            _ if self.rounds < Self::FEWEST_ROUNDS => {
+                (Verdict::Inconclusive, self.more_rounds(minimal_effect))
             }
-            verdict => verdict,
-        };
-        let more_rounds = match verdict {
-            Verdict::Inconclusive => self.more_rounds(minimal_effect),
-            _ => None,
+            Verdict::Faster | Verdict::Slower if adjusted > threshold => {
+                (Verdict::Inconclusive, self.more_rounds_among_many(adjusted, threshold))
+            }
+            verdict => (verdict, None),
         };
         let adjusted_chance = (!adjusted.is_nan()).then_some(adjusted);
         Judgement { verdict, adjusted_chance, more_rounds }
@@ -136,6 +137,14 @@ impl Comparison {
         // Also false where it is no number: where both are 0.
         (needed <= Self::MOST_ROUNDS as f64)
             .then(|| (needed as usize).saturating_sub(self.rounds).max(1))
+    }
+
+    /// How many more rounds would settle what only the correction for many comparisons leaves open.
+    fn more_rounds_among_many(&self, adjusted: f64, threshold: f64) -> Option<usize> {
+        let chance = self.chance?;
+        let wanted = threshold * chance / adjusted;
+        let needed = values_until(chance, self.rounds, wanted, Self::MOST_ROUNDS)?;
+        Some((needed - self.rounds).max(1))
     }
 }
 
@@ -236,16 +245,27 @@ mod tests {
 
     #[test]
     fn among_many_comparisons_one_has_to_be_clearer() {
-        let base = [100.0; 5];
-        let new = [104.0, 112.0, 120.0, 107.0, 105.0];
-        assert_eq!(judge(&[(&new, &base)])[0].verdict, Verdict::Slower);
-        let noise = [100.0, 101.0, 99.0, 100.5, 99.5];
-        let mut many: Vec<(&[f64], &[f64])> = vec![(&noise, &base); 50];
-        many.push((&new, &base));
-        let judged = judge(&many);
-        let last = judged.last().unwrap();
-        assert_eq!(last.verdict, Verdict::Inconclusive);
-        assert!(last.adjusted_chance.unwrap() > 0.05 && last.more_rounds.is_some());
+        let all_of = |rounds: usize| {
+            let base = vec![100.0; rounds];
+            let kind = |rounds_of_one: [f64; 5]| -> Vec<f64> {
+                rounds_of_one.into_iter().cycle().take(rounds).collect()
+            };
+            let new = kind([104.0, 112.0, 120.0, 107.0, 105.0]);
+            let noise = kind([100.0, 101.0, 99.0, 100.5, 99.5]);
+            let mut many: Vec<(&[f64], &[f64])> = vec![(&noise, &base); 50];
+            many.push((&new, &base));
+            (judge(&many[50..])[0], judge(&many)[50])
+        };
+        let (alone, last) = all_of(5);
+        assert_eq!((alone.verdict, last.verdict), (Verdict::Slower, Verdict::Inconclusive));
+        assert!(last.adjusted_chance.unwrap() > 0.05);
+        // Not the one more that its interval would ask for, but about what then settles it.
+        let more = last.more_rounds.unwrap();
+        let settled = (5..).find(|&rounds| all_of(rounds).1.verdict == Verdict::Slower).unwrap();
+        assert!(
+            (settled - 5).div_ceil(2) <= more && more <= (settled - 5) * 2,
+            "{more}, {settled}"
+        );
     }
 
     #[test]

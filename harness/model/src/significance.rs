@@ -25,7 +25,7 @@ pub fn mean_differs(values: &[f64]) -> Option<f64> {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     let count = values.len();
-    let cut = if count < FEWEST_TO_TRIM { 0 } else { count / 5 };
+    let cut = cut(count);
     let left = count - 2 * cut;
     let trimmed = mean(&values[cut..count - cut]);
     let (least, most) = (values[cut], values[count - cut - 1]);
@@ -40,6 +40,32 @@ pub fn mean_differs(values: &[f64]) -> Option<f64> {
         return Some(if trimmed == 0.0 { 1.0 } else { 0.0 });
     }
     Some(beyond(trimmed / error, left as u32 - 1))
+}
+
+/// How many values are left out at each end.
+fn cut(count: usize) -> usize {
+    if count < FEWEST_TO_TRIM { 0 } else { count / 5 }
+}
+
+/// How many values it would take until [`mean_differs`] gives no more than `wanted`, if it gives
+/// `chance` for `count` of them, and mean and spread stay what they are: Student's statistic grows
+/// with the square root of the count. None if that is more than `most`.
+pub(crate) fn values_until(chance: f64, count: usize, wanted: f64, most: usize) -> Option<usize> {
+    let beyond = |t: f64, count: usize| match count - 2 * cut(count) - 1 {
+        0 => 1.0,
+        degrees => self::beyond(t, degrees as u32),
+    };
+    // The statistic of that chance, by halving where it lies.
+    let (mut least, mut greatest) = (0.0, 1e9);
+    for _ in 0..100 {
+        let middle = f64::midpoint(least, greatest);
+        match beyond(middle, count) > chance {
+            true => least = middle,
+            false => greatest = middle,
+        }
+    }
+    (count..=most)
+        .find(|&more| beyond(greatest * (more as f64 / count as f64).sqrt(), more) <= wanted)
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -136,6 +162,20 @@ mod tests {
         values[3] = -0.6;
         assert!(mean_differs(&values).unwrap() < 1e-6);
         assert!(mean_differs(&values[..9]).unwrap() > 0.5);
+    }
+
+    #[test]
+    fn more_values_of_the_same_kind_make_a_chance_smaller() {
+        let values = [0.04, 0.11, 0.18, 0.07, 0.05];
+        let chance = mean_differs(&values).unwrap();
+        assert_eq!(values_until(chance, 5, chance, 100), Some(5));
+        let needed = values_until(chance, 5, chance / 50.0, 100).unwrap();
+        // Two and three times the same values: near what is foreseen, on its two sides.
+        assert!(mean_differs(&values.repeat(needed.div_ceil(5))).unwrap() < chance / 50.0);
+        assert!(mean_differs(&values[..needed.min(5)]).unwrap() > chance / 50.0);
+        assert!((6..=15).contains(&needed), "{needed}");
+        assert_eq!(values_until(1.0, 5, 0.05, 100), None);
+        assert_eq!(values_until(0.5, 5, 1e-9, 20), None);
     }
 
     #[test]
