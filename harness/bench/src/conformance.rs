@@ -216,12 +216,17 @@ impl Built {
         Ok(Self { artifacts, workloads, runtimes })
     }
 
-    /// A checkout with one runtime, and the artifacts of one function.
+    /// A checkout with one runtime, and the artifacts and the workload of one function.
     ///
     /// # Errors
-    /// When its folder cannot be written.
+    /// When there is no such function, or the checkout's folder cannot be written.
     pub fn checkout(&self, runtime: &Runtime, function: &str) -> Result<checkout::Checkout> {
         let mut checkout = checkout::Checkout::new()?;
+        let workload = self.workloads.function(function);
+        let workload =
+            workload.with_context(|| format!("there is no workloads/{function}.toml"))?;
+        let copy = checkout.layout().workloads().join(format!("{function}.toml"));
+        std::fs::copy(&workload.file, copy)?;
         let wanted = |name: Option<&str>| name.is_none_or(|name| name == function);
         checkout.manifest.runtimes = vec![runtime.clone()];
         for artifact in &self.artifacts.manifest.artifacts {

@@ -1,6 +1,6 @@
 //! Every runtime is measured in every suite.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use lumos_record::{Profile, Record, Runtime, Suite};
 
 use super::Built;
@@ -9,10 +9,7 @@ use crate::suites::select::Selection;
 
 /// Measures the function that does nothing, with the fewest samples that Criterion takes.
 pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
-    const FUNCTION: &str = "noop";
-    let checkout = built.checkout(runtime, FUNCTION)?;
-    let workload = built.workloads.function(FUNCTION).context("there is no workloads/noop.toml")?;
-    std::fs::copy(&workload.file, checkout.layout().workloads().join("noop.toml"))?;
+    let checkout = built.checkout(runtime, "noop")?;
     let ended = checkout.run(&Selection::default(), &FEWEST_SAMPLES)?;
     let run = ended.run()?;
     let outcomes = outcomes(&run)?;
@@ -31,10 +28,7 @@ pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
 /// Counts the instructions of a function, which are the same in every run; an engine that counts
 /// none says so.
 pub(super) fn check_counts(built: &Built, runtime: &Runtime) -> Result<()> {
-    const FUNCTION: &str = "json";
-    let checkout = built.checkout(runtime, FUNCTION)?;
-    let workload = built.workloads.function(FUNCTION).context("there is no workloads/json.toml")?;
-    std::fs::copy(&workload.file, checkout.layout().workloads().join("json.toml"))?;
+    let checkout = built.checkout(runtime, "json")?;
     let suites = vec![Suite::Counts.to_string()];
     let selection = Selection { suites, profile: Profile::Quick, ..Selection::default() };
     let count = || outcomes(&checkout.run(&selection, &[])?.run()?);

@@ -88,8 +88,6 @@ fn foreign() -> &'static str {
 pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
     for (alter, message) in DIFFERENCES {
         let mut checkout = built.checkout(runtime, FUNCTION)?;
-        let workload = built.workloads.function(FUNCTION).context("no workloads/noop.toml")?;
-        fs::copy(&workload.file, checkout.layout().workloads().join("noop.toml"))?;
         let folder = checkout.layout().artifacts();
         for artifact in &mut checkout.manifest.artifacts {
             let is_own = artifact.engine.as_deref() == Some(&runtime.name);

@@ -6,7 +6,7 @@ use lumos_record::{
     ArtifactKind, ArtifactManifest, Case, Lane, Profile, Runtime, Setting, StateBackend, Suite,
     Variant,
 };
-use lumos_workloads::{Chain, Payload, Workload, Workloads};
+use lumos_workloads::{Chain, Payload, Workload, Workloads, sha256_hex};
 
 use super::select::Selection;
 
@@ -61,6 +61,20 @@ fn most_per_case(profile: Profile) -> Duration {
     }
 }
 
+/// Runtimes as they follow each other: in a round, in an order that is drawn for it, so that none
+/// always runs when another has just left the processor as it likes.
+fn in_order<'r>(runtimes: &'r [Runtime], selection: &Selection) -> Vec<&'r Runtime> {
+    let mut runtimes: Vec<&Runtime> = runtimes.iter().collect();
+    if let Some(round) = &selection.round {
+        let drawn = |runtime: &&Runtime| {
+            let text = format!("{} {} {}", selection.seed, round.number, runtime.name);
+            sha256_hex(text.as_bytes())
+        };
+        runtimes.sort_by_cached_key(drawn);
+    }
+    runtimes
+}
+
 /// Below this a case cannot be measured: Criterion wants ten samples.
 const LEAST_PER_CASE: Duration = Duration::from_millis(250);
 
@@ -84,6 +98,7 @@ impl<'p> Plan<'p> {
         selection: &Selection,
     ) -> Self {
         let (profile, settings) = (selection.profile, selection.settings());
+        let runtimes = in_order(&manifest.runtimes, selection);
         let mut cases = Vec::new();
         let mut row = 0;
         // What this process runs itself is of its own architecture.
@@ -97,7 +112,7 @@ impl<'p> Plan<'p> {
                         None => series(suite, workload, &settings),
                     };
                     for setting in series {
-                        for runtime in &manifest.runtimes {
+                        for &runtime in &runtimes {
                             if runtime.takes_part(suite, profile) && takes(runtime, suite, &setting)
                             {
                                 cases.push(Planned {
@@ -226,4 +241,29 @@ fn payloads<'w>(
         false => payload.profile.is_some_and(|least| least <= profile),
     };
     workload.payloads.iter().filter(measures).take(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use lumos_record::{Mode, Round};
+
+    use super::*;
+
+    #[test]
+    fn each_round_has_an_order_of_its_own() {
+        let names = ["aot", "jit", "baseline", "interpreted"];
+        let runtimes = names
+            .map(|name| Runtime::plain(name, "crate", Mode::Aot, "1", ArtifactKind::Precompiled));
+        let order = |round: Option<u32>| -> Vec<&str> {
+            let round = round.map(|number| Round { series: "s".into(), number, of: 9 });
+            let selection = Selection { round, seed: 7, ..Selection::default() };
+            in_order(&runtimes, &selection).into_iter().map(|r| r.name.as_str()).collect()
+        };
+        assert_eq!(order(None), names);
+        let orders: Vec<Vec<&str>> = (1..=9).map(|number| order(Some(number))).collect();
+        assert_eq!(orders, (1..=9).map(|number| order(Some(number))).collect::<Vec<_>>());
+        for name in names {
+            assert!(orders.iter().any(|order| order[0] == name), "{name} is never the first");
+        }
+    }
 }
