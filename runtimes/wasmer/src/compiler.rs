@@ -2,28 +2,32 @@
 
 use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use lumos_bench::{Compiled, Target};
-use wasmer::Module;
+use lumos_bench::{Compiled, InvokeError, Target};
 use wasmer::sys::{
-    Architecture, CpuFeature, Cranelift, CraneliftOptLevel, EngineBuilder, OperatingSystem, Triple,
+    Architecture, CompilerConfig, CpuFeature, Cranelift, CraneliftOptLevel, EngineBuilder,
+    OperatingSystem, Triple,
 };
+use wasmer::{Instance, Module, Store};
 use wasmer_compiler::ArtifactBuild;
 use wasmer_compiler::serialize::{
     ArchivedSerializableCompilation, MetadataHeader, SerializableModule,
 };
 use wasmer_compiler::types::function::ArchivedFunctionBody;
 use wasmer_compiler::types::section::{CustomSectionLike, CustomSectionProtection};
+use wasmer_middlewares::metering::{Metering, MeteringPoints, get_remaining_points};
 
-use crate::{Mode, Wasmer};
+use crate::{Mode, Wasmer, fault};
 
-/// What builds an engine that compiles as a mode does.
-pub fn builder(mode: Mode) -> EngineBuilder {
+/// What builds an engine that compiles as a mode does, and can have its code count instructions.
+pub fn builder(mode: Mode, metered: bool) -> EngineBuilder {
     match mode {
         Mode::Aot | Mode::Jit => {
             let mut compiler = Cranelift::new();
             compiler.opt_level(CraneliftOptLevel::Speed).num_threads(NonZero::<usize>::MIN);
+            meter(&mut compiler, metered);
             EngineBuilder::new(compiler)
         }
         #[cfg(feature = "singlepass")]
@@ -31,11 +35,30 @@ pub fn builder(mode: Mode) -> EngineBuilder {
             let mut compiler = wasmer::sys::Singlepass::new();
             // It makes every NaN the same by default, as no other compiler here does.
             compiler.canonicalize_nans(false).num_threads(NonZero::<usize>::MIN);
+            meter(&mut compiler, metered);
             EngineBuilder::new(compiler)
         }
         // `engine` makes none in this mode.
         #[cfg(not(feature = "singlepass"))]
         Mode::Singlepass => EngineBuilder::headless(),
+    }
+}
+
+/// Has code count its instructions, each as one. The meter is good for one module.
+fn meter(compiler: &mut impl CompilerConfig, metered: bool) {
+    if metered {
+        compiler.push_middleware(Arc::new(Metering::new(u64::MAX, |_| 1)));
+    }
+}
+
+/// How many instructions an instance of metered code has executed.
+///
+/// # Errors
+/// When it has used up all that it may.
+pub fn executed(store: &mut Store, instance: &Instance) -> Result<u64, InvokeError> {
+    match get_remaining_points(store, instance) {
+        MeteringPoints::Remaining(left) => Ok(u64::MAX - left),
+        MeteringPoints::Exhausted => Err(fault(&"there is nothing left to count with")),
     }
 }
 
@@ -64,7 +87,7 @@ pub fn compile(engine: &wasmer::Engine, module: &[u8]) -> Result<Module> {
 impl Wasmer {
     /// Compiles a module ahead of time.
     pub(crate) fn compile_for(&self, module: &[u8], target: &Target) -> Result<Compiled> {
-        let builder = builder(self.mode).set_target(Some(wasmers(target)?));
+        let builder = builder(self.mode, self.metered).set_target(Some(wasmers(target)?));
         let module = compile(&self.engine_of_module(builder), module)
             .with_context(|| format!("for {target}"))?;
         let bytes = module.serialize()?.to_vec();
@@ -211,10 +234,10 @@ mod tests {
     /// wasmer writes everything that changes code into an identifier.
     #[test]
     fn the_settings_are_those_of_the_compilers() {
-        assert_eq!(builder(Mode::Jit).engine().deterministic_id(), "cranelift-opts");
-        assert_eq!(builder(Mode::Jit).engine().artifact_format(), "rkyv");
+        assert_eq!(builder(Mode::Jit, false).engine().deterministic_id(), "cranelift-opts");
+        assert_eq!(builder(Mode::Jit, false).engine().artifact_format(), "rkyv");
         #[cfg(feature = "singlepass")]
-        assert_eq!(builder(Mode::Singlepass).engine().deterministic_id(), "singlepass");
+        assert_eq!(builder(Mode::Singlepass, false).engine().deterministic_id(), "singlepass");
     }
 
     #[test]

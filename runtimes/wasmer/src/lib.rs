@@ -21,7 +21,7 @@ use lumos_bench::guest::Mailbox;
 use lumos_bench::state::Backend;
 use lumos_bench::{Checked, Compiled, Engine, InvokeError, Limits, Target};
 use wasmer::sys::{Artifact, EngineBuilder, NativeEngineExt};
-use wasmer::{Exports, Instance as WasmInstance, Memory, RuntimeError, Store, TypedFunction};
+use wasmer::{Instance as WasmInstance, Memory, RuntimeError, Store, TypedFunction};
 use wasmer_wasix::WasiError;
 
 use crate::limit::MemoryLimit;
@@ -51,6 +51,9 @@ pub struct Wasmer {
     mode: Mode,
     limit: MemoryLimit,
     wasi: Wasi,
+    /// Whether what it compiles counts its instructions.
+    #[cfg(feature = "compiler")]
+    metered: bool,
 }
 
 /// The engine of a name: `wasmer-` and `aot`, `jit` or `singlepass`.
@@ -67,7 +70,14 @@ pub fn engine(name: &str, limits: &Limits) -> Result<Wasmer> {
     if !is_linked {
         bail!("`{name}` compiles, and this program does not link its compiler");
     }
-    Ok(Wasmer { mode, limit: MemoryLimit::new(limits.memory_bytes), wasi: Wasi::new() })
+    let limit = MemoryLimit::new(limits.memory_bytes);
+    Ok(Wasmer {
+        mode,
+        limit,
+        wasi: Wasi::new(),
+        #[cfg(feature = "compiler")]
+        metered: false,
+    })
 }
 
 /// What a WASI command exports.
@@ -94,7 +104,7 @@ type Entry = TypedFunction<(u32, u32), u32>;
 pub struct Instance {
     guest: Guest,
     invoke: Entry,
-    exports: Exports,
+    instance: WasmInstance,
     /// What a request for timings calls, from the first such request on.
     timed: Option<(Entry, TypedFunction<(), u64>)>,
 }
@@ -133,8 +143,9 @@ impl Instance {
     fn timed(&mut self) -> Result<&(Entry, TypedFunction<(), u64>), InvokeError> {
         if self.timed.is_none() {
             let store = &self.guest.store;
-            let invoke = self.exports.get_typed_function(store, name::INVOKE_TIMED);
-            let clock = self.exports.get_typed_function(store, name::CLOCK_COST);
+            let exports = &self.instance.exports;
+            let invoke = exports.get_typed_function(store, name::INVOKE_TIMED);
+            let clock = exports.get_typed_function(store, name::CLOCK_COST);
             self.timed = Some((invoke.map_err(|e| fault(&e))?, clock.map_err(|e| fault(&e))?));
         }
         self.timed.as_ref().ok_or_else(|| fault(&"no timings"))
@@ -186,7 +197,7 @@ impl Wasmer {
     #[cfg(feature = "compiler")]
     fn load_wasm(&self, path: &Path) -> Result<Module> {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-        let engine = self.engine_of_module(compiler::builder(self.mode));
+        let engine = self.engine_of_module(compiler::builder(self.mode, self.metered));
         let module =
             compiler::compile(&engine, &bytes).with_context(|| path.display().to_string())?;
         Ok(Module { module, engine })
@@ -247,12 +258,12 @@ impl Engine for Wasmer {
     fn instantiate(&self, linked: &Linked, environment: Environment) -> Result<Instance> {
         let Environment { mut store, mut wasi, imports, host } = environment;
         let instance = WasmInstance::new(&mut store, &linked.module, &imports)?;
-        let exports = instance.exports.clone();
+        let exports = &instance.exports;
         let memory = exports.get_memory("memory")?.clone();
         if let Some(host) = host {
             host.as_mut(&mut store).memory = Some(memory.clone());
         }
-        wasi.initialize(&mut store, instance)?;
+        wasi.initialize(&mut store, instance.clone())?;
         let initialize = exports.get_typed_function::<(), ()>(&store, "_initialize")?;
         initialize.call(&mut store)?;
         let open = exports.get_typed_function::<(), u32>(&store, name::OPEN)?;
@@ -261,7 +272,7 @@ impl Engine for Wasmer {
         let reserve = exports.get_typed_function(&store, name::RESERVE)?;
         let invoke = exports.get_typed_function(&store, name::INVOKE)?;
         let guest = Guest { store, memory, reserve, mailbox };
-        Ok(Instance { guest, invoke, exports, timed: None })
+        Ok(Instance { guest, invoke, instance, timed: None })
     }
 
     fn is_command(&self, module: &Module) -> bool {
@@ -319,6 +330,20 @@ impl Engine for Wasmer {
         let guest = &mut instance.guest;
         response.extend_from_slice(guest.serve(&entry, [&[], request])?);
         guest.mailbox.timings(bytes(&guest.memory, &guest.store))
+    }
+
+    #[cfg(feature = "compiler")]
+    fn metered(&self) -> Result<Option<Self>> {
+        let Self { mode, limit, wasi, .. } = self;
+        Ok(Some(Self { mode: *mode, limit: limit.clone(), wasi: wasi.clone(), metered: true }))
+    }
+
+    #[cfg(feature = "compiler")]
+    fn executed(&self, instance: &mut Instance) -> Result<u64, InvokeError> {
+        match self.metered {
+            true => compiler::executed(&mut instance.guest.store, &instance.instance),
+            false => Err(fault(&"this engine counts no instructions")),
+        }
     }
 
     fn clock_cost_ps(&self, instance: &mut Instance) -> Result<u64, InvokeError> {

@@ -89,7 +89,7 @@ mod tests {
     fn instantiate(pages: u64) -> anyhow::Result<(Store, Instance)> {
         let limits = Limits { memory_bytes: pages << 16, ..Limits::default() };
         let engine = crate::engine("wasmer-jit", &limits)?;
-        let engine = engine.engine_of_module(compiler::builder(Mode::Jit));
+        let engine = engine.engine_of_module(compiler::builder(Mode::Jit, false));
         let module = compiler::compile(&engine, MEMORY)?;
         let mut store = Store::new(engine);
         let instance = Instance::new(&mut store, &module, &Imports::new())?;

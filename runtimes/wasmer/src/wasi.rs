@@ -137,6 +137,7 @@ pub struct Environment {
 }
 
 /// What all instances share of WASI.
+#[derive(Clone)]
 pub struct Wasi {
     runtime: Arc<dyn Runtime + Send + Sync>,
     files: Arc<dyn FileSystem + Send + Sync>,
@@ -350,7 +351,7 @@ mod tests {
 
     fn link(names: &[&str]) -> Result<(Wasmer, Linked)> {
         let wasmer = crate::engine("wasmer-jit", &Limits::default())?;
-        let engine = wasmer.engine_of_module(compiler::builder(Mode::Jit));
+        let engine = wasmer.engine_of_module(compiler::builder(Mode::Jit, false));
         let module = compiler::compile(&engine, &importing(names))?;
         let linked = wasmer.link(&crate::Module { module, engine })?;
         Ok((wasmer, linked))
