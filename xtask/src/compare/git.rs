@@ -190,8 +190,11 @@ impl Build {
             process::quiet_output(&mut copy).map(drop)
         };
         let copied = TAKEN_OVER.into_iter().try_for_each(copy);
-        if copied.and_then(|()| Ok(fs::rename(&part, &self.layout.target)?)).is_err() {
-            // Then everything is built.
+        if let Err(error) = copied.and_then(|()| Ok(fs::rename(&part, &self.layout.target)?)) {
+            // As where another cargo writes there at the same time.
+            eprintln!(
+                "what the checkout has built cannot be copied, so all is built anew: {error:#}"
+            );
             let _ = fs::remove_dir_all(&part);
         }
     }
