@@ -763,15 +763,19 @@ fn without_baseline(criterion: &[String]) -> Result<(Option<String>, Vec<String>
 
 /// Refuses arguments with which Criterion compares: it knows of no rounds.
 fn refuse_comparing(criterion: &[String]) -> Result<()> {
-    let option = |word: &String| word.split('=').next().unwrap_or_default().to_owned();
-    let mut options = criterion.iter().map(option);
-    let compares = |option: &String| option == "-b" || option.starts_with("--baseline");
-    options.find(compares).map_or(Ok(()), |option| {
+    let compares = |option: &&str| *option == "-b" || option.starts_with("--baseline");
+    if let Some(option) = criterion.iter().map(|word| option(word)).find(compares) {
         bail!(
             "{option} makes Criterion compare a single round with the baseline: leave it out, \
              and compare all rounds with `cargo xtask compare`"
-        )
-    })
+        );
+    }
+    Ok(())
+}
+
+/// The option of a word, without the value that may be in it.
+pub fn option(word: &str) -> &str {
+    word.split_once('=').map_or(word, |(option, _)| option)
 }
 
 /// The Criterion baseline that rounds are saved as when no other is asked for.

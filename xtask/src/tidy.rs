@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use cargo_metadata::{DependencyKind, Package};
 use lumos_record::Layout;
 
-use crate::runtimes;
+use crate::runtimes::{self, RuntimeCrate};
 
 mod features;
 
@@ -40,15 +40,16 @@ const MAY_DEPEND: [(&str, &[&str]); 7] = [
 /// When a rule is broken; the message lists every breach.
 pub fn run(layout: &Layout) -> Result<()> {
     let metadata = runtimes::metadata(layout)?;
+    let crates = runtimes::read(layout, &Default::default())?;
     let mut breaches = Vec::new();
     for package in &metadata.packages {
         check_dependencies(package, &mut breaches);
         check_manifest(package, &mut breaches);
     }
-    check_names(layout, &mut breaches)?;
+    check_names(&crates, &mut breaches);
     check_guests(layout, &mut breaches)?;
-    check_texts(layout, &mut breaches)?;
-    features::check(layout, &metadata.packages, &mut breaches)?;
+    check_texts(layout, &crates, &mut breaches)?;
+    features::check(layout, &metadata.packages, &crates, &mut breaches)?;
     if breaches.is_empty() {
         println!("tidy: {} packages keep the rules", metadata.packages.len());
         return Ok(());
@@ -123,16 +124,14 @@ fn check_manifest(package: &Package, breaches: &mut Vec<String>) {
 }
 
 /// No two crates declare one runtime.
-fn check_names(layout: &Layout, breaches: &mut Vec<String>) -> Result<()> {
+fn check_names(crates: &[RuntimeCrate], breaches: &mut Vec<String>) {
     let mut owners = std::collections::BTreeMap::new();
-    for runtime in runtimes::read(layout, &Default::default())?.into_iter().flat_map(|c| c.runtimes)
-    {
+    for runtime in crates.iter().flat_map(|found| &found.runtimes) {
         let name = runtime.name_in(lumos_record::Lane::Served);
         if let Some(other) = owners.insert(name.clone(), runtime.package.clone()) {
             breaches.push(format!("{name} is declared by {other} and by {}", runtime.package));
         }
     }
-    Ok(())
 }
 
 /// Guests import no crate of the harness, and each has its payloads.
@@ -155,18 +154,18 @@ fn check_guests(layout: &Layout, breaches: &mut Vec<String>) -> Result<()> {
 }
 
 /// The clock is read around a measurement in `lumos-bench` alone; xtask names no runtime.
-fn check_texts(layout: &Layout, breaches: &mut Vec<String>) -> Result<()> {
-    let engines: Vec<String> = runtimes::read(layout, &Default::default())?
-        .into_iter()
-        .flat_map(|found| found.runtimes)
-        .map(|runtime| runtime.name)
+fn check_texts(layout: &Layout, crates: &[RuntimeCrate], breaches: &mut Vec<String>) -> Result<()> {
+    let engines: Vec<&str> = crates
+        .iter()
+        .flat_map(|found| &found.runtimes)
+        .map(|runtime| runtime.name.as_str())
         // "native" is a mode and a word of the language as well.
         .filter(|name| name.contains('-'))
         .collect();
     visit(&layout.root.join("xtask/src"), &mut |path, text| {
         // Claims are data, and tests may name whatever they like.
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        for engine in engines.iter().filter(|engine| code.contains(engine.as_str())) {
+        for engine in engines.iter().filter(|engine| code.contains(**engine)) {
             breaches.push(format!("{}: names the runtime {engine}", path.display()));
         }
     })?;

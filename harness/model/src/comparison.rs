@@ -112,8 +112,7 @@ impl Comparison {
     fn judged(&self, adjusted: f64, minimal_effect: f64) -> Judgement {
         let threshold = 1.0 - Bootstrap::CONFIDENCE;
         let (verdict, more_rounds) = match Verdict::of(&self.ratio, minimal_effect) {
-            Verdict::Inconclusive => (Verdict::Inconclusive, self.more_rounds(minimal_effect)),
-            _ if self.rounds < Self::FEWEST_ROUNDS => {
+            found if found == Verdict::Inconclusive || self.rounds < Self::FEWEST_ROUNDS => {
                 (Verdict::Inconclusive, self.more_rounds(minimal_effect))
             }
             Verdict::Faster | Verdict::Slower if adjusted > threshold => {

@@ -102,9 +102,10 @@ type Entry = TypedFunction<(u32, u32), u32>;
 
 /// A function in its own store.
 pub struct Instance {
+    // Dropped before the store, whose engine keeps the code of the instance's module.
+    instance: WasmInstance,
     guest: Guest,
     invoke: Entry,
-    instance: WasmInstance,
     /// What a request for timings calls, from the first such request on.
     timed: Option<(Entry, TypedFunction<(), u64>)>,
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use lumos_record::{Layout, Run};
 
 use super::side::{self, Sides};
-use crate::{process, turns};
+use crate::{bench, process, turns};
 
 /// A commit, checked out and built.
 struct Build {
@@ -104,9 +104,8 @@ pub fn measure(
 
 /// Refuses arguments with which a call of `cargo xtask bench` would not be one run in turns.
 fn refuse_unfit(arguments: &[String]) -> Result<()> {
-    let option = |word: &String| word.split('=').next().unwrap_or_default().to_owned();
-    for option in arguments.iter().map(option) {
-        match option.as_str() {
+    for word in arguments {
+        match bench::option(word) {
             "--rounds" => bail!("--rounds belongs before the `--`: rounds are of both revisions"),
             // Its samples grow until they are good enough, so that two sides take other ones.
             "--quick" => bail!("Criterion's --quick takes no samples that could be taken in turns"),

@@ -168,12 +168,12 @@ impl<'l> Home<'l> {
             Some((all, number)) if all == name => Some(number),
             _ => None,
         };
-        let saved = |is_meant: &dyn Fn(&str) -> bool| {
+        let newest = |is_meant: &dyn Fn(&str) -> bool| {
             let folders = self.baselines.iter().filter(|(found, _)| is_meant(found));
             folders.flat_map(|(_, folders)| folders).filter_map(|folder| saved(folder)).max()
         };
-        let of_rounds = saved(&|found| of_round(found).is_some());
-        let alone = saved(&|found| found == name);
+        let of_rounds = newest(&|found| of_round(found).is_some());
+        let alone = newest(&|found| found == name);
         let has_rounds = of_rounds.is_some() && of_rounds >= alone;
         if of_rounds.is_some() && !has_rounds {
             problems

@@ -10,7 +10,8 @@ use anyhow::Result;
 use cargo_metadata::Package;
 use lumos_record::Layout;
 
-use crate::{process, runtimes};
+use crate::process;
+use crate::runtimes::RuntimeCrate;
 
 /// A package as it is compiled.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,9 +31,14 @@ struct Tree(BTreeMap<Unit, BTreeSet<Unit>>);
 ///
 /// # Errors
 /// When cargo cannot tell what it would compile.
-pub fn check(layout: &Layout, packages: &[Package], breaches: &mut Vec<String>) -> Result<()> {
+pub fn check(
+    layout: &Layout,
+    packages: &[Package],
+    crates: &[RuntimeCrate],
+    breaches: &mut Vec<String>,
+) -> Result<()> {
     let benches = Tree::read(layout, &["--edges", "normal,build,dev"])?;
-    for found in runtimes::read(layout, &Default::default())? {
+    for found in crates {
         let defaults = packages.iter().find(|package| *package.name == found.package);
         let defaults = defaults.and_then(|package| package.features.get("default"));
         let defaults = defaults.map_or(&[][..], Vec::as_slice);
