@@ -82,6 +82,9 @@ impl Comparison {
     /// wider than that range.
     pub const FEWEST_ROUNDS: usize = 5;
 
+    /// The largest adjusted probability that is not taken for chance.
+    const THRESHOLD: f64 = 1.0 - Bootstrap::CONFIDENCE;
+
     /// The most rounds that are still worth proposing.
     const MOST_ROUNDS: usize = 1_000;
 
@@ -105,18 +108,21 @@ impl Comparison {
         let chances: Vec<f64> =
             comparisons.iter().map(|found| found.chance.unwrap_or(f64::NAN)).collect();
         let adjusted = holm(&chances);
+        let open = adjusted.iter().filter(|&&adjusted| adjusted > Self::THRESHOLD).count();
         let judged = comparisons.iter().zip(adjusted);
-        judged.map(|(comparison, adjusted)| comparison.judged(adjusted, minimal_effect)).collect()
+        judged
+            .map(|(comparison, adjusted)| comparison.judged(adjusted, open, minimal_effect))
+            .collect()
     }
 
-    fn judged(&self, adjusted: f64, minimal_effect: f64) -> Judgement {
-        let threshold = 1.0 - Bootstrap::CONFIDENCE;
+    /// Judges one of those of which `open` may be chance.
+    fn judged(&self, adjusted: f64, open: usize, minimal_effect: f64) -> Judgement {
         let (verdict, more_rounds) = match Verdict::of(&self.ratio, minimal_effect) {
             found if found == Verdict::Inconclusive || self.rounds < Self::FEWEST_ROUNDS => {
                 (Verdict::Inconclusive, self.more_rounds(minimal_effect))
             }
-            Verdict::Faster | Verdict::Slower if adjusted > threshold => {
-                (Verdict::Inconclusive, self.more_rounds_among_many(adjusted, threshold))
+            Verdict::Faster | Verdict::Slower if adjusted > Self::THRESHOLD => {
+                (Verdict::Inconclusive, self.more_rounds_among(open))
             }
             verdict => (verdict, None),
         };
@@ -138,11 +144,12 @@ impl Comparison {
             .then(|| (needed as usize).saturating_sub(self.rounds).max(1))
     }
 
-    /// How many more rounds would settle what only the correction for many comparisons leaves open.
-    fn more_rounds_among_many(&self, adjusted: f64, threshold: f64) -> Option<usize> {
-        let chance = self.chance?;
-        let wanted = threshold * chance / adjusted;
-        let needed = values_until(chance, self.rounds, wanted, Self::MOST_ROUNDS)?;
+    /// How many more rounds would settle what only the correction for many comparisons leaves
+    /// open, as it does with `open` of them: the first of these that [`holm`] lets pass has a
+    /// probability of no more than the threshold over their number.
+    fn more_rounds_among(&self, open: usize) -> Option<usize> {
+        let wanted = Self::THRESHOLD / open as f64;
+        let needed = values_until(self.chance?, self.rounds, wanted, Self::MOST_ROUNDS)?;
         Some((needed - self.rounds).max(1))
     }
 }
@@ -207,15 +214,13 @@ mod tests {
         Samples::in_rounds((1..).zip(medians.iter().map(round)).collect()).unwrap()
     }
 
+    fn compare(new: &[f64], base: &[f64]) -> Comparison {
+        Comparison::new(&rounds(new), &rounds(base), &mut Bootstrap::new(1)).unwrap()
+    }
+
     fn judge(pairs: &[(&[f64], &[f64])]) -> Vec<Judgement> {
-        let mut bootstrap = Bootstrap::new(1);
-        let comparisons: Vec<Comparison> = pairs
-            .iter()
-            .map(|(new, base)| {
-                Comparison::new(&rounds(new), &rounds(base), &mut bootstrap).unwrap()
-            })
-            .collect();
-        Comparison::judge(&comparisons, MINIMAL_EFFECT)
+        let compared: Vec<_> = pairs.iter().map(|(new, base)| compare(new, base)).collect();
+        Comparison::judge(&compared, MINIMAL_EFFECT)
     }
 
     #[test]
@@ -244,27 +249,27 @@ mod tests {
 
     #[test]
     fn among_many_comparisons_one_has_to_be_clearer() {
-        let all_of = |rounds: usize| {
+        let among = |others: usize, rounds: usize| {
             let base = vec![100.0; rounds];
             let kind = |rounds_of_one: [f64; 5]| -> Vec<f64> {
                 rounds_of_one.into_iter().cycle().take(rounds).collect()
             };
-            let new = kind([104.0, 112.0, 120.0, 107.0, 105.0]);
             let noise = kind([100.0, 101.0, 99.0, 100.5, 99.5]);
-            let mut many: Vec<(&[f64], &[f64])> = vec![(&noise, &base); 50];
-            many.push((&new, &base));
-            (judge(&many[50..])[0], judge(&many)[50])
+            let mut many = vec![compare(&noise, &base); others];
+            many.push(compare(&kind([104.0, 112.0, 120.0, 107.0, 105.0]), &base));
+            Comparison::judge(&many, MINIMAL_EFFECT)[others]
         };
-        let (alone, last) = all_of(5);
-        assert_eq!((alone.verdict, last.verdict), (Verdict::Slower, Verdict::Inconclusive));
-        assert!(last.adjusted_chance.unwrap() > 0.05);
-        // Not the one more that its interval would ask for, but about what then settles it.
-        let more = last.more_rounds.unwrap();
-        let settled = (5..).find(|&rounds| all_of(rounds).1.verdict == Verdict::Slower).unwrap();
-        assert!(
-            (settled - 5).div_ceil(2) <= more && more <= (settled - 5) * 2,
-            "{more}, {settled}"
-        );
+        assert_eq!(among(0, 5).verdict, Verdict::Slower);
+        for others in [50, 200] {
+            let last = among(others, 5);
+            assert_eq!(last.verdict, Verdict::Inconclusive);
+            assert!(last.adjusted_chance.unwrap() > 0.05);
+            // Not the one more that its interval would ask for, but about what then settles it.
+            let more = last.more_rounds.unwrap();
+            let settled =
+                (6..).find(|&rounds| among(others, rounds).verdict == Verdict::Slower).unwrap() - 5;
+            assert!(settled.div_ceil(2) <= more && more <= settled * 2, "{more}, {settled}");
+        }
     }
 
     #[test]
