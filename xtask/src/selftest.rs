@@ -29,18 +29,18 @@ use crate::{build, compare, turns};
 pub struct Arguments {
     /// How many comparisons of the same code to make, at least
     #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = one_or_more())]
-    comparisons: u32,
+    comparisons: usize,
     /// How many comparisons to make with each of the slowdowns, at least
     #[arg(long, value_name = "NUMBER", default_value_t = 40, value_parser = one_or_more())]
-    trials: u32,
+    trials: usize,
     /// The rounds of each comparison
     #[arg(long, value_name = "NUMBER", default_value_t = Comparison::FEWEST_ROUNDS as u32,
           value_parser = clap::value_parser!(u32).range(Comparison::FEWEST_ROUNDS as i64..=100))]
     rounds: u32,
 }
 
-fn one_or_more() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..)
+fn one_or_more() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..)
 }
 
 /// What `target/lumos/selftest.json` holds.
@@ -149,7 +149,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
     let benches = Benches::build(layout, layout.clone())?;
-    let field = Field { layout, benches, rounds: arguments.rounds };
+    let field = Field { layout, folder, benches, rounds: arguments.rounds };
     let is_chosen =
         |runtime: &&Runtime| runtime.sandbox == Runtime::PROCESS && MODES.contains(&runtime.mode);
     let runtimes: Vec<String> = manifest
@@ -163,7 +163,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let mut first = None;
     let chosen = selection(&SUITES_OF_SAME);
     for set in 1.. {
-        if same.comparisons >= arguments.comparisons as usize {
+        if same.comparisons >= arguments.comparisons {
             break;
         }
         eprintln!("the same code: set {set}, {} comparisons so far", same.comparisons);
@@ -181,7 +181,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let mut logarithms = vec![0.0; SLOWED.len()];
     for set in 1.. {
         let done = slowed[0].outcome.comparisons;
-        if done >= arguments.trials as usize {
+        if done >= arguments.trials {
             break;
         }
         eprintln!("slower code: set {set}, {done} comparisons each so far");
@@ -223,6 +223,8 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
 /// Where sides are measured.
 struct Field<'l> {
     layout: &'l Layout,
+    /// Where the sides' checkouts and measurements are.
+    folder: PathBuf,
     benches: Benches,
     rounds: u32,
 }
@@ -247,14 +249,13 @@ enum Said {
 impl Field<'_> {
     /// Measures a side beside the base, in rounds, and each round in turns.
     fn measure(&self, name: &str, side: Side, selection: &Selection) -> Result<Found> {
-        let folder = self.layout.lumos().join("selftest");
-        let criterion_home = folder.join("criterion");
+        let criterion_home = self.folder.join("criterion");
         // Criterion compares with what it finds there.
         let _ = fs::remove_dir_all(&criterion_home);
         let sides = [BASE, side];
         let mut checkouts = Vec::new();
         for side in sides {
-            checkouts.push(self.checkout(&folder.join(side.name), side.slowdown)?);
+            checkouts.push(self.checkout(&self.folder.join(side.name), side.slowdown)?);
         }
         let benches: Vec<Benches> = checkouts
             .iter()
