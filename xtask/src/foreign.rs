@@ -13,6 +13,7 @@ use lumos_record::{
     Toolchain,
 };
 use lumos_workloads::sha256_hex;
+use serde_json::json;
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::build;
@@ -72,31 +73,31 @@ impl Module {
 
     fn write_workload(&self, own: &Layout, name: &str, module: &Path) -> Result<()> {
         let read = |file: &Path| fs::read(file).with_context(|| file.display().to_string());
-        let mut request = toml_edit::InlineTable::new();
-        request.insert("kind", "command".into());
-        request.insert("exit", i64::from(self.exit_code).into());
+        let mut request = json!({ "kind": "command", "exit": self.exit_code });
         let mut asked = self.exit_code.to_le_bytes().to_vec();
         if let Some(file) = &self.stdin {
             let path = fs::canonicalize(file).with_context(|| file.display().to_string())?;
             asked.extend(read(&path)?);
             let path = path.to_str().context("the path of the standard input is no text")?;
-            request.insert("stdin", path.into());
+            request["stdin"] = path.into();
         }
-        let mut payload = toml_edit::Table::new();
-        payload["id"] = toml_edit::value(PAYLOAD);
-        payload["profile"] = toml_edit::value("quick");
-        payload["request"] = toml_edit::value(request);
-        payload["request_sha256"] = toml_edit::value(sha256_hex(&asked));
+        let mut payload = json!({
+            "id": PAYLOAD,
+            "profile": "quick",
+            "request": request,
+            "request_sha256": sha256_hex(&asked),
+        });
         if let Some(file) = &self.expect {
-            payload["response_sha256"] = toml_edit::value(sha256_hex(&read(file)?));
+            payload["response_sha256"] = sha256_hex(&read(file)?).into();
         }
-        let mut document = toml_edit::DocumentMut::new();
-        document["function"] = toml_edit::value(name);
-        document["summary"] = toml_edit::value(format!("The WASI command {}", module.display()));
-        document["command"] = toml_edit::value(true);
-        document["payload"] = toml_edit::Item::ArrayOfTables(std::iter::once(payload).collect());
+        let workload = json!({
+            "function": name,
+            "summary": format!("The WASI command {}", module.display()),
+            "command": true,
+            "payload": [payload],
+        });
         let path = own.workloads().join(format!("{name}.toml"));
-        fs::write(&path, document.to_string()).with_context(|| path.display().to_string())
+        fs::write(&path, toml::to_string(&workload)?).with_context(|| path.display().to_string())
     }
 }
 

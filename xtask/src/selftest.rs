@@ -19,6 +19,7 @@ use lumos_record::{
 };
 use lumos_workloads::sha256_hex;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::bench::{Benches, Selection};
 use crate::{build, compare, turns};
@@ -302,25 +303,25 @@ impl Field<'_> {
         // An earlier one may lead to where nothing is any more.
         let _ = fs::remove_file(&link);
         symlink(self.layout.artifacts(), &link).with_context(|| link.display().to_string())?;
-        let mut document = toml_edit::DocumentMut::new();
-        document["function"] = toml_edit::value(FUNCTION);
-        document["summary"] = toml_edit::value("What the self-test compares");
         let payloads = PAYLOADS.map(|(id, index)| {
             let index = (f64::from(index) * (1.0 + slowdown)).round() as u32;
-            let mut request = toml_edit::InlineTable::new();
-            request.insert("kind", "literal".into());
-            request.insert("text", index.to_string().into());
-            let mut payload = toml_edit::Table::new();
-            payload["id"] = toml_edit::value(id);
-            payload["profile"] = toml_edit::value("quick");
-            payload["request"] = toml_edit::value(request);
-            payload["request_sha256"] = toml_edit::value(sha256_hex(index.to_string().as_bytes()));
-            payload["response_sha256"] = toml_edit::value(sha256_hex(answer(index).as_bytes()));
-            payload
+            let request = index.to_string();
+            json!({
+                "id": id,
+                "profile": "quick",
+                "request_sha256": sha256_hex(request.as_bytes()),
+                "response_sha256": sha256_hex(answer(index).as_bytes()),
+                "request": { "kind": "literal", "text": request },
+            })
         });
-        document["payload"] = toml_edit::Item::ArrayOfTables(payloads.into_iter().collect());
+        let workload = json!({
+            "function": FUNCTION,
+            "summary": "What the self-test compares",
+            "payload": payloads,
+        });
         let path = own.workloads().join(format!("{FUNCTION}.toml"));
-        fs::write(&path, document.to_string()).with_context(|| path.display().to_string())?;
+        fs::write(&path, toml::to_string(&workload)?)
+            .with_context(|| path.display().to_string())?;
         Ok(own)
     }
 }
