@@ -20,8 +20,8 @@ struct Build {
     layout: Layout,
 }
 
-/// What a worktree takes over of the checkout's target directory: what the command line, the bench
-/// targets and the workers are compiled from, the artifacts, and what images start from.
+/// What a worktree takes over of another checkout's target directory: what the command line, the
+/// bench targets and the workers are compiled from, the artifacts, and what images start from.
 const TAKEN_OVER: [&str; 9] = [
     "debug/.fingerprint",
     "debug/build",
@@ -63,9 +63,9 @@ pub fn measure(
         );
     }
     refuse_unfit(arguments)?;
-    let mut builds = Vec::new();
+    let mut builds: Vec<Build> = Vec::new();
     for (revision, commit) in revisions.into_iter().zip(commits) {
-        let build = Build::check_out(layout, revision, &commit)?;
+        let build = Build::check_out(layout, builds.last(), revision, &commit)?;
         eprintln!("building {build}");
         if !build.lists(&[])? {
             build.remove(layout);
@@ -157,8 +157,14 @@ impl fmt::Display for Build {
 }
 
 impl Build {
-    /// Makes the commit's worktree, unless there is one.
-    fn check_out(layout: &Layout, revision: &str, commit: &str) -> Result<Self> {
+    /// Makes the commit's worktree, unless there is one; `other` is that of the other revision,
+    /// if it was built already.
+    fn check_out(
+        layout: &Layout,
+        other: Option<&Self>,
+        revision: &str,
+        commit: &str,
+    ) -> Result<Self> {
         let name: String = commit.chars().take(12).collect();
         let own = Layout::at(folder(layout).join(name));
         let build = Self { revision: revision.to_owned(), commit: commit.to_owned(), layout: own };
@@ -168,18 +174,25 @@ impl Build {
             let mut add = git(&layout.root);
             add.args(["worktree", "add", "--quiet", "--detach"]);
             process::quiet_output(add.arg(&build.layout.root).arg(commit))?;
-            build.take_over(layout);
+            let like = other.filter(|other| build.has_the_same_dependencies(&other.layout));
+            build.take_over(like.map_or(layout, |other| &other.layout));
         }
         Ok(build)
     }
 
-    /// Copies what the checkout has built, as if the commit had been checked out there: of that,
-    /// cargo and `cargo xtask build` take what is still right, such as all dependencies that are
-    /// the same.
-    fn take_over(&self, layout: &Layout) {
+    /// Whether what was built elsewhere has all the dependencies that this takes, compiled.
+    fn has_the_same_dependencies(&self, elsewhere: &Layout) -> bool {
+        let lock = |layout: &Layout| fs::read(layout.root.join("Cargo.lock")).ok();
+        lock(&self.layout) == lock(elsewhere)
+    }
+
+    /// Copies what another checkout has built, as if the commit had been checked out there: of
+    /// that, cargo and `cargo xtask build` take what is still right, such as all dependencies that
+    /// are the same.
+    fn take_over(&self, from: &Layout) {
         let part = self.part();
         let copy = |folder: &str| {
-            let (from, to) = (layout.target.join(folder), part.join(folder));
+            let (from, to) = (from.target.join(folder), part.join(folder));
             if !from.is_dir() {
                 return Ok(());
             }
@@ -192,7 +205,8 @@ impl Build {
         if let Err(error) = copied.and_then(|()| Ok(fs::rename(&part, &self.layout.target)?)) {
             // As where another cargo writes there at the same time.
             eprintln!(
-                "what the checkout has built cannot be copied, so all is built anew: {error:#}"
+                "what {} has built cannot be copied, so all is built anew: {error:#}",
+                from.root.display()
             );
             let _ = fs::remove_dir_all(&part);
         }
