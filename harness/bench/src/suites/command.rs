@@ -37,7 +37,8 @@ fn load<E: Engine>(
     let (_, module) = time_step(&watch, || engine.load(&artifact).map_err(show))?;
     if !engine.is_command(&module) {
         return Err(Trouble::Failure(
-            "the module is no WASI command: it exports no `_start`".to_owned(),
+            "the module is no WASI command: it exports no `_start`, or is one of Lumos' functions"
+                .to_owned(),
         ));
     }
     let lacking = engine.lacking_imports(&module);
