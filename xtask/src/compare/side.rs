@@ -1,7 +1,9 @@
 //! What is compared: a run with its rounds, or a Criterion baseline with its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
@@ -56,6 +58,18 @@ pub enum Kind {
     Revision,
 }
 
+impl Kind {
+    /// What is of this kind, as it stands in messages.
+    fn title(self, name: &str) -> String {
+        let kind = match self {
+            Self::Baseline => "baseline",
+            Self::Run => "run",
+            Self::Revision => "revision",
+        };
+        format!("{kind} `{name}`")
+    }
+}
+
 /// What was measured on, and with.
 #[derive(Debug, Serialize)]
 pub struct Provenance {
@@ -76,13 +90,34 @@ pub struct Provenance {
 /// # Errors
 /// When there is no such run or baseline; the message lists those that there are.
 pub fn read(layout: &Layout, base: &str, new: Option<&str>) -> Result<Sides> {
-    let home = Home::read(layout)?;
-    let base = home.side(base)?;
+    let home = &Home::read(layout)?;
+    let base = home.find(base)?;
     let new = match new {
-        Some(name) => home.side(name)?,
-        None => home.newest(&base)?,
+        Some(name) => home.find(name)?,
+        None => home.newest(base)?,
     };
-    Ok(Sides { base, new })
+    // A side may be tens of thousands of files.
+    let [base, new] = thread::scope(|scope| {
+        let sides = [base, new].map(|source| scope.spawn(move || home.side(source)));
+        sides.map(|side| side.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    Ok(Sides { base: base?, new: new? })
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy)]
+enum Source<'h> {
+    Run(&'h Path, &'h RunManifest),
+    Baseline(&'h str),
+}
+
+impl Source<'_> {
+    fn title(self) -> String {
+        match self {
+            Self::Run(_, manifest) => Kind::Run.title(&manifest.run),
+            Self::Baseline(name) => Kind::Baseline.title(name),
+        }
+    }
 }
 
 /// What there is to compare.
@@ -106,12 +141,12 @@ impl<'l> Home<'l> {
         Ok(Self { layout, runs: runs.collect(), baselines })
     }
 
-    fn side(&self, name: &str) -> Result<Side> {
-        if let Some((folder, _)) = self.runs.iter().find(|(_, manifest)| manifest.run == name) {
-            return run(self.layout, folder);
+    fn find<'h>(&'h self, name: &'h str) -> Result<Source<'h>> {
+        if let Some((folder, manifest)) = self.runs.iter().find(|(_, found)| found.run == name) {
+            return Ok(Source::Run(folder, manifest));
         }
         if baselines::names(&self.baselines).contains(name) || self.baselines.contains_key(name) {
-            return Ok(self.baseline(name));
+            return Ok(Source::Baseline(name));
         }
         let list = |names: Vec<&str>| match names.is_empty() {
             true => "none".to_owned(),
@@ -128,35 +163,53 @@ impl<'l> Home<'l> {
     }
 
     /// The newest run that has samples, or what Criterion measured last where there is no run.
-    fn newest(&self, base: &Side) -> Result<Side> {
+    fn newest(&self, base: Source<'_>) -> Result<Source<'_>> {
         let Some((folder, manifest)) =
             self.runs.iter().rev().find(|(folder, _)| report::has_figures(folder))
         else {
             if !self.baselines.contains_key(NEWEST) {
                 bail!("there is no run to compare with {}: `cargo xtask bench`", base.title());
             }
-            return Ok(self.baseline(NEWEST));
+            return Ok(Source::Baseline(NEWEST));
         };
-        let has_saved_base =
-            base.provenance.as_ref().is_some_and(|known| self.is_of_series(manifest, &known.run));
-        if has_saved_base {
+        if self.told_by(base).is_some_and(|(_, known)| Self::is_of_series(manifest, known)) {
             bail!(
                 "the newest run is {} itself: measure again with `cargo xtask bench`, or name \
                  what to compare with it",
                 base.title()
             );
         }
-        run(self.layout, folder)
+        Ok(Source::Run(folder, manifest))
     }
 
-    /// Whether the run of that name is that run or another round of it.
-    fn is_of_series(&self, manifest: &RunManifest, name: &str) -> bool {
-        let series = |manifest: &RunManifest| manifest.round.clone().map(|round| round.series);
-        let other = self.runs.iter().find(|(_, other)| other.run == name);
-        manifest.run == name
-            || other.is_some_and(|(_, other)| {
-                series(other).is_some() && series(other) == series(manifest)
-            })
+    fn side(&self, source: Source<'_>) -> Result<Side> {
+        match source {
+            Source::Run(folder, _) => run(self.layout, folder),
+            Source::Baseline(name) => Ok(self.baseline(name)),
+        }
+    }
+
+    /// Whether two runs are one, or rounds of one series.
+    fn is_of_series(one: &RunManifest, other: &RunManifest) -> bool {
+        let series = |run: &RunManifest| run.round.as_ref().map(|round| round.series.clone());
+        one.run == other.run || (series(one).is_some() && series(one) == series(other))
+    }
+
+    /// The run that tells what a side was measured on and with.
+    fn told_by<'h>(&'h self, source: Source<'h>) -> Option<(&'h Path, &'h RunManifest)> {
+        let saved_by = |name: &str, manifest: &RunManifest| match name {
+            // Every run leaves its samples there.
+            NEWEST => true,
+            _ => manifest.baseline.as_deref() == Some(name),
+        };
+        match source {
+            Source::Run(folder, manifest) => Some((folder, manifest)),
+            Source::Baseline(name) => {
+                let mut newest_first = self.runs.iter().rev();
+                let found = newest_first.find(|(_, manifest)| saved_by(name, manifest));
+                found.map(|(folder, manifest)| (folder.as_path(), manifest))
+            }
+        }
     }
 
     /// A baseline: its rounds if it has any, else itself; where it has both, what is newer.
@@ -204,25 +257,16 @@ impl<'l> Home<'l> {
             kind: Kind::Baseline,
             rounds: numbers.len(),
             runs_a_round: 1,
-            provenance: self.provenance_of_baseline(name),
+            provenance: self.told_by(Source::Baseline(name)).map(|(folder, manifest)| {
+                let artifacts = std::fs::read(folder.join(ArtifactManifest::FILE)).ok();
+                let artifacts = artifacts.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                Provenance::of(manifest, artifacts.as_ref())
+            }),
             samples: joined.collect(),
             // Criterion keeps times alone.
             counts: BTreeMap::new(),
             problems,
         }
-    }
-
-    /// What the newest run tells that has saved a baseline.
-    fn provenance_of_baseline(&self, name: &str) -> Option<Provenance> {
-        let saved_by = |manifest: &RunManifest| match name {
-            // Every run leaves its samples there.
-            NEWEST => true,
-            _ => manifest.baseline.as_deref() == Some(name),
-        };
-        let (folder, manifest) = self.runs.iter().rev().find(|(_, manifest)| saved_by(manifest))?;
-        let artifacts = std::fs::read(folder.join(ArtifactManifest::FILE)).ok();
-        let artifacts = artifacts.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        Some(Provenance::of(manifest, artifacts.as_ref()))
     }
 }
 
@@ -287,12 +331,7 @@ fn read_benchmark(folder: &Path) -> Result<(String, Samples)> {
 impl Side {
     /// The side as it stands in messages.
     pub fn title(&self) -> String {
-        let kind = match self.kind {
-            Kind::Baseline => "baseline",
-            Kind::Run => "run",
-            Kind::Revision => "revision",
-        };
-        format!("{kind} `{}`", self.name)
+        self.kind.title(&self.name)
     }
 
     /// What differs beside the code, so that a verdict would say nothing of it.
