@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::random::SplitMix64;
-use crate::samples::{Samples, middle, sorted_quantile};
+use crate::samples::{Samples, middle, select_quantile};
 
 /// A figure with its 95 % interval: `low <= point <= high`, in the unit of the samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -217,13 +217,12 @@ fn draw_ranks(seed: u64, place: Place, count: usize) -> Vec<MiddleRanks> {
 
 /// Cuts off the same share of the resampled figures at both ends.
 pub(crate) fn interval(point: f64, resampled: &mut [f64]) -> Estimate {
-    resampled.sort_unstable_by(f64::total_cmp);
     let tail = Bootstrap::TAIL;
     Estimate {
         point,
         // The point lies inside but for freak draws and rounding; readers may rely on it.
-        low: sorted_quantile(resampled, tail).min(point),
-        high: sorted_quantile(resampled, 1.0 - tail).max(point),
+        low: select_quantile(resampled, tail).min(point),
+        high: select_quantile(resampled, 1.0 - tail).max(point),
     }
 }
 

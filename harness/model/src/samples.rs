@@ -152,25 +152,54 @@ pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
     Some(sorted_quantile(&samples.sorted, q))
 }
 
-/// The median of at least one finite value, which it sorts.
+/// The median of at least one finite value, whose order changes.
 pub(crate) fn middle(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    sorted_quantile(values, 0.5)
+    select_quantile(values, 0.5)
+}
+
+/// The quantile of at least one finite value, whose order changes, for `q` from 0 to 1: that of
+/// [`sorted_quantile`], without sorting them all.
+pub(crate) fn select_quantile(values: &mut [f64], q: f64) -> f64 {
+    let (rank, beyond) = place(values.len(), q);
+    let (_, &mut low, above) = values.select_nth_unstable_by(rank, f64::total_cmp);
+    let next = || above.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
+    between(low, if beyond > 0.0 { next() } else { low }, beyond)
 }
 
 /// The quantile of at least one finite, ascending value, for `q` from 0 to 1.
 pub(crate) fn sorted_quantile(sorted: &[f64], q: f64) -> f64 {
-    let position = q * (sorted.len() - 1) as f64;
-    let below = position.floor();
-    let low = sorted[below as usize];
-    let high = sorted[position.ceil() as usize];
+    let (rank, beyond) = place(sorted.len(), q);
+    between(sorted[rank], if beyond > 0.0 { sorted[rank + 1] } else { sorted[rank] }, beyond)
+}
+
+/// Where a quantile lies among so many ascending values: at or after which, and by what share of
+/// the way to the next.
+fn place(count: usize, q: f64) -> (usize, f64) {
+    let position = q * (count - 1) as f64;
+    (position as usize, position.fract())
+}
+
+fn between(low: f64, high: f64, share: f64) -> f64 {
     // Written so that equal neighbours give exactly their value.
-    low + (high - low) * (position - below)
+    low + (high - low) * share
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quantile_is_the_same_sorted_or_not() {
+        let mut random = crate::SplitMix64::new(3);
+        for count in [1, 2, 3, 10, 101, 2_000] {
+            let mut values: Vec<f64> = (0..count).map(|_| random.below(500) as f64).collect();
+            let mut sorted = values.clone();
+            sorted.sort_by(f64::total_cmp);
+            for q in [0.0, 0.025, 0.5, 0.9, 0.975, 1.0] {
+                assert_eq!(select_quantile(&mut values, q), sorted_quantile(&sorted, q));
+            }
+        }
+    }
 
     #[test]
     fn quantiles_interpolate_between_neighbours() {
