@@ -1021,7 +1021,7 @@ fn the_check_of_the_readme_needs_no_run_and_finds_a_change() {
 }
 
 #[test]
-#[ignore = "a benchmark: run it in release with --ignored --nocapture"]
+#[ignore = "a benchmark: run it with --ignored --nocapture"]
 #[expect(clippy::disallowed_methods, reason = "a benchmark of the report itself")]
 fn ten_thousand_estimates() {
     let mut fixture = Fixture::new();

@@ -296,3 +296,44 @@ fn figures_are_exported_for_services_that_keep_them() {
     assert!(latency["lower_value"].as_f64() <= Some(1500.0), "{latency}");
     target.complains(&["report", "--format", "xml"], 2);
 }
+
+#[test]
+#[ignore = "a benchmark: run it with --ignored --nocapture"]
+#[expect(clippy::disallowed_methods, reason = "a benchmark of the comparison itself")]
+fn two_thousand_benchmarks() {
+    let target = Target::new();
+    let iterations: Vec<f64> = (1..=100).map(f64::from).collect();
+    let times: Vec<f64> = iterations.iter().map(|n| n * (1000.0 + n % 7.0)).collect();
+    let sample = json!({ "sampling_mode": "Linear", "iters": iterations, "times": times });
+    let sample = sample.to_string();
+    let mut files = Vec::new();
+    for index in 0..2_000 {
+        let id = format!("call/function{}/runtime{}/1KiB", index / 40, index % 40);
+        for name in ["before", "after"] {
+            target.save_rounds(&id, name, 1000.0);
+            for round in 1..=5 {
+                files.push(target.baseline(&id, &format!("{name}@{round}")).join("sample.json"));
+            }
+        }
+    }
+    for file in &files {
+        fs::write(file, &sample).unwrap();
+    }
+    let start = std::time::Instant::now();
+    let text = target.prints(&["compare", "before", "after"]);
+    let compared = start.elapsed();
+    assert!(text.contains("2000 equivalent"), "{text}");
+    // Its peer does no more than to read the samples.
+    let start = std::time::Instant::now();
+    let mut samples = 0;
+    for file in &files {
+        let found: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        samples += found["times"].as_array().unwrap().len();
+    }
+    let read = start.elapsed();
+    assert_eq!(samples, 2_000_000);
+    println!(
+        "2,000 benchmarks compared in {compared:?}, {:.2} times what reading them takes",
+        compared.as_secs_f64() / read.as_secs_f64()
+    );
+}
