@@ -70,7 +70,7 @@ pub struct Judgement {
     /// [`Comparison::chance`], adjusted for the number of comparisons.
     pub adjusted_chance: Option<f64>,
     /// Of what is inconclusive, how many more rounds would probably settle it; none where no
-    /// affordable number would, since the ratio lies at the edge of what matters.
+    /// affordable number would, since the ratio lies too near to the edge of what matters.
     pub more_rounds: Option<usize>,
 }
 

@@ -103,7 +103,7 @@ fn words(entry: &Compared) -> String {
     match (entry.judged, entry.more_rounds) {
         (Verdict::Inconclusive, Some(1)) => format!("{verdict}: 1 more round"),
         (Verdict::Inconclusive, Some(rounds)) => format!("{verdict}: {rounds} more rounds"),
-        (Verdict::Inconclusive, None) => format!("{verdict}: at the edge of what matters"),
+        (Verdict::Inconclusive, None) => format!("{verdict}: more rounds would hardly help"),
         _ => verdict.to_owned(),
     }
 }
