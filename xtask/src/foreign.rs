@@ -97,7 +97,7 @@ impl Module {
             "payload": [payload],
         });
         let path = own.workloads().join(format!("{name}.toml"));
-        fs::write(&path, toml::to_string(&workload)?).with_context(|| path.display().to_string())
+        build::place(&path, toml::to_string(&workload)?.as_bytes())
     }
 }
 

@@ -320,8 +320,7 @@ impl Field<'_> {
             "payload": payloads,
         });
         let path = own.workloads().join(format!("{FUNCTION}.toml"));
-        fs::write(&path, toml::to_string(&workload)?)
-            .with_context(|| path.display().to_string())?;
+        build::place(&path, toml::to_string(&workload)?.as_bytes())?;
         Ok(own)
     }
 }

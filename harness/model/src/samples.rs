@@ -162,14 +162,13 @@ pub(crate) fn middle(values: &mut [f64]) -> f64 {
 pub(crate) fn select_quantile(values: &mut [f64], q: f64) -> f64 {
     let (rank, beyond) = place(values.len(), q);
     let (_, &mut low, above) = values.select_nth_unstable_by(rank, f64::total_cmp);
-    let next = || above.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
-    between(low, if beyond > 0.0 { next() } else { low }, beyond)
+    between(low, above.iter().copied().min_by(f64::total_cmp), beyond)
 }
 
 /// The quantile of at least one finite, ascending value, for `q` from 0 to 1.
 pub(crate) fn sorted_quantile(sorted: &[f64], q: f64) -> f64 {
     let (rank, beyond) = place(sorted.len(), q);
-    between(sorted[rank], if beyond > 0.0 { sorted[rank + 1] } else { sorted[rank] }, beyond)
+    between(sorted[rank], sorted.get(rank + 1).copied(), beyond)
 }
 
 /// Where a quantile lies among so many ascending values: at or after which, and by what share of
@@ -179,9 +178,9 @@ fn place(count: usize, q: f64) -> (usize, f64) {
     (position as usize, position.fract())
 }
 
-fn between(low: f64, high: f64, share: f64) -> f64 {
+fn between(low: f64, next: Option<f64>, share: f64) -> f64 {
     // Written so that equal neighbours give exactly their value.
-    low + (high - low) * share
+    low + (next.unwrap_or(low) - low) * share
 }
 
 #[cfg(test)]

@@ -191,8 +191,8 @@ impl<'l> Home<'l> {
 
     /// Whether two runs are one, or rounds of one series.
     fn is_of_series(one: &RunManifest, other: &RunManifest) -> bool {
-        let series = |run: &RunManifest| run.round.as_ref().map(|round| round.series.clone());
-        one.run == other.run || (series(one).is_some() && series(one) == series(other))
+        let rounds = one.round.as_ref().zip(other.round.as_ref());
+        one.run == other.run || rounds.is_some_and(|(one, other)| one.series == other.series)
     }
 
     /// The run that tells what a side was measured on and with.
