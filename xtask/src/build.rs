@@ -345,43 +345,56 @@ impl<'b> Builder<'b> {
     }
 
     fn compile_guest(&self, wanted: &Wanted, output: &Path) -> Result<Made> {
+        let folder = self.layout.lumos().join("build").join(cargo_folder(wanted));
+        let (mut command, kind) = self.guest_command(wanted)?;
+        command.env("CARGO_TARGET_DIR", folder);
         let function = wanted.function.as_deref().unwrap_or_default();
-        let is_lib = matches!(wanted.kind, ArtifactKind::NativeLib | ArtifactKind::Wasm);
-        let variant = wanted.variant.unwrap_or(Variant::DEFAULT);
-        let mut rustflags = remapped_paths(self.layout);
+        let built = cargo_output(&mut command, function, &kind)?;
+        match wanted.variant {
+            Some(variant) if variant.wasm_opt => wasm_opt(&built, variant, output)?,
+            _ => copy(&built, output)?,
+        }
+        Ok(None)
+    }
+
+    /// What compiles a form of a function, and the kind of what that leaves.
+    ///
+    /// Dependencies are compiled once for all forms of a target: what is a form's own reaches the
+    /// compiler at the last step, in which the whole program is optimised. A library has one
+    /// crate type there, since cargo leaves that optimisation out of a library that has a second.
+    fn guest_command(&self, wanted: &Wanted) -> Result<(Command, TargetKind)> {
+        let function = wanted.function.as_deref().unwrap_or_default();
+        let mut shared = remapped_paths(self.layout);
         let mut command = match wanted.platform {
             Some(platform) => {
-                rustflags.extend(wanted.flags.iter().cloned());
-                self.guests.cargo_for("build", platform, &rustflags)
+                shared.extend(platform.guest_flags());
+                self.guests.cargo_for("rustc", platform, &shared)
             }
             None => {
-                rustflags.extend(variant.simd.then(|| SIMD.to_owned()));
-                // A reactor's start file is its own: a command must not have it.
-                let verb = if is_lib { "rustc" } else { "build" };
-                let mut command = self.guests.cargo_for_wasm(verb, &rustflags);
+                let variant = wanted.variant.unwrap_or(Variant::DEFAULT);
+                shared.extend(variant.simd.then(|| SIMD.to_owned()));
+                let mut command = self.guests.cargo_for_wasm("rustc", &shared);
                 command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", variant.opt_level());
                 command
             }
         };
-        let folder = self.layout.lumos().join("build").join(cargo_folder(wanted));
-        command.current_dir(self.layout.guests()).env("CARGO_TARGET_DIR", folder);
-        let targets: &[&str] = match wanted.kind {
-            ArtifactKind::NativeExeDynamic | ArtifactKind::NativeLib => &["--lib", "--bins"],
-            _ if is_lib => &["--lib"],
-            _ => &["--bins"],
+        command.current_dir(self.layout.guests()).args(["--package", function]);
+        let kind = match wanted.kind {
+            ArtifactKind::NativeLib | ArtifactKind::Wasm => {
+                command.args(["--lib", "--crate-type", "cdylib"]);
+                TargetKind::CDyLib
+            }
+            _ => {
+                command.args(["--bin", function]);
+                TargetKind::Bin
+            }
         };
-        command.args(["--package", function]).args(targets);
-        let extra = match wanted.kind {
-            ArtifactKind::Wasm => self.guests.reactor_arguments()?,
-            _ => Vec::new(),
-        };
-        let kind = if is_lib { TargetKind::CDyLib } else { TargetKind::Bin };
-        let built = cargo_output(&mut command, &extra, function, &kind)?;
-        match variant.wasm_opt && wanted.platform.is_none() {
-            true => wasm_opt(&built, variant, output)?,
-            false => copy(&built, output)?,
+        let mut own: Vec<OsString> = flags(wanted.kind).into_iter().map(OsString::from).collect();
+        if wanted.kind == ArtifactKind::Wasm {
+            own.extend(self.guests.reactor_arguments()?);
         }
-        Ok(None)
+        with_flags(&mut command, own);
+        Ok((command, kind))
     }
 
     fn worker(&mut self, found: &RuntimeCrate, worker: &WorkerDeclaration) -> Result<()> {
@@ -427,9 +440,9 @@ impl<'b> Builder<'b> {
                 command.args(["--no-default-features", "--features", &worker.features.join(",")]);
                 // The flags reach the program alone, not its dependencies: those are the same as
                 // the bench targets', and are compiled once.
-                let extra = wanted.flags.iter().filter(|flag| flag.starts_with('-'));
-                let extra: Vec<OsString> = extra.map(OsString::from).collect();
-                let built = cargo_output(&mut command, &extra, &found.package, &TargetKind::Bin)?;
+                let own = wanted.flags.iter().filter(|flag| flag.starts_with('-'));
+                with_flags(&mut command, own.map(OsString::from));
+                let built = cargo_output(&mut command, &found.package, &TargetKind::Bin)?;
                 copy(&built, output)?;
                 Ok(None)
             })?;
@@ -726,14 +739,12 @@ fn describe(wanted: Wanted, file: &Path, build_time_ns: u64, made: Made) -> Resu
     })
 }
 
-/// The folder that cargo builds a function's form in: one per set of flags, or each dependency
-/// would be built time and again.
+/// The folder that cargo builds a function's form in: one per set of flags that dependencies are
+/// compiled with, or each would be compiled time and again.
 fn cargo_folder(wanted: &Wanted) -> String {
-    match wanted.kind {
-        ArtifactKind::NativeExe => "native-exe".to_owned(),
-        // Both come out of one build: their flags are the same.
-        ArtifactKind::NativeExeDynamic | ArtifactKind::NativeLib => "native".to_owned(),
-        _ => {
+    match wanted.platform {
+        Some(_) => "native".to_owned(),
+        None => {
             let variant = wanted.variant.unwrap_or(Variant::DEFAULT);
             format!("{WASM}-{}", Variant { wasm_opt: false, ..variant })
         }
@@ -831,18 +842,13 @@ fn functions(layout: &Layout) -> Result<Vec<String>> {
     Ok(found)
 }
 
+/// Has cargo tell what it builds, and hand these flags to the compiler of the last step alone.
+fn with_flags(command: &mut Command, flags: impl IntoIterator<Item = OsString>) {
+    command.args(["--quiet", "--message-format", "json-render-diagnostics", "--"]).args(flags);
+}
+
 /// Runs a cargo build, and returns the one file that it made of `package`.
-fn cargo_output(
-    command: &mut Command,
-    extra: &[OsString],
-    package: &str,
-    kind: &TargetKind,
-) -> Result<PathBuf> {
-    command.args(["--quiet", "--message-format", "json-render-diagnostics"]);
-    if !extra.is_empty() {
-        command.arg("--").args(extra);
-    }
-    // cargo warns of every static program that its package's shared library is left out.
+fn cargo_output(command: &mut Command, package: &str, kind: &TargetKind) -> Result<PathBuf> {
     let messages = process::quiet_output(command)?;
     let mut file = None;
     for message in Message::parse_stream(messages.as_bytes()) {

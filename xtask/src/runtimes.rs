@@ -73,8 +73,6 @@ pub struct CheckDeclaration {
 pub struct RuntimeCrate {
     /// The package.
     pub package: String,
-    /// The dependency that runs the code; none for native code.
-    pub engine: Option<String>,
     /// The runtimes that it implements.
     pub runtimes: Vec<Runtime>,
     /// Its worker programs.
@@ -206,8 +204,8 @@ fn parse(
         }
     }
     let (package, workers) = (package.name.to_string(), wire.worker);
-    let (engine, clean, check) = (wire.engine, wire.clean, wire.check);
-    Ok(RuntimeCrate { package, engine, runtimes, workers, clean, check, targets, features })
+    let (clean, check) = (wire.clean, wire.check);
+    Ok(RuntimeCrate { package, runtimes, workers, clean, check, targets, features })
 }
 
 /// The version of a package in a lock file.

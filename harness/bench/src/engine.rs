@@ -1,6 +1,7 @@
 //! What an engine is to the harness: a typestate from artifact to response.
 
 use std::fmt;
+use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -292,6 +293,37 @@ pub const COMMAND: &str = "command";
 
 /// The most that a WASI command may write to a stream, in bytes.
 pub const MOST_OUTPUT_BYTES: usize = 256 << 20;
+
+/// What a WASI command has written to a stream, as far as [`MOST_OUTPUT_BYTES`].
+#[derive(Debug, Default)]
+pub struct Output(Vec<u8>);
+
+impl Output {
+    /// Everything that was written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        if self.0.len() + bytes > MOST_OUTPUT_BYTES {
+            // By its number: what it is to a command is told by that.
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        parts.iter().for_each(|part| self.0.extend_from_slice(part));
+        Ok(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// What a WASI command is asked: four bytes with the code that it is to exit with, little-endian,
 /// and then its standard input.

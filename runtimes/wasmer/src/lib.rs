@@ -6,9 +6,7 @@
 
 #[cfg(feature = "compiler")]
 mod compiler;
-mod files;
 mod limit;
-mod streams;
 mod wasi;
 
 use std::path::Path;
@@ -16,18 +14,18 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
-use lumos_bench::engine::CommandRequest;
+use lumos_bench::engine::{CommandRequest, Output};
 use lumos_bench::guest::Mailbox;
 use lumos_bench::state::Backend;
 use lumos_bench::{Checked, Compiled, Engine, InvokeError, Limits, Target};
+use wasi_common::I32Exit;
+use wasi_common::pipe::WritePipe;
 use wasmer::sys::{Artifact, EngineBuilder, NativeEngineExt};
 use wasmer::{Instance as WasmInstance, Memory, RuntimeError, Store, TypedFunction};
-use wasmer_wasix::WasiError;
 
 use crate::limit::MemoryLimit;
-use crate::streams::Stream;
 pub use crate::wasi::Environment;
-use crate::wasi::{Imported, Wasi};
+use crate::wasi::Imported;
 
 /// What changes the code that Cranelift makes.
 const CRANELIFT: &[&str] = &["compiler=cranelift", "opt-level=speed", "nan-canonicalization=no"];
@@ -50,7 +48,7 @@ enum Mode {
 pub struct Wasmer {
     mode: Mode,
     limit: MemoryLimit,
-    wasi: Wasi,
+    state: Option<Backend>,
     /// Whether what it compiles counts its instructions.
     #[cfg(feature = "compiler")]
     metered: bool,
@@ -74,7 +72,7 @@ pub fn engine(name: &str, limits: &Limits) -> Result<Wasmer> {
     Ok(Wasmer {
         mode,
         limit,
-        wasi: Wasi::new(),
+        state: None,
         #[cfg(feature = "compiler")]
         metered: false,
     })
@@ -162,22 +160,25 @@ impl Wasmer {
         engine
     }
 
+    /// Makes an instance, whose memory the functions of the host then know.
+    fn instance(
+        linked: &Linked,
+        environment: Environment,
+    ) -> Result<(Store, WasmInstance, Memory)> {
+        let Environment { mut store, host, imports } = environment;
+        let instance = WasmInstance::new_by_index(&mut store, &linked.module, &imports)?;
+        let memory = instance.exports.get_memory("memory")?.clone();
+        host.as_mut(&mut store).memory = Some(memory.clone());
+        Ok((store, instance, memory))
+    }
+
     /// Runs a command to its end.
-    fn start(&self, linked: &Linked, streams: [&Stream; 3]) -> Result<()> {
+    fn start(linked: &Linked, input: &[u8], streams: [&WritePipe<Output>; 2]) -> Result<()> {
         let store = Store::new(linked.engine.clone());
-        let environment = self.wasi.of_command(store, &linked.module, linked.imported, streams)?;
-        let Environment { mut store, mut wasi, imports, host } = environment;
-        let instance = WasmInstance::new(&mut store, &linked.module, &imports)?;
-        let exports = instance.exports.clone();
-        if let Some(host) = host {
-            host.as_mut(&mut store).memory = Some(exports.get_memory("memory")?.clone());
-        }
-        wasi.initialize(&mut store, instance)?;
-        let start = exports.get_typed_function::<(), ()>(&store, START)?;
-        start.call(&mut store).map_err(|error| match error.downcast::<WasiError>() {
-            Ok(ended) => ended.into(),
-            Err(error) => error.into(),
-        })
+        let environment = Environment::of_command(store, &linked.imported, input, streams)?;
+        let (mut store, instance, _) = Self::instance(linked, environment)?;
+        let start = instance.exports.get_typed_function::<(), ()>(&store, START)?;
+        Ok(start.call(&mut store)?)
     }
 
     fn load_precompiled(&self, path: &Path) -> Result<Module> {
@@ -217,7 +218,8 @@ impl Engine for Wasmer {
     type Instance = Instance;
 
     fn keep_state(&mut self, backend: Backend) -> Result<()> {
-        self.wasi.keep_state(backend)
+        self.state = Some(backend);
+        Ok(())
     }
 
     fn settings(&self) -> Vec<String> {
@@ -253,18 +255,13 @@ impl Engine for Wasmer {
     }
 
     fn environment(&self, linked: &Linked) -> Result<Environment> {
-        self.wasi.environment(Store::new(linked.engine.clone()), &linked.module, linked.imported)
+        let store = Store::new(linked.engine.clone());
+        Environment::of_function(store, &linked.imported, self.state.as_ref())
     }
 
     fn instantiate(&self, linked: &Linked, environment: Environment) -> Result<Instance> {
-        let Environment { mut store, mut wasi, imports, host } = environment;
-        let instance = WasmInstance::new(&mut store, &linked.module, &imports)?;
+        let (mut store, instance, memory) = Self::instance(linked, environment)?;
         let exports = &instance.exports;
-        let memory = exports.get_memory("memory")?.clone();
-        if let Some(host) = host {
-            host.as_mut(&mut store).memory = Some(memory.clone());
-        }
-        wasi.initialize(&mut store, instance.clone())?;
         let initialize = exports.get_typed_function::<(), ()>(&store, "_initialize")?;
         initialize.call(&mut store)?;
         let open = exports.get_typed_function::<(), u32>(&store, name::OPEN)?;
@@ -292,23 +289,24 @@ impl Engine for Wasmer {
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
         let command = CommandRequest::read(request)?;
-        let streams = [Stream::holding(command.stdin), Stream::default(), Stream::default()];
-        let [input, output, errors] = &streams;
-        let outcome = self.start(linked, [input, output, errors]);
+        let [output, errors] = [(); 2].map(|()| WritePipe::new(Output::default()));
+        let outcome = Self::start(linked, command.stdin, [&output, &errors]);
+        let trap = |error: &anyhow::Error| error.downcast_ref::<RuntimeError>().cloned();
         let exit = match &outcome {
             Ok(()) => Some(0),
-            Err(error) => match error.downcast_ref::<WasiError>() {
-                Some(WasiError::Exit(code)) => Some(code.raw()),
-                _ => None,
-            },
+            Err(error) => trap(error).and_then(|error| Some(error.downcast_ref::<I32Exit>()?.0)),
         };
         // What wasmer says when it is shown goes on with a trace, which names addresses alone.
         let message = outcome.err().map(|error| match error.downcast_ref::<RuntimeError>() {
             Some(error) => error.message(),
             None => format!("{error:#}"),
         });
-        command.end(exit, &message.unwrap_or_default(), &errors.take())?;
-        response.extend_from_slice(&output.take());
+        // The store has gone, and these are the last owners of what was written.
+        let written = |pipe: WritePipe<Output>| {
+            pipe.try_into_inner().map(Output::into_bytes).unwrap_or_default()
+        };
+        command.end(exit, &message.unwrap_or_default(), &written(errors))?;
+        response.extend_from_slice(&written(output));
         Ok(())
     }
 
@@ -335,8 +333,8 @@ impl Engine for Wasmer {
 
     #[cfg(feature = "compiler")]
     fn metered(&self) -> Result<Option<Self>> {
-        let Self { mode, limit, wasi, .. } = self;
-        Ok(Some(Self { mode: *mode, limit: limit.clone(), wasi: wasi.clone(), metered: true }))
+        let Self { mode, limit, state, .. } = self;
+        Ok(Some(Self { mode: *mode, limit: limit.clone(), state: state.clone(), metered: true }))
     }
 
     #[cfg(feature = "compiler")]

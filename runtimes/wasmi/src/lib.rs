@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
-use lumos_bench::engine::{COMMAND, CommandRequest};
+use lumos_bench::engine::{COMMAND, CommandRequest, Output};
 use lumos_bench::guest::Mailbox;
 use lumos_bench::state::{self, Backend, HostState};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
@@ -206,7 +206,7 @@ impl Engine for Wasmi {
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
         let command = CommandRequest::read(request)?;
-        let [output, errors] = [(); 2].map(|()| WritePipe::new_in_memory());
+        let [output, errors] = [(); 2].map(|()| WritePipe::new(Output::default()));
         let mut wasi = WasiCtxBuilder::new();
         wasi.arg(COMMAND).map_err(|error| fault(&error))?;
         wasi.stdin(Box::new(ReadPipe::from(command.stdin.to_vec())));
@@ -219,8 +219,8 @@ impl Engine for Wasmi {
             .and_then(|start| start.call(&mut store, ()));
         // The last owners of what was written.
         drop(store);
-        let written = |pipe: WritePipe<std::io::Cursor<Vec<u8>>>| {
-            pipe.try_into_inner().map(std::io::Cursor::into_inner).unwrap_or_default()
+        let written = |pipe: WritePipe<Output>| {
+            pipe.try_into_inner().map(Output::into_bytes).unwrap_or_default()
         };
         let exit = match &outcome {
             Ok(()) => Some(0),

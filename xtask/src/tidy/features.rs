@@ -27,7 +27,7 @@ struct Unit {
 #[derive(Debug, Default)]
 struct Tree(BTreeMap<Unit, BTreeSet<Unit>>);
 
-/// Compares the engines of workers with those of the bench targets.
+/// Compares what workers and bench targets compile of what a runtime crate depends on.
 ///
 /// # Errors
 /// When cargo cannot tell what it would compile.
@@ -39,25 +39,35 @@ pub fn check(
 ) -> Result<()> {
     let benches = Tree::read(layout, &["--edges", "normal,build,dev"])?;
     for found in crates {
-        let defaults = packages.iter().find(|package| *package.name == found.package);
-        let defaults = defaults.and_then(|package| package.features.get("default"));
-        let defaults = defaults.map_or(&[][..], Vec::as_slice);
+        let package = packages.iter().find(|package| *package.name == found.package);
+        let Some(package) = package else { continue };
+        let defaults = package.features.get("default").map_or(&[][..], Vec::as_slice);
+        // The project's own crates differ by intention: a worker holds no Criterion.
+        let others = package.dependencies.iter().filter(|dependency| dependency.path.is_none());
+        let names: BTreeSet<&str> = others.map(|dependency| dependency.name.as_str()).collect();
+        let own = ["--package", found.package.as_str()];
+        let mut alone = vec![(
+            format!("the bench target of {}", found.package),
+            Tree::read(layout, &[&own[..], &["--edges", "normal,build,dev"]].concat())?,
+        )];
         // A worker without the crate's default features is another engine by intention.
-        let worker = found.workers.iter().find(|worker| worker.features == defaults);
-        let (Some(worker), Some(engine)) = (worker, &found.engine) else { continue };
-        let features = worker.features.join(",");
-        let alone = ["--package", &found.package, "--no-default-features", "--features", &features];
-        let edges = ["--edges", "normal,build"];
-        let alone = Tree::read(layout, &[&alone[..], &edges].concat())?;
-        for unit in alone.missing(engine, &benches) {
-            breaches.push(format!(
-                "{}: {engine} is compiled once with {} [{}] and once with [{}]; add the features \
-                 to harness/features/Cargo.toml",
-                worker.name,
-                unit.package,
-                unit.features,
-                benches.features_of(&unit).join("], [")
-            ));
+        if let Some(worker) = found.workers.iter().find(|worker| worker.features == defaults) {
+            let features = worker.features.join(",");
+            let chosen = ["--no-default-features", "--features", &features];
+            let edges = ["--edges", "normal,build"];
+            let tree = Tree::read(layout, &[&own[..], &chosen, &edges].concat())?;
+            alone.push((worker.name.clone(), tree));
+        }
+        for (program, tree) in alone {
+            for unit in tree.missing(&names, &benches) {
+                breaches.push(format!(
+                    "{program}, built alone: {} is compiled with [{}], and elsewhere with [{}]; \
+                     add the features to harness/features/Cargo.toml",
+                    unit.package,
+                    unit.features,
+                    benches.features_of(&unit).join("], [")
+                ));
+            }
         }
     }
     Ok(())
@@ -109,10 +119,11 @@ impl Tree {
         tree
     }
 
-    /// What an engine is compiled from here and not in another tree.
-    fn missing(&self, engine: &str, other: &Self) -> BTreeSet<Unit> {
-        let is_engine = |unit: &&Unit| unit.package.split(' ').next() == Some(engine);
-        let mut left: Vec<&Unit> = self.0.keys().filter(is_engine).collect();
+    /// What these packages are compiled from here and not in another tree.
+    fn missing(&self, names: &BTreeSet<&str>, other: &Self) -> BTreeSet<Unit> {
+        let is_named =
+            |unit: &&Unit| unit.package.split(' ').next().is_some_and(|name| names.contains(name));
+        let mut left: Vec<&Unit> = self.0.keys().filter(is_named).collect();
         let mut seen = BTreeSet::new();
         while let Some(unit) = left.pop() {
             if seen.insert(unit) {
@@ -154,12 +165,13 @@ mod tests {
                  `-- \tcc v1.0.0\t\t\n        `-- \tlog v0.4.0\t{of_script}\t\n"
             ))
         };
-        assert!(worker.missing("engine", &benches("", "std")).is_empty());
+        let [engine, unknown] = ["engine", "no-such-engine"].map(|name| BTreeSet::from([name]));
+        assert!(worker.missing(&engine, &benches("", "std")).is_empty());
         let benches = benches("std", "");
         let log =
             Unit { package: "log v0.4.0".to_owned(), features: String::new(), is_of_build: false };
         assert_eq!(benches.features_of(&log), ["std"]);
-        assert_eq!(worker.missing("engine", &benches), BTreeSet::from([log]));
-        assert!(worker.missing("no-such-engine", &benches).is_empty());
+        assert_eq!(worker.missing(&engine, &benches), BTreeSet::from([log]));
+        assert!(worker.missing(&unknown, &benches).is_empty());
     }
 }
