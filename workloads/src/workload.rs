@@ -6,7 +6,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use lumos_record::Profile;
+use lumos_record::{Case, Need, Profile, Runtime};
 use toml::Spanned;
 
 use crate::digest::is_sha256_hex;
@@ -130,6 +130,20 @@ impl Workloads {
     /// The workloads that are measured: all but fixtures.
     pub fn benchmarked(&self) -> impl Iterator<Item = &Workload> {
         self.functions.iter().filter(|workload| !workload.fixture)
+    }
+
+    /// What a case takes, of a runtime that is the case's.
+    pub fn needs(&self, case: &Case, runtime: &Runtime) -> Vec<Need> {
+        let of_function =
+            |function: &str| runtime.needs(case.suite.lane(), function, case.setting.variant);
+        match self.chain(&case.function).filter(|_| case.suite.is_chain()) {
+            Some(chain) => {
+                let count = case.setting.steps.map_or(chain.steps.len(), usize::from);
+                let steps = chain.steps.iter().take(count);
+                steps.flat_map(|step| of_function(&step.function)).collect()
+            }
+            None => of_function(&case.function),
+        }
     }
 
     fn read_all(directory: &Path, digests: Digests) -> Result<Self, Error> {

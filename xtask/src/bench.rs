@@ -13,22 +13,25 @@ use cargo_metadata::{Message, TargetKind};
 use globset::Glob;
 use lumos_model::SplitMix64;
 use lumos_record::{
-    ArtifactKind, ArtifactManifest, Case, Lane, Layout, Profile, PullCheck, Record, Round, Run,
-    Runtime, Setting, Suite, Toolchain, parse_bytes, parse_cpus,
+    ArtifactKind, ArtifactManifest, Case, Lane, Layout, Need, Profile, PullCheck, Record, Round,
+    Run, Runtime, Setting, Suite, Toolchain, parse_bytes, parse_cpus,
 };
 use lumos_workloads::{Workload, Workloads};
 use serde::{Deserialize, Serialize};
 
+use crate::build::{Scope, Wish};
 use crate::emulation::Emulation;
 use crate::progress::Progress;
+use crate::runtimes::RuntimeCrate;
 use crate::targets::{self, Arch, Isa, Platform};
 use crate::{baselines, build, foreign, process, report, runtimes, setup, turns};
 
 /// Sets up what is missing, builds the guests, runs the suites and ends with a report.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// How much to measure: quick (minutes), standard (a representative choice) or full
-    #[arg(long, default_value_t = Profile::Standard)]
+    /// How much to measure: quick (minutes), standard (every function, and images on every base) or
+    /// full (every payload and suite)
+    #[arg(long, default_value_t = Profile::default())]
     profile: Profile,
     /// Only these suites, such as `cold_start`; `pull` runs when it is named, or in the profile
     /// full [a glob; may be repeated]
@@ -89,9 +92,6 @@ pub struct Arguments {
     /// Only the first payload of each function.
     #[arg(skip)]
     first_payload: bool,
-    /// Of another architecture, no workers that link a compiler.
-    #[arg(skip)]
-    without_compilers: bool,
 }
 
 impl Arguments {
@@ -118,27 +118,15 @@ impl Arguments {
         Self { profile: Profile::Quick, suite, ..Self::default() }
     }
 
-    /// What measuring takes.
-    fn wish(&self) -> Result<(build::Wish, Option<Arch>)> {
-        let host = Arch::host()?;
+    /// The platform that is measured, and its architecture where that has to be emulated.
+    fn platform(&self) -> Result<(Platform, Option<Arch>)> {
         let arch = match targets::architectures(&self.target)?.as_slice() {
             &[arch] => arch,
             _ => bail!("--target {}: one run measures one architecture", self.target),
         };
         let platforms = Platform::all(&[arch], &self.isa)?;
-        // As the harness has it: a suite on request is named, or meant by a glob in `full`.
-        let matches = |glob: &String| {
-            Glob::new(glob)
-                .is_ok_and(|glob| glob.compile_matcher().is_match(Suite::Variants.name()))
-        };
-        let is_named = self.suite.iter().any(|suite| suite == Suite::Variants.name());
-        let is_meant = self.profile == Profile::Full
-            && (self.suite.is_empty() || self.suite.iter().any(matches));
-        // An emulator runs workers, and that suite has none.
-        let variants = arch == host && (is_named || is_meant);
-        let wish =
-            build::Wish { force: false, platforms, variants, compilers: !self.without_compilers };
-        Ok((wish, (arch != host).then_some(arch)))
+        let platform = platforms.into_iter().next().context("there is no platform")?;
+        Ok((platform, (!arch.is_host()).then_some(arch)))
     }
 }
 
@@ -164,7 +152,6 @@ impl Default for Arguments {
             criterion: Vec::new(),
             foreign: foreign::Module::default(),
             first_payload: false,
-            without_compilers: false,
         }
     }
 }
@@ -231,36 +218,49 @@ enum Outcome {
 
 /// Sets up, builds, and runs the cases that the arguments ask for.
 fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, Outcome)> {
-    let (wish, emulated) = arguments.wish()?;
+    let (platform, emulated) = arguments.platform()?;
     if let Some(arch) = emulated {
         setup::emulator(arch)?;
     }
-    let manifest = build::build(layout, &wish)?;
-    let foreign = arguments.foreign.checkout(layout, &manifest)?;
-    let (measured, manifest) = match foreign {
-        Some((own, manifest)) => (own, manifest),
-        None => (layout.clone(), manifest),
+    let build = |needs: BTreeSet<Need>| {
+        let scope = Scope::of(needs);
+        build::build(layout, &Wish { force: false, platforms: vec![platform], scope })
     };
-    let mut selection = select(&measured, arguments, &manifest)?;
+    // What there can be is known before anything is built.
+    let declared = build(BTreeSet::new())?;
+    let foreign = match arguments.foreign.is_given() {
+        true => {
+            let chosen = chosen_runtimes(&arguments.runtime, &declared.runtimes)?;
+            let manifest = build(arguments.foreign.needs(layout, &chosen)?)?;
+            Some(arguments.foreign.checkout(layout, &manifest, chosen)?)
+        }
+        false => None,
+    };
+    let (measured, declared) = match &foreign {
+        Some((own, manifest)) => (own.clone(), manifest.clone()),
+        None => (layout.clone(), declared),
+    };
+    let mut selection = select(&measured, arguments, &declared)?;
     // Containers are started by others, whom the kernel has to help.
     let emulation = emulated.map(Emulation::begin).transpose();
     if let Some(arch) = emulated {
-        let features = wish.platforms.iter().flat_map(|platform| platform.features());
+        let features = platform.features().iter().map(|&feature| feature.to_owned());
         selection.emulator = Some(Emulator {
             arch: arch.name().to_owned(),
             program: targets::emulator(arch)?,
-            features: features.map(|&feature| feature.to_owned()).collect(),
+            features: features.collect(),
             lacks: emulation.as_ref().err().map(|reason| format!("{reason:#}")),
         });
     }
-    let benches = Benches::build(layout, measured)?;
+    let packages = packages(&selection, &declared.runtimes)?;
+    let benches = Benches::build(layout, measured, &packages)?;
     let cases = benches.list(&selection)?;
     if arguments.list {
         for (_, case) in &cases {
             println!("{case}");
         }
         eprintln!("{} cases", cases.len());
-        return Ok((manifest, Outcome::Listed));
+        return Ok((declared, Outcome::Listed));
     }
     if cases.is_empty() {
         bail!(
@@ -269,6 +269,10 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
             arguments.profile
         );
     }
+    let manifest = match foreign {
+        Some(_) => declared,
+        None => build(needs(&benches.measured, &cases, &declared.runtimes)?)?,
+    };
     // What is only verified is the same in each round.
     let rounds = if arguments.verify { 1 } else { arguments.rounds };
     let run = benches.rounds(rounds, &selection, cases.clone(), &arguments.criterion)?;
@@ -278,6 +282,31 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
         false => Outcome::Measured(benches.measured, cases, run),
     };
     Ok((manifest, outcome))
+}
+
+/// What cases take, each of one of these runtimes.
+fn needs(layout: &Layout, cases: &[(usize, Case)], runtimes: &[Runtime]) -> Result<BTreeSet<Need>> {
+    let workloads = Workloads::read(&layout.workloads())?;
+    let of_case = |(_, case): &(usize, Case)| {
+        let is_own = |runtime: &&Runtime| runtime.name_in(case.suite.lane()) == case.runtime;
+        runtimes.iter().find(is_own).map(|runtime| workloads.needs(case, runtime))
+    };
+    Ok(cases.iter().filter_map(of_case).flatten().collect())
+}
+
+/// The packages that may have cases of a selection: bench targets of others need not be compiled.
+fn packages(selection: &Selection, runtimes: &[Runtime]) -> Result<BTreeSet<String>> {
+    let globs: Result<Vec<_>, _> = selection.suites.iter().map(|glob| Glob::new(glob)).collect();
+    let globs: Vec<_> = globs?.iter().map(Glob::compile_matcher).collect();
+    let is_chosen = |runtime: &&Runtime| {
+        Suite::ALL.iter().any(|&suite| {
+            let name = runtime.name_in(suite.lane());
+            (globs.is_empty() || globs.iter().any(|glob| glob.is_match(suite.name())))
+                && (selection.runtimes.is_empty() || selection.runtimes.contains(&name))
+                && runtime.takes_part(suite, selection.profile)
+        })
+    };
+    Ok(runtimes.iter().filter(is_chosen).map(|runtime| runtime.package.clone()).collect())
 }
 
 /// Runs the programs that check what a report models, where the run holds their suite, and keeps
@@ -343,49 +372,35 @@ impl Verdict {
     }
 }
 
-/// Which functions run as programs of another architecture.
+/// What runs as programs of another architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Emulated {
-    /// Every one, with its first payload.
+    /// Every function on every runtime that serves, with its first payload.
     Every,
-    /// Those that the profile `quick` measures, with its payloads, and on the runtimes whose
-    /// workers link no compiler: building those takes as long as all else together.
-    Quick,
+    /// Two functions as native code and precompiled for one engine, in processes.
+    Sample,
 }
 
-/// Runs every function on every runtime that serves, as another architecture's program in an
-/// emulator, and checks the answers.
+/// Runs functions as another architecture's programs in an emulator, and checks the answers.
 ///
 /// # Errors
 /// When an answer is wrong or missing; a missing container engine excuses its runtimes, and where
 /// the kernel cannot be told of the emulator, all containers are excused.
-pub fn verify_emulated(layout: &Layout, target: &str, functions: Emulated) -> Result<()> {
+pub fn verify_emulated(layout: &Layout, target: &str, what: Emulated) -> Result<()> {
     // What runs inside this process is of its own architecture, and has no part in it.
-    let arguments = match functions {
+    let arguments = match what {
         // A chain there shows nothing that its functions do not show by themselves.
         Emulated::Every => {
             let suite = [Suite::Warm, Suite::Retrieval].map(|suite| suite.to_string()).to_vec();
             Arguments { suite, ..Arguments::verifying(false) }
         }
-        Emulated::Quick => {
+        Emulated::Sample => {
             let crates = runtimes::read(layout, &Toolchain::default())?;
-            let workers = crates.iter().flat_map(|found| &found.workers);
-            let compilers: Vec<&String> = workers
-                .filter(|worker| !worker.precompiles.is_empty())
-                .map(|worker| &worker.name)
-                .collect();
-            let links_compiler = |runtime: &&Runtime| {
-                runtime.worker.as_ref().is_some_and(|worker| compilers.contains(&worker))
-            };
-            let all = crates.iter().flat_map(|found| &found.runtimes);
-            let runtime = all.filter(|runtime| !links_compiler(runtime));
             Arguments {
-                profile: Profile::Quick,
                 suite: vec![Suite::Warm.to_string()],
-                runtime: runtime.map(|runtime| runtime.name.clone()).collect(),
+                runtime: crates.iter().filter_map(sample_elsewhere).collect(),
                 verify: true,
-                without_compilers: true,
-                ..Arguments::default()
+                ..Arguments::sample(SAMPLE)
             }
         }
     };
@@ -418,6 +433,22 @@ pub fn verify_emulated(layout: &Layout, target: &str, functions: Emulated) -> Re
     }
     Ok(())
 }
+
+/// The runtime of a crate that shows whether programs of another architecture are right: native
+/// code in a process, and one engine's precompiled code. Of engines it is that whose compiler for
+/// the host compiles for all: another one would have to be built.
+fn sample_elsewhere(found: &RuntimeCrate) -> Option<String> {
+    let is_meant = |runtime: &&Runtime| {
+        let compiler = found.compiler(&runtime.name, false);
+        let is_compiled = compiler.is_some_and(|worker| worker.precompiles_for.covers(true));
+        let in_process = runtime.sandbox == Runtime::PROCESS;
+        in_process && (runtime.serves == ArtifactKind::NativeExe || is_compiled)
+    };
+    found.runtimes.iter().find(is_meant).map(|runtime| runtime.name_in(Lane::Served))
+}
+
+/// The functions of a small run.
+pub const SAMPLE: [&str; 2] = ["noop", "json"];
 
 /// Turns the arguments into a selection, and makes sure that every name matches something.
 fn select(
@@ -485,6 +516,16 @@ fn runtime_names(globs: &[String], runtimes: &[Runtime]) -> Result<Vec<String>> 
         names.extend(matching.flat_map(|(_, meant)| meant.clone()));
     }
     Ok(names.into_iter().collect())
+}
+
+/// The runtimes that the globs mean, in some lane; all of them where there are none.
+fn chosen_runtimes(globs: &[String], runtimes: &[Runtime]) -> Result<Vec<Runtime>> {
+    let names = runtime_names(globs, runtimes)?;
+    let is_chosen = |runtime: &&Runtime| {
+        let in_lane = |lane| names.contains(&runtime.name_in(lane));
+        names.is_empty() || [Lane::InProcess, Lane::Served].into_iter().any(in_lane)
+    };
+    Ok(runtimes.iter().filter(is_chosen).cloned().collect())
 }
 
 /// What nodes of a kind give to a worker.
@@ -561,14 +602,16 @@ pub struct Benches {
 }
 
 impl Benches {
-    /// Compiles what a plain `cargo bench` would run, so that both share one build.
+    /// Compiles what a plain `cargo bench` of these packages would run, so that both share one
+    /// build.
     ///
     /// # Errors
     /// When it does not compile.
-    pub fn build(layout: &Layout, measured: Layout) -> Result<Self> {
+    pub fn build(layout: &Layout, measured: Layout, packages: &BTreeSet<String>) -> Result<Self> {
         let mut command = process::cargo();
         command.current_dir(&layout.root).args(["bench", "--no-run", "--locked"]);
-        command.args(runtimes::feature_arguments(layout)?);
+        command.args(packages.iter().flat_map(|package| ["--package", package]));
+        command.args(runtimes::feature_arguments(layout, |package| packages.contains(package))?);
         let messages =
             process::output(command.args(["--message-format", "json-render-diagnostics"]))?;
         let mut programs: Vec<(String, PathBuf)> = Message::parse_stream(messages.as_bytes())
@@ -597,6 +640,11 @@ impl Benches {
         Self { turn: Some(turn.to_owned()), ..self.clone() }
     }
 
+    /// Where Criterion writes. Each process is told: Criterion would have to ask cargo.
+    fn criterion(&self) -> PathBuf {
+        self.elsewhere.clone().unwrap_or_else(|| self.measured.criterion())
+    }
+
     /// Where the output of the measuring processes goes.
     pub fn log(&self) -> PathBuf {
         self.measured.lumos().join("bench.log")
@@ -605,10 +653,11 @@ impl Benches {
     fn command(&self, program: &Path, selection: &Selection) -> Result<Command> {
         let mut command = Command::new(program);
         command.current_dir(&self.measured.root).arg("--bench");
-        if let Some(criterion) = &self.elsewhere {
-            command.env("LUMOS_ROOT", &self.measured.root).env_remove("CARGO_TARGET_DIR");
-            command.env("CRITERION_HOME", criterion);
+        if self.elsewhere.is_some() {
+            command.env("LUMOS_ROOT", &self.measured.root);
         }
+        command.env("CARGO_TARGET_DIR", &self.measured.target);
+        command.env("CRITERION_HOME", self.criterion());
         command.env("LUMOS_SELECT", serde_json::to_string(selection)?);
         command.env("LUMOS_ARTIFACTS_READY", "1");
         if let Some(turn) = &self.turn {
@@ -649,7 +698,7 @@ impl Benches {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let session = format!("xtask-{}-{}", std::process::id(), now.as_nanos());
         let (name, others) = without_baseline(criterion)?;
-        let home = self.elsewhere.clone().unwrap_or_else(|| self.measured.criterion());
+        let home = self.criterion();
         // Of a baseline that is saved again, older rounds are not a part.
         if let Some(name) = &name {
             baselines::remove_rounds(&home, name)?;

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use lumos_record::{ArtifactKind, Layout};
+use lumos_record::{ArtifactKind, Layout, Need};
 use lumos_workloads::{Blessing, Payload, Workload, Workloads, bless, sha256_hex};
 
-use crate::build;
+use crate::build::{self, Scope, Wish};
 
 /// Records the digests of requests, and of the native build's responses, in `workloads/*.toml` and
 /// in `workloads/chains/*.toml`.
@@ -25,7 +25,6 @@ pub struct Arguments {
 /// # Errors
 /// When a function is unknown, does not build, or refuses a request.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
-    let manifest = build::build(layout, &build::Wish::host()?)?.on(std::env::consts::ARCH);
     let workloads = Workloads::read_drafts(&layout.workloads())?;
     for name in &arguments.functions {
         let chain = workloads.chain(name).map(|chain| &chain.workload);
@@ -47,13 +46,20 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
         [] => !workload.fixture,
         names => names.contains(&workload.function),
     };
+    let chains = || workloads.chains.iter().filter(|chain| chosen(&chain.workload));
+    let functions = || workloads.functions.iter().filter(|workload| chosen(workload));
+    let steps = chains().flat_map(|chain| chain.steps.iter().map(|step| &step.function));
+    let needed = functions().map(|workload| &workload.function).chain(steps);
+    let needs = needed.map(|function| Need::form(ArtifactKind::NativeExe, function, None));
+    let wish = Wish::host(Scope::of(needs))?;
+    let manifest = build::build(layout, &wish)?.on(std::env::consts::ARCH);
     let program = |function: &str| {
         let artifact = manifest
             .find(ArtifactKind::NativeExe, Some(function), None)
             .with_context(|| format!("there is no native build of `{function}`"))?;
         anyhow::Ok(layout.artifacts().join(&artifact.path))
     };
-    for workload in workloads.functions.iter().filter(|workload| chosen(workload)) {
+    for workload in functions() {
         let function = workload.function.as_str();
         let program = program(function)?;
         let values = tempfile::tempdir().context("cannot make a folder for the state")?;
@@ -64,7 +70,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
             .collect();
         write(workload, blessings)?;
     }
-    for chain in workloads.chains.iter().filter(|chain| chosen(&chain.workload)) {
+    for chain in chains() {
         let values = tempfile::tempdir().context("cannot make a folder for the state")?;
         let of_payload = |payload: &Payload| {
             let mut body = payload.generate();

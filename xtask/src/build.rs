@@ -1,29 +1,34 @@
 //! `cargo xtask build`: from sources to artifacts, and the manifest that says what they are.
 
+mod scope;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, TargetKind};
 use lumos_record::{
-    Artifact, ArtifactKind, ArtifactManifest, Compilation, Layout, Runtime, SCHEMA_VERSION,
+    Artifact, ArtifactKind, ArtifactManifest, Compilation, Layout, Need, Runtime, SCHEMA_VERSION,
     Toolchain, Variant,
 };
 use lumos_workloads::sha256_hex;
 
-use crate::images::{self, Images};
+use crate::images::{self, Base, Images};
 use crate::progress::Progress;
 use crate::runtimes::{self, RuntimeCrate, WorkerDeclaration};
 use crate::targets::{self, Arch, Isa, Platform};
 use crate::toolchain::{Guests, WASM};
 use crate::{process, setup, source, text};
+
+pub use scope::Scope;
 
 /// Builds every artifact that is missing or stale, after setting up what that takes.
 #[derive(Debug, clap::Args)]
@@ -41,29 +46,33 @@ pub struct Arguments {
     /// Build the functions' Wasm in every way that the suite `variants` compares
     #[arg(long)]
     variants: bool,
+    /// Build what these take and nothing else, as a bench target asks for it.
+    #[arg(long, hide = true, value_name = "JSON")]
+    needs: Option<String>,
 }
+
+/// The environment variable that, where it is not empty, has what would have to be built named
+/// instead.
+const NO_BUILD: &str = "LUMOS_NO_BUILD";
 
 /// What a build is to make, beside what is there and still fresh.
 #[derive(Debug)]
 pub struct Wish {
-    /// Everything anew.
+    /// All of it anew.
     pub force: bool,
     /// For these platforms.
     pub platforms: Vec<Platform>,
-    /// Every variant of the functions' Wasm.
-    pub variants: bool,
-    /// Of other platforms, the workers that link a compiler too: they take the longest.
-    pub compilers: bool,
+    /// What of everything.
+    pub scope: Scope,
 }
 
 impl Wish {
-    /// What measuring on this host takes.
+    /// What something on this host takes.
     ///
     /// # Errors
     /// When artifacts are built for no such architecture.
-    pub fn host() -> Result<Self> {
-        let platforms = vec![Platform::host()?];
-        Ok(Self { force: false, platforms, variants: false, compilers: true })
+    pub fn host(scope: Scope) -> Result<Self> {
+        Ok(Self { force: false, platforms: vec![Platform::host()?], scope })
     }
 
     /// Every platform, and whether it is asked for: of the others, what is fresh is kept.
@@ -87,9 +96,14 @@ impl Wish {
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let architectures = targets::architectures(&arguments.target)?;
     let platforms = Platform::all(&architectures, &arguments.isa)?;
-    let Arguments { force, variants, .. } = *arguments;
-    let wish = Wish { force, platforms, variants, compilers: true };
-    let manifest = build(layout, &wish)?;
+    let scope = match &arguments.needs {
+        Some(needs) => Scope::of(serde_json::from_str::<Vec<Need>>(needs).context("--needs")?),
+        None => Scope::everything(arguments.variants),
+    };
+    let manifest = build(layout, &Wish { force: arguments.force, platforms, scope })?;
+    if arguments.needs.is_some() {
+        return Ok(());
+    }
     let folder = layout.artifacts();
     let (images, files): (Vec<&Artifact>, Vec<&Artifact>) =
         manifest.artifacts.iter().partition(|artifact| artifact.kind == ArtifactKind::Image);
@@ -144,6 +158,9 @@ struct Builder<'b> {
     functions: Vec<String>,
     manifest: ArtifactManifest,
     failures: Vec<String>,
+    /// Whether what is missing or stale is named instead of built.
+    may_not_build: bool,
+    lacking: Vec<String>,
     /// What Binaryen's optimiser calls itself, or why there is none.
     optimiser: Result<String, String>,
     progress: OnceLock<Progress>,
@@ -181,8 +198,14 @@ impl Wanted {
 /// What became of a wish.
 enum Outcome {
     Artifact(Box<Artifact>),
-    /// It was not asked for, and there is none that is fresh.
-    Nothing,
+    /// It was not asked for, and there is none that is fresh; whether a whole build has it.
+    Nothing {
+        is_part: bool,
+    },
+    /// It would have to be built, and nothing may be.
+    Lacking {
+        name: String,
+    },
     /// This machine lacks what it takes.
     Missing {
         name: String,
@@ -221,7 +244,9 @@ impl<'b> Builder<'b> {
             functions,
             manifest,
             failures: Vec::new(),
-            optimiser: optimiser(wish.variants),
+            may_not_build: std::env::var_os(NO_BUILD).is_some_and(|value| !value.is_empty()),
+            lacking: Vec::new(),
+            optimiser: optimiser(wish.scope.has_variants()),
             progress: OnceLock::new(),
         })
     }
@@ -233,12 +258,15 @@ impl<'b> Builder<'b> {
             for worker in &found.workers {
                 self.worker(found, worker)?;
             }
-            self.precompile(found)?;
         }
+        self.precompile(crates)?;
         self.images()?;
         let text = serde_json::to_vec_pretty(&self.manifest)?;
         // Untouched when nothing has changed: runs name the manifest by its hash.
         place(&self.folder.join(ArtifactManifest::FILE), &text)?;
+        if !self.lacking.is_empty() {
+            bail!("{NO_BUILD} is set, and these are missing or stale: {}", self.lacking.join(", "));
+        }
         if self.failures.is_empty() {
             return Ok(self.manifest);
         }
@@ -261,25 +289,17 @@ impl<'b> Builder<'b> {
         for (index, wanted) in all.into_iter().enumerate() {
             queues.entry(cargo_folder(&wanted)).or_default().push((index, wanted));
         }
-        let mut outcomes: Vec<Outcome> = (0..count).map(|_| Outcome::Nothing).collect();
+        let mut outcomes: Vec<Outcome> =
+            (0..count).map(|_| Outcome::Nothing { is_part: false }).collect();
         let this = &*self;
-        thread::scope(|scope| {
-            let of_queue = |queue: Vec<(usize, Wanted)>| -> Result<Vec<(usize, Outcome)>> {
-                let of_one = |(index, wanted)| {
-                    let outcome =
-                        this.outcome(wanted, |wanted, output| this.compile_guest(wanted, output))?;
-                    Ok((index, outcome))
-                };
-                queue.into_iter().map(of_one).collect()
+        let made = in_parallel(queues.len(), queues.into_values(), |queue| {
+            let of_one = |(index, wanted)| {
+                let compile = |wanted: &Wanted, output: &Path| this.compile_guest(wanted, output);
+                Ok((index, this.outcome(wanted, compile)?))
             };
-            let threads: Vec<_> =
-                queues.into_values().map(|queue| scope.spawn(move || of_queue(queue))).collect();
-            for thread in threads {
-                let made = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-                made.into_iter().for_each(|(index, outcome)| outcomes[index] = outcome);
-            }
-            Ok::<_, anyhow::Error>(())
+            queue.into_iter().map(of_one).collect::<Result<Vec<_>>>()
         })?;
+        made.into_iter().flatten().for_each(|(index, outcome)| outcomes[index] = outcome);
         // In the order of the wishes, whoever was first.
         outcomes.into_iter().for_each(|outcome| self.note(outcome));
         Ok(())
@@ -330,16 +350,19 @@ impl<'b> Builder<'b> {
             }
         };
         let mut all = Vec::new();
+        let has = |kind, variant| self.wish.scope.has_form(kind, function, variant);
         for kind in [ArtifactKind::Wasm, ArtifactKind::WasmCommand] {
-            all.push(wanted(kind, None, None, true));
+            all.push(wanted(kind, None, None, has(kind, None)));
         }
         let natives =
             [ArtifactKind::NativeExe, ArtifactKind::NativeExeDynamic, ArtifactKind::NativeLib];
         for &(platform, is_asked) in &self.platforms {
-            all.extend(natives.map(|kind| wanted(kind, Some(platform), None, is_asked)));
+            let own = |kind| wanted(kind, Some(platform), None, is_asked && has(kind, None));
+            all.extend(natives.map(own));
         }
         for variant in Variant::ALL.into_iter().filter(|&variant| variant != Variant::DEFAULT) {
-            all.push(wanted(ArtifactKind::Wasm, None, Some(variant), self.wish.variants));
+            let (kind, variant) = (ArtifactKind::Wasm, Some(variant));
+            all.push(wanted(kind, None, variant, has(kind, variant)));
         }
         Ok(all)
     }
@@ -402,10 +425,9 @@ impl<'b> Builder<'b> {
         let version = process::output(process::rustc().arg("--version"))?.trim().to_owned();
         for (platform, is_asked) in self.platforms.clone() {
             let is_host = platform.is_host();
-            // What compiles ahead of time does so here, for all platforms.
-            let links_compiler = !worker.precompiles.is_empty();
-            let is_compiler = is_host && links_compiler;
-            let is_asked = is_asked && (is_host || !links_compiler || self.wish.compilers);
+            let scope = &self.wish.scope;
+            let is_asked = (is_asked && scope.has_worker(found, worker))
+                || (is_host && self.compiles(found, worker));
             let target = platform.arch.triple();
             let features = worker.features.iter().map(|feature| format!("feature={feature}"));
             let features: Vec<String> = features.collect();
@@ -424,7 +446,7 @@ impl<'b> Builder<'b> {
                 target,
                 toolchain: if is_host { &version } else { &self.guests.record.rustc }.clone(),
                 flags: [flags(ArtifactKind::Worker), features].concat(),
-                is_asked: is_asked || is_compiler,
+                is_asked,
             };
             self.make(wanted, |builder, wanted, output| {
                 // The compiler of the bench targets, so that both share their dependencies.
@@ -450,114 +472,99 @@ impl<'b> Builder<'b> {
         Ok(())
     }
 
-    /// What a crate's workers compile ahead of time.
-    fn precompile(&mut self, found: &RuntimeCrate) -> Result<()> {
-        for worker in &found.workers {
-            for engine in &worker.precompiles {
-                let Some(runtime) = found.runtimes.iter().find(|known| &known.name == engine)
-                else {
-                    bail!(
-                        "{}: worker {} precompiles for {engine}, which is no runtime of the \
-                           crate",
-                        found.package,
-                        worker.name
-                    );
-                };
-                let portable = found.targets.get(engine).map(String::as_str);
+    /// Whether a worker of a crate compiles something ahead of time that is asked for.
+    fn compiles(&self, found: &RuntimeCrate, worker: &WorkerDeclaration) -> bool {
+        let is_meant = |(platform, is_asked): &(Platform, bool)| {
+            *is_asked && worker.precompiles_for.covers(platform.is_host())
+        };
+        worker.precompiles.iter().any(|engine| {
+            let is_asked = match found.targets.contains_key(engine) {
+                true => worker.precompiles_for.covers(true),
+                false => self.platforms.iter().any(is_meant),
+            };
+            is_asked && self.wish.scope.has_engine(engine)
+        })
+    }
+
+    /// What the crates' workers compile ahead of time, on all processors.
+    fn precompile(&mut self, crates: &[RuntimeCrate]) -> Result<()> {
+        let mut jobs = Vec::new();
+        for found in crates {
+            for runtime in &found.runtimes {
+                let is_own =
+                    |worker: &WorkerDeclaration| worker.precompiles.contains(&runtime.name);
+                if !found.workers.iter().any(is_own) {
+                    continue;
+                }
                 for function in self.functions.clone() {
-                    self.precompile_function(runtime, worker, &function, portable)?;
+                    jobs.extend(self.precompilations(found, runtime, &function)?);
                 }
             }
         }
+        let this = &*self;
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let outcomes = in_parallel(threads, jobs, |(wanted, program, module)| {
+            this.outcome(wanted, |wanted, output| {
+                let target = wanted.platform.map_or(wanted.target.clone(), Platform::engine_target);
+                let engine = wanted.engine.as_deref().unwrap_or_default();
+                precompile(&program, engine, &module, output, &target).map(Some)
+            })
+        })?;
+        outcomes.into_iter().for_each(|outcome| self.note(outcome));
         Ok(())
     }
 
-    /// What an engine makes of a function: for each platform, or once for the target `portable`,
-    /// whose code runs on all of them; of other variants than the default for the host alone.
-    fn precompile_function(
+    /// What an engine makes of a function: for each platform, or once for a target whose code runs
+    /// on all of them; of other variants than the default for the host alone. With each, the
+    /// program that compiles, and the module.
+    fn precompilations(
         &mut self,
+        found: &RuntimeCrate,
         runtime: &Runtime,
-        worker: &WorkerDeclaration,
         function: &str,
-        portable: Option<&str>,
-    ) -> Result<()> {
+    ) -> Result<Vec<(Wanted, PathBuf, PathBuf)>> {
+        let portable = found.targets.get(&runtime.name).map(String::as_str);
         let platforms: Vec<(Option<Platform>, bool)> = match portable {
             Some(_) => vec![(None, true)],
             None => {
                 self.platforms.iter().map(|&(platform, asked)| (Some(platform), asked)).collect()
             }
         };
+        let host = Arch::host()?;
+        let mut jobs = Vec::new();
         for variant in [None].into_iter().chain(Variant::ALL.map(Some)) {
             for &(platform, is_asked) in &platforms {
-                let is_measured = platform.is_none_or(Platform::is_host);
-                let is_asked = match variant {
-                    None => is_asked,
-                    Some(Variant::DEFAULT) => continue,
-                    Some(_) if !is_measured => continue,
-                    Some(_) => is_asked && self.wish.variants,
+                let is_of_host = platform.is_none_or(Platform::is_host);
+                if variant.is_some_and(|variant| variant == Variant::DEFAULT || !is_of_host) {
+                    continue;
+                }
+                let wish = &self.wish.scope;
+                let is_asked = is_asked && wish.has_precompiled(&runtime.name, function, variant);
+                let mut wanted = precompiled(runtime, function, platform, portable, variant);
+                wanted.is_asked = is_asked;
+                let module = self.built(ArtifactKind::Wasm, Some(function), None, variant, host);
+                let compiler = found.compiler(&runtime.name, is_of_host);
+                let program = compiler.and_then(|worker| {
+                    self.built(ArtifactKind::Worker, None, Some(&worker.name), None, host)
+                });
+                let (Some(module), Some(program)) = (module, program) else {
+                    if is_asked {
+                        let reason = "its module or its compiler could not be built".to_owned();
+                        self.manifest.missing.insert(wanted.name(), reason);
+                    }
+                    continue;
                 };
-                let target = (platform, portable);
-                self.precompile_one(runtime, worker, function, target, variant, is_asked)?;
+                // What is compiled, and by what.
+                let processor =
+                    platform.map_or(Ok(String::new()), |platform| platform.processor(true))?;
+                let inputs = format!("{} {} {processor}", module.sha256, program.sha256);
+                wanted.source_hash = sha256_hex(inputs.as_bytes());
+                let [program, module] =
+                    [program, module].map(|artifact| self.folder.join(&artifact.path));
+                jobs.push((wanted, program, module));
             }
         }
-        Ok(())
-    }
-
-    fn precompile_one(
-        &mut self,
-        runtime: &Runtime,
-        worker: &WorkerDeclaration,
-        function: &str,
-        (platform, portable): (Option<Platform>, Option<&str>),
-        variant: Option<Variant>,
-        is_asked: bool,
-    ) -> Result<()> {
-        let host = Arch::host()?;
-        let module = self.built(ArtifactKind::Wasm, Some(function), None, variant, host).cloned();
-        let program =
-            self.built(ArtifactKind::Worker, None, Some(&worker.name), None, host).cloned();
-        let target = match (portable, platform) {
-            (Some(portable), _) => portable.to_owned(),
-            (None, Some(platform)) => platform.arch.triple(),
-            (None, None) => self.guests.host.clone(),
-        };
-        let folder = Path::new(&target).join("precompiled").join(&runtime.name);
-        let name = match variant {
-            Some(variant) => format!("{function}-{variant}.bin"),
-            None => format!("{function}.bin"),
-        };
-        let mut wanted = Wanted {
-            kind: ArtifactKind::Precompiled,
-            function: Some(function.to_owned()),
-            engine: Some(runtime.name.clone()),
-            engine_version: Some(runtime.engine_version.clone()),
-            variant,
-            platform,
-            path: folder.join(name),
-            source_hash: String::new(),
-            target,
-            toolchain: format!("{} {}", runtime.package, runtime.engine_version),
-            // Bytecode is the same anywhere.
-            flags: platform.map(Platform::engine_flag).into_iter().collect(),
-            is_asked,
-        };
-        let (Some(module), Some(program)) = (module, program) else {
-            if is_asked {
-                let reason = "its module or its compiler could not be built".to_owned();
-                self.manifest.missing.insert(wanted.name(), reason);
-            }
-            return Ok(());
-        };
-        // What is compiled, and by what.
-        let processor = platform.map_or(Ok(String::new()), |platform| platform.processor(true))?;
-        let inputs = format!("{} {} {processor}", module.sha256, program.sha256);
-        wanted.source_hash = sha256_hex(inputs.as_bytes());
-        self.make(wanted, |builder, wanted, output| {
-            let target = wanted.platform.map_or(wanted.target.clone(), Platform::engine_target);
-            let (program, module) =
-                (builder.folder.join(&program.path), builder.folder.join(&module.path));
-            precompile(&program, &runtime.name, &module, output, &target).map(Some)
-        })
+        Ok(jobs)
     }
 
     /// An artifact of this build that can be used on an architecture.
@@ -586,18 +593,18 @@ impl<'b> Builder<'b> {
         let mut images =
             Images::begin(&self.folder, &self.functions, &self.before, self.wish.force)?;
         for &(platform, is_asked) in &self.platforms {
-            let make = match (is_asked, self.wish.force) {
-                (false, _) => images::Make::Nothing,
-                (true, false) => images::Make::Missing,
-                (true, true) => images::Make::All,
-            };
-            let bases = images::ready(&folder, platform.arch, make, &mut at)?;
-            images.add(platform, is_asked, &bases, &mut self.manifest, &mut at)?;
-            for base in bases.into_iter().filter(|_| is_asked) {
+            let scope = Some(&self.wish.scope).filter(|_| is_asked && !self.may_not_build);
+            let bases = images::ready(&folder, platform.arch, scope, self.wish.force, &mut at)?;
+            images.add(platform, scope, &bases, &mut self.manifest, &mut at)?;
+            let is_meant = |base: &Base| scope.is_some_and(|scope| scope.has_base(base.name));
+            for base in bases.into_iter().filter(is_meant) {
                 if let Err(reason) = base.layer {
                     notes.insert(format!("{}{}", base.name, platform.suffix()), reason);
                 }
             }
+        }
+        if self.may_not_build {
+            self.lacking.extend(self.wish.scope.lacking_images(&self.manifest));
         }
         images.finish()?;
         drop(self.progress.take());
@@ -630,9 +637,15 @@ impl<'b> Builder<'b> {
             return Ok(Outcome::Artifact(Box::new(artifact)));
         }
         if !wanted.is_asked {
-            return Ok(Outcome::Nothing);
+            let is_part = wanted.platform.is_none_or(Platform::is_host)
+                && Scope::everything(false).has_variant(wanted.variant)
+                && wanted.kind != ArtifactKind::WasmCommand;
+            return Ok(Outcome::Nothing { is_part });
         }
         let name = wanted.name();
+        if self.may_not_build {
+            return Ok(Outcome::Lacking { name });
+        }
         if wanted.variant.is_some_and(|variant| variant.wasm_opt)
             && let Err(reason) = &self.optimiser
         {
@@ -659,7 +672,8 @@ impl<'b> Builder<'b> {
     fn note(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Artifact(artifact) => self.manifest.artifacts.push(*artifact),
-            Outcome::Nothing => {}
+            Outcome::Nothing { is_part } => self.manifest.partial |= is_part,
+            Outcome::Lacking { name } => self.lacking.push(name),
             Outcome::Missing { name, reason } => {
                 self.manifest.missing.insert(name, reason);
             }
@@ -689,6 +703,63 @@ impl<'b> Builder<'b> {
         let file = fs::read(self.folder.join(&known.path)).ok().filter(|_| same)?;
         (sha256_hex(&file) == known.sha256).then(|| known.clone())
     }
+}
+
+/// What an engine makes of a function, as far as it is known before it is made.
+fn precompiled(
+    runtime: &Runtime,
+    function: &str,
+    platform: Option<Platform>,
+    portable: Option<&str>,
+    variant: Option<Variant>,
+) -> Wanted {
+    let own = platform.map(|platform| platform.arch.triple());
+    let target = portable.map(str::to_owned).or(own).unwrap_or_default();
+    let name = match variant {
+        Some(variant) => format!("{function}-{variant}.bin"),
+        None => format!("{function}.bin"),
+    };
+    Wanted {
+        kind: ArtifactKind::Precompiled,
+        function: Some(function.to_owned()),
+        engine: Some(runtime.name.clone()),
+        engine_version: Some(runtime.engine_version.clone()),
+        variant,
+        platform,
+        path: Path::new(&target).join("precompiled").join(&runtime.name).join(name),
+        source_hash: String::new(),
+        target,
+        toolchain: format!("{} {}", runtime.package, runtime.engine_version),
+        // Bytecode is the same anywhere.
+        flags: platform.map(Platform::engine_flag).into_iter().collect(),
+        is_asked: false,
+    }
+}
+
+/// Does something with each of these, on so many threads; the results are in their order.
+fn in_parallel<T: Send, R: Send>(
+    threads: usize,
+    items: impl IntoIterator<Item = T, IntoIter: Send>,
+    work: impl Fn(T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let left = Mutex::new(items.into_iter().enumerate());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let of_one = || {
+        let work = &work;
+        std::iter::from_fn(next).map(move |(index, item)| Ok((index, work(item)?))).collect()
+    };
+    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(of_one)).collect();
+        let ended = threads.into_iter().map(|thread| -> Result<Vec<_>> {
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        });
+        ended.collect::<Result<Vec<_>>>()
+    })?
+    .into_iter()
+    .flatten()
+    .collect();
+    done.sort_by_key(|(index, _)| *index);
+    Ok(done.into_iter().map(|(_, made)| made).collect())
 }
 
 /// Has a worker compile a module ahead of time for an engine; `target` is what an engine calls it.

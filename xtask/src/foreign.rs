@@ -3,16 +3,17 @@
 //! The module gets a checkout of its own, `target/lumos/modules/<name>`, in which it is the only
 //! function: its workload, its artifacts, and the runs and the report of it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use lumos_record::{
-    Artifact, ArtifactKind, ArtifactManifest, Compilation, Layout, Runtime, SCHEMA_VERSION,
-    Toolchain,
+    Artifact, ArtifactKind, ArtifactManifest, Compilation, Lane, Layout, Need, Runtime,
+    SCHEMA_VERSION, Toolchain,
 };
-use lumos_workloads::sha256_hex;
+use lumos_workloads::{Workloads, sha256_hex};
 use serde_json::json;
 use wasmparser::{Encoding, Parser, Payload};
 
@@ -40,7 +41,36 @@ pub struct Module {
 }
 
 impl Module {
-    /// Makes the module's checkout from a build, if a module was named.
+    /// Whether a module is measured instead of the functions.
+    pub const fn is_given(&self) -> bool {
+        self.wasm.is_some()
+    }
+
+    /// What a build has to make for the module, once it was looked at: the workers of those
+    /// runtimes that run Wasm, and what compiles ahead of time for them, shown on a function.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no WASI command.
+    pub fn needs(&self, layout: &Layout, runtimes: &[Runtime]) -> Result<BTreeSet<Need>> {
+        self.read()?;
+        let workloads = Workloads::read(&layout.workloads())?;
+        let function = workloads.benchmarked().next().context("there is no function")?;
+        let lanes = [Lane::InProcess, Lane::Served];
+        let of_runtime = |runtime: &Runtime| {
+            lanes.map(|lane| runtime.needs(lane, &function.function, None)).concat()
+        };
+        Ok(runtimes.iter().filter(|runtime| runs_wasm(runtime)).flat_map(of_runtime).collect())
+    }
+
+    /// The bytes of the module.
+    fn read(&self) -> Result<(&Path, Vec<u8>)> {
+        let file = self.wasm.as_deref().context("no module was named")?;
+        let module = fs::read(file).with_context(|| file.display().to_string())?;
+        check(&module).with_context(|| file.display().to_string())?;
+        Ok((file, module))
+    }
+
+    /// Makes the module's checkout from a build of what it [`needs`](Self::needs).
     ///
     /// # Errors
     /// When a file cannot be read, or the module is no WASI command.
@@ -48,18 +78,9 @@ impl Module {
         &self,
         layout: &Layout,
         manifest: &ArtifactManifest,
-    ) -> Result<Option<(Layout, ArtifactManifest)>> {
-        self.wasm.as_ref().map(|file| self.make(layout, manifest, file)).transpose()
-    }
-
-    fn make(
-        &self,
-        layout: &Layout,
-        manifest: &ArtifactManifest,
-        file: &Path,
+        runtimes: Vec<Runtime>,
     ) -> Result<(Layout, ArtifactManifest)> {
-        let module = fs::read(file).with_context(|| file.display().to_string())?;
-        check(&module).with_context(|| file.display().to_string())?;
+        let (file, module) = self.read()?;
         let name = name(file);
         let root = layout.lumos().join("modules").join(&name);
         let own = Layout::at(root);
@@ -67,7 +88,7 @@ impl Module {
             fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         }
         self.write_workload(&own, &name, file)?;
-        let manifest = artifacts(layout, &own, manifest, &name, &module)?;
+        let manifest = artifacts(layout, &own, manifest, runtimes, &name, &module)?;
         Ok((own, manifest))
     }
 
@@ -143,6 +164,12 @@ fn check(module: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Whether a runtime runs Wasm, in processes.
+fn runs_wasm(runtime: &Runtime) -> bool {
+    runtime.sandbox == Runtime::PROCESS
+        && matches!(runtime.serves, ArtifactKind::Wasm | ArtifactKind::Precompiled)
+}
+
 /// What a WASI command exports.
 const START: &str = "_start";
 
@@ -152,6 +179,7 @@ fn artifacts(
     layout: &Layout,
     own: &Layout,
     manifest: &ArtifactManifest,
+    mut runtimes: Vec<Runtime>,
     name: &str,
     module: &[u8],
 ) -> Result<ArtifactManifest> {
@@ -159,11 +187,7 @@ fn artifacts(
     let (from, to) = (layout.artifacts(), own.artifacts());
     let arch = Arch::host()?;
     let on_host = manifest.clone().on(arch.name());
-    let is_wasm = |runtime: &&Runtime| {
-        runtime.sandbox == Runtime::PROCESS
-            && matches!(runtime.serves, ArtifactKind::Wasm | ArtifactKind::Precompiled)
-    };
-    let runtimes: Vec<Runtime> = manifest.runtimes.iter().filter(is_wasm).cloned().collect();
+    runtimes.retain(runs_wasm);
     let mut found = ArtifactManifest {
         schema_version: SCHEMA_VERSION,
         toolchain: manifest.toolchain.clone(),
@@ -223,10 +247,10 @@ fn precompile(
         false => like.target.clone(),
     };
     let file = PathBuf::from(format!("{name}-{}.bin", runtime.name));
-    let compiler = runtimes::read(layout, &Toolchain::default())?
-        .into_iter()
-        .flat_map(|found| found.workers)
-        .find(|worker| worker.precompiles.contains(&runtime.name))
+    let crates = runtimes::read(layout, &Toolchain::default())?;
+    let compiler = crates
+        .iter()
+        .find_map(|found| found.compiler(&runtime.name, true))
         .and_then(|worker| on_host.find(ArtifactKind::Worker, None, Some(&worker.name)))
         .with_context(|| format!("there is no compiler for {}", runtime.name))?;
     let compiler = layout.artifacts().join(&compiler.path);

@@ -20,11 +20,12 @@ use lumos_workloads::sha256_hex;
 use oci_spec::image::{Arch as GoArch, Os, PlatformBuilder};
 
 use bases::Finished;
-pub use bases::{Base, Make, ready};
+pub use bases::{Base, ready};
 use layer::{Content, Entry, Layer, mount_points};
 use store::Store;
 pub use store::blob_bytes;
 
+use crate::build::Scope;
 use crate::targets::{Arch, Platform};
 use crate::toolchain::WASM;
 
@@ -95,8 +96,8 @@ impl<'i> Images<'i> {
     }
 
     /// Adds every function's images for a platform to the manifest, which has the artifacts that
-    /// they hold; where the platform is not asked for, those that are there and fresh. `at` is told
-    /// of each image that was not there.
+    /// they hold; of what is not in the scope, or where there is none, those that are there and
+    /// fresh. `at` is told of each image that was not there.
     ///
     /// # Errors
     /// When the layout cannot be written. An image that lacks its base or its artifact is no
@@ -104,7 +105,7 @@ impl<'i> Images<'i> {
     pub fn add(
         &mut self,
         platform: Platform,
-        is_asked: bool,
+        scope: Option<&Scope>,
         bases: &[Base],
         manifest: &mut ArtifactManifest,
         at: &mut dyn FnMut(&str),
@@ -117,6 +118,9 @@ impl<'i> Images<'i> {
             for form in forms(bases, &scratch, &engines) {
                 let name =
                     format!("{} {function} {}{}", ArtifactKind::Image, form.tag, platform.suffix());
+                let has =
+                    |scope: &Scope| scope.has_image(form.base.name, function, form.is_program());
+                let is_asked = scope.is_some_and(has);
                 let (base, held) = match ingredients(&own, function, &form) {
                     Ok(ingredients) => ingredients,
                     Err(reason) => {
@@ -140,6 +144,7 @@ impl<'i> Images<'i> {
                     self.image(function, &form, base, held, target, is_asked, &mut || {
                         at(&name);
                     })?;
+                manifest.partial |= image.is_none() && platform.is_host();
                 if let Some(image) = image {
                     self.names
                         .push((format!("lumos/{function}:{}", form.tag), image.sha256.clone()));
@@ -373,8 +378,9 @@ mod tests {
             let functions = ["noop".to_owned()];
             let mut images = Images::begin(self.folder.path(), &functions, before, false).unwrap();
             let mut at = |name: &str| built.push(name.to_owned());
+            let scope = Scope::everything(false);
             for platform in Platform::all(&self.architectures, &[]).unwrap() {
-                images.add(platform, true, &self.bases, &mut manifest, &mut at).unwrap();
+                images.add(platform, Some(&scope), &self.bases, &mut manifest, &mut at).unwrap();
             }
             images.finish().unwrap();
             (manifest, built)

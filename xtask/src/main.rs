@@ -76,6 +76,7 @@ fn run(command: &Command) -> Result<ExitCode> {
     // Tests have checkouts of their own.
     let start = std::env::var_os("LUMOS_ROOT").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let layout = Layout::find(Path::new(&start))?;
+    process::build_in(&layout.target);
     match command {
         Command::Setup(arguments) => setup::run(arguments),
         Command::Doctor(_) => doctor::run(&layout),

@@ -3,12 +3,26 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
+/// Where cargo builds, once that is known.
+static TARGET: OnceLock<PathBuf> = OnceLock::new();
+
+/// Has every [`cargo`] build in a folder, wherever it is started.
+pub fn build_in(target: &Path) {
+    // What was set first stays: there is one checkout.
+    let _ = TARGET.set(target.to_owned());
+}
+
 /// The cargo that runs this program.
 pub fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    if let Some(target) = TARGET.get() {
+        command.env("CARGO_TARGET_DIR", target);
+    }
+    command
 }
 
 /// The rustc that belongs to [`cargo`].

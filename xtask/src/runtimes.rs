@@ -56,6 +56,34 @@ pub struct WorkerDeclaration {
     /// `<worker> precompile <engine> <module> <output> <target>`.
     #[serde(default)]
     pub precompiles: Vec<String>,
+    /// Which architectures it compiles them for.
+    #[serde(default)]
+    pub precompiles_for: PrecompilesFor,
+}
+
+/// Which architectures a program compiles for ahead of time; it runs on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrecompilesFor {
+    /// All of them.
+    #[default]
+    All,
+    /// The host's, and what runs on all of them: to hold code generators for others as well
+    /// would take long to compile.
+    Host,
+    /// The others: nothing runs on it, and it is built where another architecture is asked for.
+    Others,
+}
+
+impl PrecompilesFor {
+    /// Whether the host's architecture, or another, is among them.
+    pub fn covers(self, is_host: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Host => is_host,
+            Self::Others => !is_host,
+        }
+    }
 }
 
 /// A program that a suite is followed by: it checks what a report models.
@@ -85,6 +113,16 @@ pub struct RuntimeCrate {
     pub targets: BTreeMap<String, String>,
     /// The features that are asked for, of those that some of its runtimes take.
     pub features: BTreeSet<String>,
+}
+
+impl RuntimeCrate {
+    /// The worker that compiles ahead of time for an engine, and for the host or others.
+    pub fn compiler(&self, engine: &str, is_host: bool) -> Option<&WorkerDeclaration> {
+        self.workers.iter().find(|worker| {
+            let is_own = worker.precompiles.iter().any(|known| known == engine);
+            is_own && worker.precompiles_for.covers(is_host)
+        })
+    }
 }
 
 /// The environment variable that names features of runtime crates, separated by commas: runtimes
@@ -128,13 +166,14 @@ pub fn read(layout: &Layout, guests: &Toolchain) -> Result<Vec<RuntimeCrate>> {
     Ok(crates)
 }
 
-/// cargo's arguments for the features that are asked for.
+/// cargo's arguments for the features that are asked for, of packages that it is told to compile.
 ///
 /// # Errors
 /// As [`read`].
-pub fn feature_arguments(layout: &Layout) -> Result<Vec<String>> {
+pub fn feature_arguments(layout: &Layout, has: impl Fn(&str) -> bool) -> Result<Vec<String>> {
     let crates = read(layout, &Toolchain::default())?;
-    let features = crates.iter().flat_map(|found| {
+    let crates = crates.iter().filter(|found| has(&found.package));
+    let features = crates.flat_map(|found| {
         let names = found.features.iter().map(|feature| format!("{}/{feature}", found.package));
         names.collect::<Vec<String>>()
     });

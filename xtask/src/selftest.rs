@@ -22,7 +22,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::bench::{Benches, Selection};
-use crate::{build, compare, turns};
+use crate::build::{self, Scope, Wish};
+use crate::{compare, turns};
 
 /// Measures how often comparisons are wrong here: the same code against itself, and against code
 /// that is slower by a known amount.
@@ -143,22 +144,23 @@ const LEAST_FOUND: [(f64, f64); 2] = [(0.10, 0.90), (0.25, 1.0)];
 /// # Errors
 /// When something cannot be built or run, or a target is missed; the message says which.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
-    let manifest = build::build(layout, &build::Wish::host()?)?;
+    let declared = build::build(layout, &Wish::host(Scope::of([]))?)?.runtimes;
+    let is_chosen =
+        |runtime: &&Runtime| runtime.sandbox == Runtime::PROCESS && MODES.contains(&runtime.mode);
+    let chosen: Vec<&Runtime> = declared.iter().filter(is_chosen).collect();
+    let lanes = [Lane::InProcess, Lane::Served];
+    let needs = chosen.iter().flat_map(|run| lanes.map(|lane| run.needs(lane, FUNCTION, None)));
+    build::build(layout, &Wish::host(Scope::of(needs.flatten()))?)?;
+    let packages = chosen.iter().map(|runtime| runtime.package.clone()).collect();
     // What an earlier one has left is some hundred runs.
     let folder = layout.lumos().join("selftest");
     if folder.is_dir() {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
-    let benches = Benches::build(layout, layout.clone())?;
+    let benches = Benches::build(layout, layout.clone(), &packages)?;
     let field = Field { layout, folder, benches, rounds: arguments.rounds };
-    let is_chosen =
-        |runtime: &&Runtime| runtime.sandbox == Runtime::PROCESS && MODES.contains(&runtime.mode);
-    let runtimes: Vec<String> = manifest
-        .runtimes
-        .iter()
-        .filter(is_chosen)
-        .flat_map(|runtime| [Lane::InProcess, Lane::Served].map(|lane| runtime.name_in(lane)))
-        .collect();
+    let names = |runtime: &&Runtime| lanes.map(|lane| runtime.name_in(lane));
+    let runtimes: Vec<String> = chosen.iter().flat_map(names).collect();
     let selection = |suites: &[Suite]| Selection::quick(suites, runtimes.clone());
     let mut same = Outcome::default();
     let mut first = None;

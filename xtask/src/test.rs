@@ -3,6 +3,7 @@
 use anyhow::Result;
 use lumos_record::Layout;
 
+use crate::build::{Scope, Wish};
 use crate::{bench, build, process, runtimes, targets};
 
 /// The tests that take a container engine, and show skips without one.
@@ -39,7 +40,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
 }
 
 fn test_host(layout: &Layout, tests: &[String]) -> Result<()> {
-    build::build(layout, &build::Wish::host()?)?;
+    build::build(layout, &Wish::host(Scope::tests())?)?;
     // One after the other, from the quickest to the slowest to compile. Engines are tested
     // optimised: that is how they are measured, and the interpreters need it.
     let suites: [(&str, &[&str]); 3] = [
@@ -59,7 +60,7 @@ fn test_host(layout: &Layout, tests: &[String]) -> Result<()> {
         ),
         (".", &["--release", "--workspace", "--exclude", "xtask"]),
     ];
-    let features = runtimes::feature_arguments(layout)?;
+    let features = runtimes::feature_arguments(layout, |_| true)?;
     for (folder, selection) in suites {
         let mut command = process::cargo();
         command.current_dir(layout.root.join(folder)).args(["test", "--locked"]).args(selection);

@@ -8,6 +8,9 @@ use lumos_workloads::sha256_hex;
 
 use crate::{Checked, cpu};
 
+/// Why an artifact is not there that nothing kept from being built.
+const PARTIAL: &str = "the last build was of a part";
+
 /// Why an artifact may not be loaded; each says how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -144,7 +147,8 @@ impl Artifacts {
                 what += &format!(" for {}", self.arch);
                 arguments += &format!(" --target {}", self.arch);
             }
-            let reason = self.manifest.missing.get(&what).map_or("", String::as_str);
+            let others = if self.manifest.partial { PARTIAL } else { "" };
+            let reason = self.manifest.missing.get(&what).map_or(others, String::as_str);
             let separator = if reason.is_empty() { "" } else { ": " };
             let what = format!("there is no {what}{separator}{reason}");
             return Err(Refusal::Missing(what, arguments));

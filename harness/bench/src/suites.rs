@@ -23,14 +23,16 @@ pub mod timing;
 mod turns;
 pub mod watch;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use criterion::Criterion;
-use lumos_record::{ArtifactKind, ChainFacts, Lane, Layout, Record, SandboxFacts, Setting, Suite};
+use lumos_record::{
+    ArtifactKind, ChainFacts, Lane, Layout, Need, Record, SandboxFacts, Setting, Suite,
+};
 use lumos_workloads::Workloads;
 
 use crate::artifact::Artifacts;
@@ -101,8 +103,19 @@ fn try_main<E: Engine, S: Sandbox>(
     let filter = Filter::new(&selection, filter)?;
     let layout = layout()?;
     let run = std::env::var_os(Session::RUN);
+    let workloads = Workloads::read(&layout.workloads())?;
     if run.is_none() && std::env::var_os(ARTIFACTS_READY).is_none() {
-        build_artifacts(&layout)?;
+        // What there can be is known before anything is built.
+        build_artifacts(&layout, &BTreeSet::new())?;
+        if purpose != Purpose::Look && !selection.list {
+            let declared = Artifacts::read(&layout.artifacts())?.manifest;
+            let plan = Plan::new(&workloads, &declared, &selection);
+            let own = plan.cases.iter().filter(|planned| planned.runtime.package == package);
+            let cases = own.map(|planned| (planned.case(), planned.runtime));
+            let chosen = cases.filter(|(case, _)| filter.accepts(case));
+            let needs = chosen.flat_map(|(case, runtime)| workloads.needs(&case, runtime));
+            build_artifacts(&layout, &needs.collect())?;
+        }
     }
     let artifacts = match &selection.emulator {
         Some(emulator) => {
@@ -110,13 +123,12 @@ fn try_main<E: Engine, S: Sandbox>(
         }
         None => Artifacts::read(&layout.artifacts())?,
     };
-    let workloads = Workloads::read(&layout.workloads())?;
     let keeps = purpose == Purpose::Measure && !selection.list;
     if keeps && run.is_none() {
         let mut session =
             Session::begin(&layout, &selection, &artifacts, save_baseline.as_deref())?;
         let limit = selection.invocation_limit();
-        return supervise::run(&mut session, limit, || S::remove_leftovers(&layout));
+        return supervise::run(&layout, &mut session, limit, || S::remove_leftovers(&layout));
     }
     let session = match run {
         Some(run) => {
@@ -147,11 +159,12 @@ pub(crate) fn layout() -> Result<Layout> {
     Ok(Layout::find(&start)?)
 }
 
-/// Builds what is missing or stale, by the code that `cargo xtask build` runs.
-fn build_artifacts(layout: &Layout) -> Result<()> {
+/// Builds what is needed and missing or stale, by the code that `cargo xtask build` runs.
+fn build_artifacts(layout: &Layout, needs: &BTreeSet<Need>) -> Result<()> {
+    let needs = serde_json::to_string(needs)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["run", "--quiet", "--package", "xtask", "--", "build"])
+        .args(["run", "--quiet", "--package", "xtask", "--", "build", "--needs", &needs])
         .current_dir(&layout.root)
         .status()
         .context("cannot run cargo")?;

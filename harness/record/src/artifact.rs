@@ -290,6 +290,10 @@ pub struct ArtifactManifest {
     /// the architecture where that is not the host's, and the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub missing: BTreeMap<String, String>,
+    /// Whether the build was asked for a part of what there can be for its host, and left out what
+    /// no earlier one had made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 impl ArtifactManifest {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The folders of a checkout and of its build directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +31,8 @@ impl fmt::Display for NotAWorkspace {
 impl std::error::Error for NotAWorkspace {}
 
 impl Layout {
-    /// Finds the checkout that holds `start`, and its target directory: `CARGO_TARGET_DIR`,
-    /// else `target` in the root.
+    /// Finds the checkout that holds `start`, and its target directory: cargo tells it, unless
+    /// `CARGO_TARGET_DIR` holds a whole path, as it does for the processes of `cargo xtask`.
     ///
     /// # Errors
     /// When no folder at or above `start` is the root of a checkout.
@@ -42,10 +43,11 @@ impl Layout {
                 folder.join("guest-functions").is_dir() && folder.join("workloads").is_dir()
             })
             .ok_or_else(|| NotAWorkspace(start.to_owned()))?;
-        let target = match std::env::var_os("CARGO_TARGET_DIR") {
-            Some(target) => root.join(target),
-            None => root.join("target"),
-        };
+        let given = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        let target = given
+            .filter(|target| target.is_absolute())
+            .or_else(|| target_of_cargo(root))
+            .unwrap_or_else(|| root.join("target"));
         Ok(Self { root: root.to_owned(), target })
     }
 
@@ -87,8 +89,44 @@ impl Layout {
     /// Where Criterion writes: `CRITERION_HOME`, else `criterion` in the target directory.
     pub fn criterion(&self) -> PathBuf {
         match std::env::var_os("CRITERION_HOME") {
-            Some(home) => PathBuf::from(home),
+            // Whoever is told of it may have been started elsewhere.
+            Some(home) => std::path::absolute(&home).unwrap_or_else(|_| home.into()),
             None => self.target.join("criterion"),
         }
     }
+}
+
+/// The target directory by cargo's own rules, which have to do with variables, with configuration
+/// files and with where cargo is called; none where cargo cannot tell.
+fn target_of_cargo(root: &Path) -> Option<PathBuf> {
+    /// What is read of the output of `cargo metadata`.
+    #[derive(serde::Deserialize)]
+    struct Metadata {
+        target_directory: PathBuf,
+    }
+    let manifest = root.join("Cargo.toml");
+    if !manifest.exists() {
+        return None;
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let ask = |folder: &Path| {
+        let mut command = Command::new(&cargo);
+        command.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
+        command.arg("--manifest-path").arg(&manifest).current_dir(folder);
+        let found: Metadata = serde_json::from_slice(&command.output().ok()?.stdout).ok()?;
+        Some(found.target_directory)
+    };
+    // `cargo bench` starts programs in their package's folder, and a path that is no whole one
+    // begins where cargo was started. Whatever cargo has built tells where that was.
+    let program = std::env::current_exe().unwrap_or_default();
+    let started = std::env::var_os("PWD").map(PathBuf::from).filter(|folder| folder.is_dir());
+    let current = std::env::current_dir().ok();
+    let mut told = None;
+    for folder in started.into_iter().chain(current) {
+        told = ask(&folder).or(told);
+        if told.as_ref().is_some_and(|target| program.starts_with(target)) {
+            break;
+        }
+    }
+    told
 }

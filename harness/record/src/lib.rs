@@ -5,6 +5,7 @@
 
 mod artifact;
 mod layout;
+mod need;
 mod node;
 mod pull;
 mod record;
@@ -17,6 +18,7 @@ pub use artifact::{
     Artifact, ArtifactKind, ArtifactManifest, Compilation, Image, Mode, Runtime, Toolchain,
 };
 pub use layout::{Layout, NotAWorkspace};
+pub use need::Need;
 pub use node::Node;
 pub use pull::{Pull, PullCheck};
 pub use record::{

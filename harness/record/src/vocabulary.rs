@@ -265,9 +265,9 @@ names!(StateBackend, "state", { Directory => "directory", Redis => "redis" });
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
     /// One payload per function and few samples: minutes.
+    #[default]
     Quick,
     /// A representative choice within a fixed time.
-    #[default]
     Standard,
     /// Every payload of every function.
     Full,

@@ -221,9 +221,9 @@ impl Build {
     fn xtask(&self, arguments: &[String]) -> Command {
         let mut command = process::cargo();
         command.current_dir(&self.layout.root).args(["xtask", "bench"]).args(arguments);
-        for variable in ["CARGO_TARGET_DIR", "CRITERION_HOME", "LUMOS_ROOT"] {
-            command.env_remove(variable);
-        }
+        // Each commit is built in a place of its own, whatever configuration says.
+        command.env("CARGO_TARGET_DIR", &self.layout.target);
+        command.env_remove("CRITERION_HOME").env_remove("LUMOS_ROOT");
         command
     }
 

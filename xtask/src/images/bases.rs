@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::apt::{self, Apt};
 use super::layer::{self, Entry, Layer};
 use super::{debian, distroless};
-use crate::build::place;
+use crate::build::{Scope, place};
 use crate::targets::Arch;
 
 /// What an image is built upon.
@@ -75,7 +75,7 @@ const RECIPES: [Recipe; 2] = [
 
 /// Which bases are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Make {
+enum Make {
     /// None: those that are kept serve.
     Nothing,
     /// Those that are not kept.
@@ -84,17 +84,28 @@ pub enum Make {
     All,
 }
 
-/// All bases for an architecture, smallest first; those that are made are kept in `folder`, and
-/// `at` is told of each.
+/// All bases for an architecture, smallest first. Those of the scope, where there is one, are made
+/// and kept in `folder`, as long as they are not kept there or with `force`; `at` is told of each.
 ///
 /// # Errors
 /// When the folder cannot be used. A base that cannot be made is no error: it says why.
-pub fn ready(folder: &Path, arch: Arch, make: Make, at: &mut dyn FnMut(&str)) -> Result<Vec<Base>> {
+pub fn ready(
+    folder: &Path,
+    arch: Arch,
+    scope: Option<&Scope>,
+    force: bool,
+    at: &mut dyn FnMut(&str),
+) -> Result<Vec<Base>> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     remove_all(folder, apt::DRAFT, None)?;
     let apt = Apt::find(folder, arch);
     let mut bases = vec![Base::scratch()];
     for recipe in RECIPES {
+        let make = match (scope.is_some_and(|scope| scope.has_base(recipe.name)), force) {
+            (false, _) => Make::Nothing,
+            (true, false) => Make::Missing,
+            (true, true) => Make::All,
+        };
         let layer = match &apt {
             Ok(apt) => prepare(&recipe, apt, folder, make, at),
             Err(error) => Err(anyhow::anyhow!("{error:#}")),

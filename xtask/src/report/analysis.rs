@@ -104,6 +104,7 @@ fn frame(evidence: &Evidence) -> Report {
         warnings,
         runtimes: artifacts.runtimes,
         artifacts: artifacts.artifacts,
+        partial_build: artifacts.partial,
         missing_artifacts: missing
             .map(|(artifact, reason)| MissingArtifact { artifact, reason })
             .collect(),

@@ -34,6 +34,10 @@ pub struct Report {
     pub runtimes: Vec<Runtime>,
     /// What was built, with sizes: for every target, and in every variant.
     pub artifacts: Vec<Artifact>,
+    /// Whether only a part of what there can be was built: what was measured, and what else an
+    /// earlier build had left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial_build: bool,
     /// What could not be built.
     pub missing_artifacts: Vec<MissingArtifact>,
     /// One figure per case.

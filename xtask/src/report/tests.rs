@@ -435,6 +435,7 @@ fn artifacts() -> ArtifactManifest {
             ("wasm sort Os".to_owned(), "a variant is no part of ordinary tables".to_owned()),
         ]
         .into(),
+        partial: false,
     }
 }
 

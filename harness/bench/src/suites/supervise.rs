@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lumos_record::{Failure, Record};
+use lumos_record::{Failure, Layout, Record};
 
 use super::session::Session;
 use super::watch::Watch;
@@ -46,6 +46,7 @@ enum End {
 /// # Errors
 /// When a process cannot be started, or a run not be recorded.
 pub fn run(
+    layout: &Layout,
     session: &mut Session,
     limit: Duration,
     remove_leftovers: impl Fn() -> Vec<String>,
@@ -53,13 +54,13 @@ pub fn run(
     for leftover in remove_leftovers() {
         eprintln!("removed what an earlier run left behind: {leftover}");
     }
-    let code = measure(session, limit);
+    let code = measure(layout, session, limit);
     // A measuring process that was ended had no time to tidy up.
     remove_leftovers();
     code
 }
 
-fn measure(session: &mut Session, limit: Duration) -> Result<ExitCode> {
+fn measure(layout: &Layout, session: &mut Session, limit: Duration) -> Result<ExitCode> {
     let sockets = SocketDirectory::create().context("cannot make a folder for sockets")?;
     let handler: extern "C" fn(libc::c_int) = note_interrupt;
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
@@ -70,7 +71,7 @@ fn measure(session: &mut Session, limit: Duration) -> Result<ExitCode> {
         let watch_file = sockets.path().join("watch");
         let watch = Watch::shared(&watch_file, limit)?;
         watch.disarm();
-        let mut child = start(session.directory(), sockets.path(), &watch_file)?;
+        let mut child = start(layout, session.directory(), sockets.path(), &watch_file)?;
         let end = wait(&mut child, watch, limit)?;
         let case = session.in_progress(child.id())?;
         let (case, cause) = match (end, case) {
@@ -92,13 +93,16 @@ fn measure(session: &mut Session, limit: Duration) -> Result<ExitCode> {
     }
 }
 
-fn start(run: &Path, sockets: &Path, watch: &Path) -> Result<Child> {
+fn start(layout: &Layout, run: &Path, sockets: &Path, watch: &Path) -> Result<Child> {
     let program = std::env::current_exe()?;
     Command::new(&program)
         .args(std::env::args_os().skip(1))
         .env(Session::RUN, run)
         .env(SOCKETS, sockets)
         .env(Watch::VARIABLE, watch)
+        // Neither the process nor its Criterion has to ask cargo, which takes half a second.
+        .env("CARGO_TARGET_DIR", &layout.target)
+        .env("CRITERION_HOME", layout.criterion())
         .spawn()
         .with_context(|| program.display().to_string())
 }

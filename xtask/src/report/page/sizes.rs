@@ -168,10 +168,13 @@ fn missing(report: &Report, kind: ArtifactKind, named: &[&str], arch: &str) -> S
             && !words.iter().any(|word| word.parse::<Variant>().is_ok())
     };
     let found = report.missing_artifacts.iter().find(|missing| is_meant(&missing.artifact));
-    found.map_or_else(
-        || "not built: the artifact manifest does not list it".into(),
-        |missing| format!("not built: {}", missing.reason),
-    )
+    match found {
+        Some(missing) => format!("not built: {}", missing.reason),
+        None if report.partial_build => {
+            "not built, since nothing in this run takes it: `cargo xtask build` builds all".into()
+        }
+        None => "not built: the artifact manifest does not list it".into(),
+    }
 }
 
 /// The size of every host, and of the code in it.
