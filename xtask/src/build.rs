@@ -5,10 +5,11 @@ mod scope;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::{BufReader, Read};
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -155,6 +156,8 @@ struct Builder<'b> {
     guests: Guests,
     platforms: Vec<(Platform, bool)>,
     before: ArtifactManifest,
+    /// The manifest that an interruption leaves.
+    kept: Mutex<ArtifactManifest>,
     functions: Vec<String>,
     manifest: ArtifactManifest,
     failures: Vec<String>,
@@ -240,6 +243,7 @@ impl<'b> Builder<'b> {
             folder,
             guests,
             platforms,
+            kept: Mutex::new(before.clone()),
             before,
             functions,
             manifest,
@@ -253,12 +257,16 @@ impl<'b> Builder<'b> {
 
     fn build(mut self, crates: &[RuntimeCrate]) -> Result<ArtifactManifest> {
         self.manifest.runtimes = crates.iter().flat_map(|found| found.runtimes.clone()).collect();
-        self.guests()?;
-        for found in crates {
-            for worker in &found.workers {
-                self.worker(found, worker)?;
-            }
-        }
+        let forms = self.settle(self.all_forms()?)?;
+        let workers = self.settle(self.all_workers(crates)?)?;
+        self.tell(
+            forms
+                .iter()
+                .chain(&workers)
+                .filter_map(|settled| settled.as_ref().err().map(Box::as_ref)),
+        );
+        self.guests(forms)?;
+        self.workers(workers, crates)?;
         self.precompile(crates)?;
         self.images()?;
         let text = serde_json::to_vec_pretty(&self.manifest)?;
@@ -276,26 +284,70 @@ impl<'b> Builder<'b> {
         )
     }
 
+    /// Says what becomes of each, or gives it back where it has to be built.
+    fn settle(&self, all: Vec<Wanted>) -> Result<Vec<Result<Outcome, Box<Wanted>>>> {
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        in_parallel(threads, all, |wanted| Ok(self.outcome_of(wanted)))
+    }
+
+    /// Says how much there is to build, and about how long that takes: as long as it took before,
+    /// or as others of its kind, or as where that was tried.
+    fn tell<'w>(&self, left: impl Iterator<Item = &'w Wanted>) {
+        let left: Vec<&Wanted> = left.collect();
+        if left.is_empty() {
+            return;
+        }
+        let seconds: f64 = left.iter().map(|wanted| self.expected_seconds(wanted)).sum();
+        let workers = left.iter().filter(|wanted| wanted.kind == ArtifactKind::Worker).count();
+        eprintln!(
+            "To build: {} forms of functions and {workers} workers, about {}; then what engines \
+             precompile, and images",
+            left.len() - workers,
+            duration(seconds)
+        );
+    }
+
+    fn expected_seconds(&self, wanted: &Wanted) -> f64 {
+        /// Two processors took so long for a form of a function, and for a worker.
+        const USUAL: [f64; 2] = [2.5, 90.0];
+        let times = |is_like: &dyn Fn(&Artifact) -> bool| -> Option<f64> {
+            let like = self.before.artifacts.iter().filter(|known| is_like(known));
+            let times: Vec<f64> = like.map(|known| known.build_time_ns as f64 / 1e9).collect();
+            (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64)
+        };
+        let is_worker = wanted.kind == ArtifactKind::Worker;
+        // Forms are built two at a time.
+        let share = if is_worker { 1.0 } else { 0.5 };
+        let known = times(&|known| is_same(known, wanted))
+            .or_else(|| times(&|known| known.kind == wanted.kind));
+        known.map_or(USUAL[usize::from(is_worker)], |seconds| seconds * share)
+    }
+
+    fn all_forms(&self) -> Result<Vec<Wanted>> {
+        let forms = self.functions.iter().map(|function| self.forms(function));
+        Ok(forms.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
     /// All forms of all functions that their sources are compiled to. To link with the whole
     /// program in view keeps one processor busy, so each folder that cargo locks has a thread of
     /// its own.
-    fn guests(&mut self) -> Result<()> {
-        let mut all = Vec::new();
-        for function in &self.functions {
-            all.extend(self.forms(function)?);
-        }
-        let count = all.len();
+    fn guests(&mut self, forms: Vec<Result<Outcome, Box<Wanted>>>) -> Result<()> {
+        let mut outcomes = Vec::new();
         let mut queues: BTreeMap<String, Vec<(usize, Wanted)>> = BTreeMap::new();
-        for (index, wanted) in all.into_iter().enumerate() {
-            queues.entry(cargo_folder(&wanted)).or_default().push((index, wanted));
+        for (index, settled) in forms.into_iter().enumerate() {
+            outcomes.push(match settled {
+                Ok(outcome) => outcome,
+                Err(wanted) => {
+                    queues.entry(cargo_folder(&wanted)).or_default().push((index, *wanted));
+                    Outcome::Nothing { is_part: false }
+                }
+            });
         }
-        let mut outcomes: Vec<Outcome> =
-            (0..count).map(|_| Outcome::Nothing { is_part: false }).collect();
         let this = &*self;
         let made = in_parallel(queues.len(), queues.into_values(), |queue| {
             let of_one = |(index, wanted)| {
                 let compile = |wanted: &Wanted, output: &Path| this.compile_guest(wanted, output);
-                Ok((index, this.outcome(wanted, compile)?))
+                Ok((index, this.make(wanted, compile)?))
             };
             queue.into_iter().map(of_one).collect::<Result<Vec<_>>>()
         })?;
@@ -372,7 +424,7 @@ impl<'b> Builder<'b> {
         let (mut command, kind) = self.guest_command(wanted)?;
         command.env("CARGO_TARGET_DIR", folder);
         let function = wanted.function.as_deref().unwrap_or_default();
-        let built = cargo_output(&mut command, function, &kind)?;
+        let built = cargo_output(&mut command, function, &kind, |_| {})?;
         match wanted.variant {
             Some(variant) if variant.wasm_opt => wasm_opt(&built, variant, output)?,
             _ => copy(&built, output)?,
@@ -420,56 +472,94 @@ impl<'b> Builder<'b> {
         Ok((command, kind))
     }
 
-    fn worker(&mut self, found: &RuntimeCrate, worker: &WorkerDeclaration) -> Result<()> {
-        let source_hash = source::worker_hash(self.layout, &found.package)?;
+    fn all_workers(&self, crates: &[RuntimeCrate]) -> Result<Vec<Wanted>> {
         let version = process::output(process::rustc().arg("--version"))?.trim().to_owned();
-        for (platform, is_asked) in self.platforms.clone() {
-            let is_host = platform.is_host();
-            let scope = &self.wish.scope;
-            let is_asked = (is_asked && scope.has_worker(found, worker))
-                || (is_host && self.compiles(found, worker));
-            let target = platform.arch.triple();
-            let features = worker.features.iter().map(|feature| format!("feature={feature}"));
-            let features: Vec<String> = features.collect();
-            let wanted = Wanted {
-                kind: ArtifactKind::Worker,
-                function: None,
-                engine: Some(worker.name.clone()),
-                engine_version: found
-                    .runtimes
-                    .first()
-                    .map(|runtime| runtime.engine_version.clone()),
-                variant: None,
-                platform: Some(platform),
-                path: Path::new(&target).join("workers").join(&worker.name),
-                source_hash: source_hash.clone(),
-                target,
-                toolchain: if is_host { &version } else { &self.guests.record.rustc }.clone(),
-                flags: [flags(ArtifactKind::Worker), features].concat(),
-                is_asked,
-            };
-            self.make(wanted, |builder, wanted, output| {
-                // The compiler of the bench targets, so that both share their dependencies.
-                let mut command = match is_host {
-                    true => process::cargo(),
-                    false => builder.guests.cargo_for("rustc", platform, &[]),
-                };
-                if is_host {
-                    command.args(["rustc", "--release", "--locked"]);
+        let mut all = Vec::new();
+        for found in crates {
+            let source_hash = source::worker_hash(self.layout, &found.package)?;
+            for worker in &found.workers {
+                for &(platform, is_asked) in &self.platforms {
+                    let is_host = platform.is_host();
+                    let is_asked = (is_asked && self.wish.scope.has_worker(found, worker))
+                        || (is_host && self.compiles(found, worker));
+                    let target = platform.arch.triple();
+                    let first = found.runtimes.first();
+                    let features = worker.features.iter();
+                    let features = features.map(|feature| format!("feature={feature}"));
+                    all.push(Wanted {
+                        kind: ArtifactKind::Worker,
+                        function: None,
+                        engine: Some(worker.name.clone()),
+                        engine_version: first.map(|runtime| runtime.engine_version.clone()),
+                        variant: None,
+                        platform: Some(platform),
+                        path: Path::new(&target).join("workers").join(&worker.name),
+                        source_hash: source_hash.clone(),
+                        target,
+                        toolchain: match is_host {
+                            true => version.clone(),
+                            false => self.guests.record.rustc.clone(),
+                        },
+                        flags: flags(ArtifactKind::Worker).into_iter().chain(features).collect(),
+                        is_asked,
+                    });
                 }
-                command.current_dir(&builder.layout.root);
-                command.args(["--package", &found.package, "--bin", &worker.name]);
-                command.args(["--no-default-features", "--features", &worker.features.join(",")]);
-                // The flags reach the program alone, not its dependencies: those are the same as
-                // the bench targets', and are compiled once.
-                let own = wanted.flags.iter().filter(|flag| flag.starts_with('-'));
-                with_flags(&mut command, own.map(OsString::from));
-                let built = cargo_output(&mut command, &found.package, &TargetKind::Bin)?;
-                copy(&built, output)?;
-                Ok(None)
-            })?;
+            }
+        }
+        Ok(all)
+    }
+
+    fn workers(
+        &mut self,
+        workers: Vec<Result<Outcome, Box<Wanted>>>,
+        crates: &[RuntimeCrate],
+    ) -> Result<()> {
+        for settled in workers {
+            let outcome = match settled {
+                Ok(outcome) => outcome,
+                Err(wanted) => self.make(*wanted, |wanted, output| {
+                    let declares = |found: &&RuntimeCrate| {
+                        found
+                            .workers
+                            .iter()
+                            .any(|worker| wanted.engine.as_ref() == Some(&worker.name))
+                    };
+                    let found = crates.iter().find(declares).context("nobody declares it")?;
+                    self.compile_worker(&found.package, wanted, output)
+                })?,
+            };
+            self.note(outcome);
         }
         Ok(())
+    }
+
+    fn compile_worker(&self, package: &str, wanted: &Wanted, output: &Path) -> Result<Made> {
+        // The compiler of the bench targets, so that both share their dependencies.
+        let mut command = match wanted.platform {
+            Some(platform) if !platform.is_host() => self.guests.cargo_for("rustc", platform, &[]),
+            _ => {
+                let mut command = process::cargo();
+                command.args(["rustc", "--release", "--locked"]);
+                command
+            }
+        };
+        let name = wanted.engine.as_deref().unwrap_or_default();
+        let features = wanted.flags.iter().filter_map(|flag| flag.strip_prefix("feature="));
+        let features: Vec<&str> = features.collect();
+        command.current_dir(&self.layout.root).args(["--package", package, "--bin", name]);
+        command.args(["--no-default-features", "--features", &features.join(",")]);
+        // The flags reach the program alone, not its dependencies: those are the same as the bench
+        // targets', and are compiled once.
+        let own = wanted.flags.iter().filter(|flag| flag.starts_with('-'));
+        with_flags(&mut command, own.map(OsString::from));
+        let compiled = |name: &str| {
+            if let Some(progress) = self.progress.get() {
+                progress.detail(name);
+            }
+        };
+        let built = cargo_output(&mut command, package, &TargetKind::Bin, compiled)?;
+        copy(&built, output)?;
+        Ok(None)
     }
 
     /// Whether a worker of a crate compiles something ahead of time that is asked for.
@@ -504,7 +594,11 @@ impl<'b> Builder<'b> {
         let this = &*self;
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let outcomes = in_parallel(threads, jobs, |(wanted, program, module)| {
-            this.outcome(wanted, |wanted, output| {
+            let wanted = match this.outcome_of(wanted) {
+                Ok(outcome) => return Ok(outcome),
+                Err(wanted) => wanted,
+            };
+            this.make(*wanted, |wanted, output| {
                 let target = wanted.platform.map_or(wanted.target.clone(), Platform::engine_target);
                 let engine = wanted.engine.as_deref().unwrap_or_default();
                 precompile(&program, engine, &module, output, &target).map(Some)
@@ -614,25 +708,8 @@ impl<'b> Builder<'b> {
         Ok(())
     }
 
-    /// Takes an artifact over from the last build, or makes it; one that cannot be made is in
-    /// the manifest with the reason.
-    fn make(
-        &mut self,
-        wanted: Wanted,
-        make: impl FnOnce(&Self, &Wanted, &Path) -> Result<Made>,
-    ) -> Result<()> {
-        let this = &*self;
-        let outcome = this.outcome(wanted, |wanted, output| make(this, wanted, output))?;
-        self.note(outcome);
-        Ok(())
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "how long a build took is no measurement")]
-    fn outcome(
-        &self,
-        wanted: Wanted,
-        make: impl FnOnce(&Wanted, &Path) -> Result<Made>,
-    ) -> Result<Outcome> {
+    /// What becomes of a wish without building anything; else the wish.
+    fn outcome_of(&self, wanted: Wanted) -> Result<Outcome, Box<Wanted>> {
         if let Some(artifact) = self.unchanged(&wanted) {
             return Ok(Outcome::Artifact(Box::new(artifact)));
         }
@@ -642,31 +719,58 @@ impl<'b> Builder<'b> {
                 && wanted.kind != ArtifactKind::WasmCommand;
             return Ok(Outcome::Nothing { is_part });
         }
-        let name = wanted.name();
         if self.may_not_build {
-            return Ok(Outcome::Lacking { name });
+            return Ok(Outcome::Lacking { name: wanted.name() });
         }
-        if wanted.variant.is_some_and(|variant| variant.wasm_opt)
-            && let Err(reason) = &self.optimiser
-        {
-            return Ok(Outcome::Missing { name, reason: reason.clone() });
+        match &self.optimiser {
+            Err(reason) if wanted.variant.is_some_and(|variant| variant.wasm_opt) => {
+                Ok(Outcome::Missing { name: wanted.name(), reason: reason.clone() })
+            }
+            _ => Err(Box::new(wanted)),
         }
+    }
+
+    /// Builds an artifact. It is in its place as a whole or not at all, and what was built before
+    /// an interruption is not built again.
+    #[expect(clippy::disallowed_methods, reason = "how long a build took is no measurement")]
+    fn make(
+        &self,
+        wanted: Wanted,
+        make: impl FnOnce(&Wanted, &Path) -> Result<Made>,
+    ) -> Result<Outcome> {
+        let name = wanted.name();
         at(&self.progress, &name);
         let output = self.folder.join(&wanted.path);
         if let Some(parent) = output.parent() {
             fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
         }
+        let draft = draft_of(&output);
         let start = Instant::now();
-        Ok(match make(&wanted, &output) {
-            Ok(made) => {
-                let build_time_ns = start.elapsed().as_nanos() as u64;
-                Outcome::Artifact(Box::new(describe(wanted, &output, build_time_ns, made)?))
+        let made = make(&wanted, &draft).and_then(|made| {
+            let build_time_ns = start.elapsed().as_nanos() as u64;
+            fs::rename(&draft, &output).with_context(|| output.display().to_string())?;
+            describe(wanted, &output, build_time_ns, made)
+        });
+        match made {
+            Ok(artifact) => {
+                self.keep(&artifact)?;
+                Ok(Outcome::Artifact(Box::new(artifact)))
             }
             Err(error) => {
+                // Often there is nothing: what failed has written nothing.
+                let _ = fs::remove_file(&draft);
                 eprintln!("{name}: {error:#}");
-                Outcome::Failed { name, reason: format!("{error:#}") }
+                Ok(Outcome::Failed { name, reason: format!("{error:#}") })
             }
-        })
+        }
+    }
+
+    /// Notes an artifact in the manifest of the last build, for the next one to find.
+    fn keep(&self, artifact: &Artifact) -> Result<()> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.artifacts.retain(|known| known.path != artifact.path);
+        kept.artifacts.push(artifact.clone());
+        place(&self.folder.join(ArtifactManifest::FILE), &serde_json::to_vec_pretty(&*kept)?)
     }
 
     fn note(&mut self, outcome: Outcome) {
@@ -688,13 +792,7 @@ impl<'b> Builder<'b> {
         if self.wish.force && wanted.is_asked {
             return None;
         }
-        let known = self.before.artifacts.iter().find(|known| {
-            known.kind == wanted.kind
-                && known.function == wanted.function
-                && known.engine == wanted.engine
-                && known.variant == wanted.variant
-                && known.target == wanted.target
-        })?;
+        let known = self.before.artifacts.iter().find(|known| is_same(known, wanted))?;
         let same = known.source_hash == wanted.source_hash
             && known.flags == wanted.flags
             && known.toolchain == wanted.toolchain
@@ -702,6 +800,23 @@ impl<'b> Builder<'b> {
             && known.path == wanted.path;
         let file = fs::read(self.folder.join(&known.path)).ok().filter(|_| same)?;
         (sha256_hex(&file) == known.sha256).then(|| known.clone())
+    }
+}
+
+/// Whether an artifact is what is wanted, fresh or not.
+fn is_same(known: &Artifact, wanted: &Wanted) -> bool {
+    known.kind == wanted.kind
+        && known.function == wanted.function
+        && known.engine == wanted.engine
+        && known.variant == wanted.variant
+        && known.target == wanted.target
+}
+
+/// A time as somebody would say it.
+pub fn duration(seconds: f64) -> String {
+    match seconds.round() as u64 {
+        seconds @ 0..=99 => format!("{seconds} s"),
+        seconds => format!("{} min", (seconds + 30) / 60),
     }
 }
 
@@ -918,12 +1033,43 @@ fn with_flags(command: &mut Command, flags: impl IntoIterator<Item = OsString>) 
     command.args(["--quiet", "--message-format", "json-render-diagnostics", "--"]).args(flags);
 }
 
-/// Runs a cargo build, and returns the one file that it made of `package`.
-fn cargo_output(command: &mut Command, package: &str, kind: &TargetKind) -> Result<PathBuf> {
-    let messages = process::quiet_output(command)?;
+/// Runs a cargo build, and returns the one file that it made of `package`; `compiled` is told of
+/// each crate that it compiled.
+fn cargo_output(
+    command: &mut Command,
+    package: &str,
+    kind: &TargetKind,
+    compiled: impl Fn(&str),
+) -> Result<PathBuf> {
+    let shown = process::show(command);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot run `{shown}`"))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (messages, complaint) = thread::scope(|scope| {
+        let complaint = scope.spawn(|| {
+            let mut text = String::new();
+            // What cannot be read is not shown; cargo's exit code tells whether it failed.
+            let _ = stderr.map(|mut pipe| pipe.read_to_string(&mut text));
+            text
+        });
+        let stream =
+            stdout.into_iter().flat_map(|pipe| Message::parse_stream(BufReader::new(pipe)));
+        let messages: Vec<Message> = stream
+            .map_while(Result::ok)
+            .inspect(|message| match message {
+                Message::CompilerArtifact(built) if !built.fresh => compiled(&built.target.name),
+                _ => {}
+            })
+            .collect();
+        (messages, complaint.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`{shown}` failed ({status})\n{}", complaint.trim_end());
+    }
     let mut file = None;
-    for message in Message::parse_stream(messages.as_bytes()) {
-        let Ok(Message::CompilerArtifact(artifact)) = message else { continue };
+    for message in messages {
+        let Message::CompilerArtifact(artifact) = message else { continue };
         let own = artifact
             .manifest_path
             .parent()
@@ -933,12 +1079,10 @@ fn cargo_output(command: &mut Command, package: &str, kind: &TargetKind) -> Resu
             file = artifact.executable.as_ref().or(finished).map(PathBuf::from);
         }
     }
-    file.with_context(|| format!("`{}` left no {kind:?}", process::show(command)))
+    file.with_context(|| format!("`{shown}` left no {kind:?}"))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    // A worker that still runs keeps its old file; writing into it would fail.
-    let _ = fs::remove_file(to);
     fs::copy(from, to).with_context(|| format!("{} to {}", from.display(), to.display()))?;
     Ok(())
 }
@@ -951,9 +1095,22 @@ pub fn place(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|present| present == bytes) {
         return Ok(());
     }
-    let draft = path.with_extension("draft");
-    fs::write(&draft, bytes).with_context(|| draft.display().to_string())?;
-    fs::rename(&draft, path).with_context(|| path.display().to_string())
+    let draft = draft_of(path);
+    let written = fs::write(&draft, bytes).with_context(|| draft.display().to_string());
+    let placed =
+        written.and_then(|()| fs::rename(&draft, path).with_context(|| path.display().to_string()));
+    if placed.is_err() {
+        // Such as where the disk is full.
+        let _ = fs::remove_file(&draft);
+    }
+    placed
+}
+
+/// Where a file is written before it is put into its place.
+fn draft_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".draft");
+    path.with_file_name(name)
 }
 
 /// The kinds of artifact and how many there are of each, for the doctor.

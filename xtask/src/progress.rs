@@ -1,22 +1,30 @@
-//! Progress of long work: a bar on a terminal, plain lines elsewhere.
+//! Progress of long work: a bar on a terminal, plain lines elsewhere, and never a minute of
+//! silence.
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// After so long without a line, one says what is still under way.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// The progress of work.
 pub struct Progress {
     bar: ProgressBar,
-    plain: bool,
+    /// What says in plain lines what is under way; none on a terminal, and where nothing is shown.
+    plain: Option<Plain>,
 }
 
 impl Progress {
     /// Begins work of `steps` steps; 0 when their number is not known.
     pub fn begin(what: &'static str, steps: usize) -> Self {
-        let plain = !std::io::stderr().is_terminal();
         let bar = ProgressBar::new(steps as u64);
-        if plain {
+        let plain = (!std::io::stderr().is_terminal()).then(|| Plain::begin(what));
+        if plain.is_some() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         } else {
             let template = match steps {
@@ -34,18 +42,30 @@ impl Progress {
 
     /// Shows nothing but the lines that stay.
     pub fn hidden() -> Self {
-        Self { bar: ProgressBar::hidden(), plain: false }
+        Self { bar: ProgressBar::hidden(), plain: None }
     }
 
     /// Says which step is under way.
     pub fn at(&self, step: &str) {
-        if self.plain {
-            match (self.bar.position(), self.bar.length()) {
-                (_, None | Some(0)) => eprintln!("{:>12} {step}", self.bar.prefix()),
-                (done, Some(all)) => eprintln!("{:>12} {done}/{all} {step}", self.bar.prefix()),
-            }
+        if let Some(plain) = &self.plain {
+            let step = match (self.bar.position(), self.bar.length()) {
+                (_, None | Some(0)) => step.to_owned(),
+                (done, Some(all)) => format!("{done}/{all} {step}"),
+            };
+            plain.say(&format!("{:>12} {step}", self.bar.prefix()));
+            plain.state().step = step;
         }
         self.bar.set_message(step.to_owned());
+    }
+
+    /// Says what of the step is under way, which changes too often for a line of its own.
+    pub fn detail(&self, detail: &str) {
+        if let Some(plain) = &self.plain {
+            detail.clone_into(&mut plain.state().detail);
+        }
+        let message = self.bar.message();
+        let step = message.split(DETAIL).next().unwrap_or_default();
+        self.bar.set_message(format!("{step}{DETAIL}{detail}"));
     }
 
     /// Counts finished steps.
@@ -55,16 +75,91 @@ impl Progress {
 
     /// Prints a line that stays.
     pub fn say(&self, line: &str) {
-        match self.bar.is_hidden() {
-            true => eprintln!("{line}"),
-            false => self.bar.println(line),
+        match &self.plain {
+            Some(plain) => plain.say(line),
+            None if self.bar.is_hidden() => eprintln!("{line}"),
+            None => self.bar.println(line),
         }
     }
 }
 
+/// What stands between a step and what of it is under way.
+const DETAIL: &str = ": ";
+
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Plain lines, and a thread that breaks their silence.
+struct Plain {
+    state: Arc<Mutex<State>>,
+    /// The thread, and what ends it.
+    thread: Option<(JoinHandle<()>, Sender<()>)>,
+}
+
+struct State {
+    step: String,
+    detail: String,
+    begun: Instant,
+    spoke: Instant,
+}
+
+impl Plain {
+    #[expect(clippy::disallowed_methods, reason = "patience is no measurement")]
+    fn begin(what: &'static str) -> Self {
+        let now = Instant::now();
+        let state = State { step: String::new(), detail: String::new(), begun: now, spoke: now };
+        let state = Arc::new(Mutex::new(state));
+        let (end, ended) = mpsc::channel::<()>();
+        let seen = Arc::clone(&state);
+        let thread = thread::spawn(move || {
+            while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                let mut state = lock(&seen);
+                if state.spoke.elapsed() >= SILENCE {
+                    eprintln!("{what:>12} {}", state.line());
+                    state.spoke = Instant::now();
+                }
+            }
+        });
+        Self { state, thread: Some((thread, end)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "patience is no measurement")]
+    fn say(&self, line: &str) {
+        let mut state = self.state();
+        eprintln!("{line}");
+        state.spoke = Instant::now();
+        state.detail.clear();
+    }
+}
+
+impl State {
+    /// What is still under way, and since when something is.
+    fn line(&self) -> String {
+        let Self { step, detail, .. } = self;
+        let detail = if detail.is_empty() { String::new() } else { format!("{DETAIL}{detail}") };
+        let elapsed = self.begun.elapsed().as_secs();
+        format!("still {step}{detail} ({} min {} s)", elapsed / 60, elapsed % 60)
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        if let Some((thread, end)) = self.thread.take() {
+            drop(end);
+            // It says a line at most.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -78,5 +173,22 @@ mod tests {
         progress.at("the first");
         progress.advance(2);
         assert_eq!(progress.bar.position(), 2);
+    }
+
+    #[test]
+    fn a_detail_follows_its_step_and_goes_with_it() {
+        let progress = Progress::begin("testing", 0);
+        progress.at("a worker");
+        progress.detail("one crate");
+        progress.detail("another crate");
+        assert_eq!(progress.bar.message(), "a worker: another crate");
+        if let Some(plain) = &progress.plain {
+            assert!(plain.state().line().starts_with("still a worker: another crate (0 min"));
+        }
+        progress.at("the next");
+        assert_eq!(progress.bar.message(), "the next");
+        if let Some(plain) = &progress.plain {
+            assert!(plain.state().line().starts_with("still the next ("));
+        }
     }
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use lumos_record::{
     Artifact, ArtifactKind, ArtifactManifest, Breakdown, Case, ChainFacts, Compilation, CpuTime,
-    Failure, Finished, Image, Layout, Ledger, Mode, Node, Phase, PhaseSpan, Pull, PullCheck,
-    Record, Revision, RunManifest, RunWriter, Runtime, Setting, Skip, StateBackend, Suite,
-    TimedCalls, Toolchain, Variant, WorkerUse,
+    Failure, Finished, Image, Layout, Ledger, Mode, Node, Phase, PhaseSpan, Profile, Pull,
+    PullCheck, Record, Revision, RunManifest, RunWriter, Runtime, Setting, Skip, StateBackend,
+    Suite, TimedCalls, Toolchain, Variant, WorkerUse,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -323,6 +323,7 @@ fn manifest(node: Node, artifacts_sha256: String) -> RunManifest {
         run: RUN.into(),
         started_unix_ms: 1_777_901_820_000,
         session: "fixture".into(),
+        profile: Profile::Standard,
         node,
         revision: Revision { commit: "0123456789abcdef".into(), dirty: false },
         toolchain: Toolchain {
