@@ -1126,3 +1126,88 @@ pub fn inventory(manifest: &ArtifactManifest) -> BTreeMap<ArtifactKind, usize> {
 pub fn describe_toolchain(toolchain: &Toolchain) -> String {
     format!("{} ({}), LLVM {}", toolchain.rustc, toolchain.provider, toolchain.llvm)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// What the compiler was told of optimisation at the last step of a form, by the kind of form.
+    fn options(builder: &Builder<'_>, wanted: &Wanted, folder: &Path) -> Vec<String> {
+        let (log, wrapper) = (folder.join("log"), folder.join("wrapper"));
+        fs::write(&wrapper, "#!/bin/sh\necho \"$@\" >> \"$RUSTC_LOG\"\nexec \"$@\"\n").unwrap();
+        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+        let (mut command, kind) = builder.guest_command(wanted).unwrap();
+        command.env("CARGO_TARGET_DIR", folder.join(cargo_folder(wanted)));
+        command.env("RUSTC_WRAPPER", &wrapper).env("RUSTC_LOG", &log);
+        cargo_output(&mut command, "noop", &kind, |_| {}).unwrap();
+        let log = fs::read_to_string(log).unwrap();
+        let own = |line: &&str| {
+            line.contains("--crate-name noop") && line.contains(&format!("--crate-type {kind}"))
+        };
+        let line = log.lines().filter(own).next_back().unwrap_or_else(|| panic!("{kind}: {log}"));
+        let words: Vec<&str> = line.split(' ').collect();
+        let of_code = ["opt-level=", "lto", "codegen-units=", "panic=", "linker-plugin-lto"];
+        let is_of_code = |option: &str| of_code.iter().any(|name| option.starts_with(name));
+        let mut options: Vec<String> = words
+            .iter()
+            .enumerate()
+            .filter_map(|(index, word)| match *word {
+                "-C" => words.get(index + 1).copied(),
+                word => word.strip_prefix("-C"),
+            })
+            .filter(|option| is_of_code(option))
+            .map(str::to_owned)
+            .collect();
+        options.sort();
+        options
+    }
+
+    #[test]
+    fn every_form_of_a_function_is_optimised_alike() {
+        let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let guests = Guests::find(&[Arch::host().unwrap()]).unwrap();
+        let guests = guests.expect("`cargo xtask setup` installs what compiles functions");
+        let wish = Wish::host(Scope::tests()).unwrap();
+        let builder = Builder::new(&layout, guests, ArtifactManifest::default(), &wish).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let forms = builder.forms("noop").unwrap();
+        let forms = forms.iter().filter(|wanted| wanted.is_asked);
+        let found: BTreeMap<ArtifactKind, Vec<String>> =
+            forms.map(|wanted| (wanted.kind, options(&builder, wanted, folder.path()))).collect();
+        assert_eq!(found.len(), 5, "{found:?}");
+        for (kind, options) in found {
+            let expected = ["codegen-units=1", "lto=fat", "opt-level=3", "panic=abort"];
+            assert_eq!(options, expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn work_is_done_in_parallel_and_told_in_order() {
+        let squares = in_parallel(3, 0..20_u32, |number| Ok(number * number)).unwrap();
+        assert_eq!(squares, (0..20).map(|number| number * number).collect::<Vec<_>>());
+        let failed = in_parallel(2, 0..9, |number| match number {
+            5 => bail!("not five"),
+            number => Ok(number),
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "not five");
+        assert!(in_parallel(0, Vec::<u8>::new(), Ok).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_placed_leaves_no_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder is where the file should be.
+        let path = folder.path().join("file");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("inside"), "").unwrap();
+        assert!(place(&path, b"bytes").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn times_are_told_as_somebody_would_say_them() {
+        assert_eq!([0.4, 99.0, 100.0, 1000.0].map(duration), ["0 s", "99 s", "2 min", "17 min"]);
+    }
+}
