@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::{Scope, Wish};
 use crate::emulation::Emulation;
+use crate::interrupt::{self, Interrupted};
 use crate::progress::Progress;
 use crate::runtimes::RuntimeCrate;
 use crate::targets::{self, Arch, Isa, Platform};
@@ -743,6 +744,7 @@ impl Benches {
             // Two of them would write over each other.
             Some(_) => Progress::hidden(),
         };
+        interrupt::watch();
         let same_group = |a: &(usize, Case), b: &(usize, Case)| {
             (a.0, a.1.suite, &a.1.function) == (b.0, b.1.suite, &b.1.function)
         };
@@ -758,13 +760,26 @@ impl Benches {
             let mut command = self.command(program, &selection)?;
             command.args(criterion).env("LUMOS_SESSION", session);
             command.env("LUMOS_COMMAND_LINE", &command_line);
-            run_logged(&mut command, &log, &progress).with_context(|| {
+            let ended = run_logged(&mut command, &log, &progress);
+            if interrupt::is_interrupted() {
+                return Err(self.interrupted(session, cases.len()).into());
+            }
+            ended.with_context(|| {
                 format!("{}; its output is in {}", case.group(), log_path.display())
             })?;
             progress.advance(group.len());
         }
         drop(progress);
         self.find_run(session)
+    }
+
+    /// What there is of a run that somebody has interrupted.
+    fn interrupted(&self, session: &str, cases: usize) -> Interrupted {
+        let run = self.find_run(session).ok();
+        let ended = run.as_deref().and_then(|run| Some(Run::read(run).ok()?.ended().len()));
+        let name = run.as_deref().and_then(Path::file_name);
+        let run = name.map(|name| name.to_string_lossy().into_owned());
+        Interrupted { ended: ended.unwrap_or(0), cases, run }
     }
 
     /// Sorts cases suite by suite and function by function, so that all runtimes of one function
@@ -845,6 +860,7 @@ fn command_line() -> Vec<String> {
 /// Runs a bench target: its output goes to the log, and what is worth knowing to the terminal.
 fn run_logged(command: &mut Command, log: &Mutex<File>, progress: &Progress) -> Result<()> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let _told = interrupt::pass_on_to(&child);
     let pipes = (child.stdout.take(), child.stderr.take());
     let copy = |pipe: &mut dyn std::io::Read, tell: bool| {
         for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {

@@ -1146,7 +1146,7 @@ mod tests {
         let own = |line: &&str| {
             line.contains("--crate-name noop") && line.contains(&format!("--crate-type {kind}"))
         };
-        let line = log.lines().filter(own).next_back().unwrap_or_else(|| panic!("{kind}: {log}"));
+        let line = log.lines().rfind(own).unwrap_or_else(|| panic!("{kind}: {log}"));
         let words: Vec<&str> = line.split(' ').collect();
         let of_code = ["opt-level=", "lto", "codegen-units=", "panic=", "linker-plugin-lto"];
         let is_of_code = |option: &str| of_code.iter().any(|name| option.starts_with(name));

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use interrupt::Interrupted;
 use lumos_record::Layout;
 
 mod baselines;
@@ -18,6 +19,7 @@ mod doctor;
 mod emulation;
 mod foreign;
 mod images;
+mod interrupt;
 mod new_function;
 mod overhead;
 mod process;
@@ -67,7 +69,10 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            match error.is::<Interrupted>() {
+                true => ExitCode::from(Interrupted::EXIT_CODE),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }
