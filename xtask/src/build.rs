@@ -10,8 +10,8 @@ use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -166,7 +166,7 @@ struct Builder<'b> {
     lacking: Vec<String>,
     /// What Binaryen's optimiser calls itself, or why there is none.
     optimiser: Result<String, String>,
-    progress: OnceLock<Progress>,
+    progress: Arc<OnceLock<Progress>>,
 }
 
 /// An artifact to be built, as far as it is known beforehand.
@@ -251,7 +251,7 @@ impl<'b> Builder<'b> {
             may_not_build: std::env::var_os(NO_BUILD).is_some_and(|value| !value.is_empty()),
             lacking: Vec::new(),
             optimiser: optimiser(wish.scope.has_variants()),
-            progress: OnceLock::new(),
+            progress: Arc::default(),
         })
     }
 
@@ -259,16 +259,22 @@ impl<'b> Builder<'b> {
         self.manifest.runtimes = crates.iter().flat_map(|found| found.runtimes.clone()).collect();
         let forms = self.settle(self.all_forms()?)?;
         let workers = self.settle(self.all_workers(crates)?)?;
+        // Bases come over the network, and from other programs: meanwhile compilers run.
+        let bases = self.begin_bases();
         self.tell(
             forms
                 .iter()
                 .chain(&workers)
                 .filter_map(|settled| settled.as_ref().err().map(Box::as_ref)),
         );
-        self.guests(forms)?;
-        self.workers(workers, crates)?;
-        self.precompile(crates)?;
-        self.images()?;
+        let compiled = self
+            .guests(forms)
+            .and_then(|()| self.workers(workers, crates))
+            .and_then(|()| self.precompile(crates));
+        // They are waited for in any case: nothing goes on behind a build that has ended.
+        let bases = bases.join().unwrap_or_else(|panic| resume_unwind(panic));
+        compiled?;
+        self.images(bases?)?;
         let text = serde_json::to_vec_pretty(&self.manifest)?;
         // Untouched when nothing has changed: runs name the manifest by its hash.
         place(&self.folder.join(ArtifactManifest::FILE), &text)?;
@@ -679,16 +685,30 @@ impl<'b> Builder<'b> {
         })
     }
 
-    /// The container images of what was built.
-    fn images(&mut self) -> Result<()> {
-        let mut at = |step: &str| at(&self.progress, step);
+    /// Makes what images are built upon, for each platform in its order.
+    fn begin_bases(&self) -> JoinHandle<Result<Vec<Vec<Base>>>> {
         let folder = self.layout.lumos().join("images");
+        let (scope, force) = (self.wish.scope.clone(), self.wish.force);
+        let (may_build, platforms) = (!self.may_not_build, self.platforms.clone());
+        let progress = Arc::clone(&self.progress);
+        thread::spawn(move || {
+            let of_platform = |(platform, is_asked): (Platform, bool)| {
+                let scope = Some(&scope).filter(|_| is_asked && may_build);
+                let mut at = |step: &str| at(&progress, step);
+                images::ready(&folder, platform.arch, scope, force, &mut at)
+            };
+            platforms.into_iter().map(of_platform).collect()
+        })
+    }
+
+    /// The container images of what was built.
+    fn images(&mut self, bases: Vec<Vec<Base>>) -> Result<()> {
+        let mut at = |step: &str| at(&self.progress, step);
         let mut notes = BTreeMap::new();
         let mut images =
             Images::begin(&self.folder, &self.functions, &self.before, self.wish.force)?;
-        for &(platform, is_asked) in &self.platforms {
+        for (&(platform, is_asked), bases) in self.platforms.iter().zip(bases) {
             let scope = Some(&self.wish.scope).filter(|_| is_asked && !self.may_not_build);
-            let bases = images::ready(&folder, platform.arch, scope, self.wish.force, &mut at)?;
             images.add(platform, scope, &bases, &mut self.manifest, &mut at)?;
             let is_meant = |base: &Base| scope.is_some_and(|scope| scope.has_base(base.name));
             for base in bases.into_iter().filter(is_meant) {
@@ -701,7 +721,7 @@ impl<'b> Builder<'b> {
             self.lacking.extend(self.wish.scope.lacking_images(&self.manifest));
         }
         images.finish()?;
-        drop(self.progress.take());
+        self.progress = Arc::default();
         for (name, reason) in notes {
             eprintln!("note: no images on {name}: {reason}");
         }

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::image::BASE;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, ContainerState, ImageInspect, SystemInfo};
@@ -290,21 +291,22 @@ impl Engine {
         self.call(PATIENCE, list_containers(&self.docker))
     }
 
-    /// All images of the project, whoever made them.
+    /// All images of the project, whoever made them: what others are built upon comes last, since
+    /// it cannot be removed before them.
     ///
     /// # Errors
     /// See [`EngineError`].
     pub fn images(&self) -> Result<Vec<Kept>, EngineError> {
         let options = ListImagesOptionsBuilder::new().filters(&labelled()).build();
         let images = self.call(PATIENCE, self.docker.list_images(Some(options)))?;
-        Ok(images
-            .into_iter()
-            .map(|mut image| Kept {
-                name: image.repo_tags.first().unwrap_or(&image.id).clone(),
-                run: image.labels.remove(RUN).unwrap_or_default(),
-                id: image.id,
-            })
-            .collect())
+        let kept = images.into_iter().map(|mut image| Kept {
+            name: image.repo_tags.first().unwrap_or(&image.id).clone(),
+            run: image.labels.remove(RUN).unwrap_or_default(),
+            id: image.id,
+        });
+        let mut kept: Vec<Kept> = kept.collect();
+        kept.sort_by_key(|image| image.name.contains(BASE));
+        Ok(kept)
     }
 }
 

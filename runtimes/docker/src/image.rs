@@ -8,10 +8,23 @@ use lumos_bench::sandbox::{Name, Unready};
 
 use crate::engine::{DIGEST, Engine, EngineError, RUN};
 
+/// What the engine calls what images are built upon, but for their digests.
+pub const BASE: &str = "lumos/base";
+
 /// What the engine calls an image: by as much of its digest as tells it from all others.
 pub fn tag(image: &Image) -> String {
+    let name = if image.entrypoint.is_empty() { BASE } else { "lumos/function" };
     let digits = image.digest.get(..16).unwrap_or(&image.digest);
-    format!("lumos/function:{digits}")
+    format!("{name}:{digits}")
+}
+
+/// What an image is built upon, as an image of its own that nothing runs in: the engine unpacks it
+/// once for all functions. None where the image has a single layer.
+fn base(image: &Image) -> Option<Image> {
+    let (_, below) = image.layers.split_last()?;
+    let digest = below.last()?.digest.clone();
+    let architecture = image.architecture.clone();
+    Some(Image { digest, layers: below.to_vec(), entrypoint: Vec::new(), architecture })
 }
 
 /// Makes sure that the engine has an image, and returns the engine's id of it.
@@ -25,6 +38,9 @@ pub fn ensure_built(engine: &Engine, image: &Image) -> Result<String, Unready> {
         && let Some(id) = found.id
     {
         return Ok(id);
+    }
+    if let Some(base) = base(image) {
+        ensure_built(engine, &base)?;
     }
     let context = context(image).map_err(|error| Unready::Failure(format!("{error:#}")))?;
     engine.build(options(&tag, &image.architecture), context).map_err(|error| match error {
@@ -78,8 +94,8 @@ fn explain_build(message: &str) -> String {
     format!("the container engine could not build the image: {}{remedy}", message.trim())
 }
 
-/// A tar file with the layers, and a Dockerfile that puts one over the other. No time is in it,
-/// so that the same image makes the same file.
+/// A tar file with the layer that an image adds to its base, and a Dockerfile that does so. No time
+/// is in it, so that the same image makes the same file.
 ///
 /// # Errors
 /// When a layer is not what was built.
@@ -93,7 +109,7 @@ fn context(image: &Image) -> Result<Vec<u8>> {
         archive.append_data(&mut header, name, contents)
     };
     add("Dockerfile", dockerfile(image)?.as_bytes())?;
-    for layer in &image.layers {
+    if let Some(layer) = image.layers.last() {
         add(&file(layer), &layer.read()?)?;
     }
     Ok(archive.into_inner()?)
@@ -108,12 +124,15 @@ fn file(layer: &Layer) -> String {
 /// for until there is a layer.
 fn dockerfile(image: &Image) -> Result<String> {
     let labels = format!("LABEL {RUN}={} {DIGEST}={}\n", Name::next(), image.digest);
-    let mut steps: Vec<String> =
-        image.layers.iter().map(|layer| format!("ADD {} /\n", file(layer))).collect();
+    let own = image.layers.last().map(|layer| format!("ADD {} /\n", file(layer)));
+    let mut steps: Vec<String> = own.into_iter().collect();
     let is_own = image.architecture == Image::architecture_of(std::env::consts::ARCH);
     steps.insert(usize::from(!is_own).min(steps.len()), labels);
-    let mut text = format!("FROM scratch\n{}", steps.concat());
-    text += &format!("ENTRYPOINT {}\n", serde_json::to_string(&image.entrypoint)?);
+    let from = base(image).map_or("scratch".to_owned(), |base| tag(&base));
+    let mut text = format!("FROM {from}\n{}", steps.concat());
+    if !image.entrypoint.is_empty() {
+        text += &format!("ENTRYPOINT {}\n", serde_json::to_string(&image.entrypoint)?);
+    }
     Ok(text)
 }
 
@@ -166,6 +185,23 @@ mod tests {
         let altered = Layer { digest: "0".repeat(64), ..layer };
         let message = context(&image(vec![altered])).unwrap_err().to_string();
         assert!(message.contains("not what was built"), "{message}");
+    }
+
+    #[test]
+    fn what_is_below_is_an_image_of_its_own() {
+        let layer = |digest: &str| Layer {
+            digest: digest.to_owned(),
+            path: digest.into(),
+            compressed_bytes: 5,
+        };
+        let based = image(vec![layer("below"), layer("above")]);
+        let text = dockerfile(&based).unwrap();
+        assert!(text.starts_with("FROM lumos/base:below\nLABEL "), "{text}");
+        assert!(text.contains("ADD above") && !text.contains("ADD below"), "{text}");
+        let text = dockerfile(&base(&based).unwrap()).unwrap();
+        assert!(text.starts_with("FROM scratch\n") && text.contains("ADD below"), "{text}");
+        assert!(!text.contains("ENTRYPOINT"), "{text}");
+        assert!(base(&image(vec![layer("alone")])).is_none());
     }
 
     #[test]

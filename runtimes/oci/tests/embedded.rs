@@ -16,7 +16,7 @@ use lumos_bench::image::Image;
 use lumos_bench::sandbox::Name;
 use lumos_bench::suites::select::Selection;
 use lumos_oci::Oci;
-use lumos_record::{Case, PullCheck, Runtime, Setting, Suite};
+use lumos_record::{Case, Profile, PullCheck, Runtime, Setting, Suite};
 
 fn main() -> ExitCode {
     main_of_sandbox(env!("CARGO_PKG_NAME"), Oci::new, || lumos_oci::lacks().is_none(), trials)
@@ -89,6 +89,7 @@ fn selection(suite: Suite) -> Selection {
         suites: vec![suite.to_string()],
         verify: true,
         invocation_limit_ms: 1000,
+        profile: Profile::Standard,
         ..Selection::default()
     }
 }

@@ -7,13 +7,18 @@ use super::Built;
 use super::checkout::{FEWEST_SAMPLES, Outcome, outcomes};
 use crate::suites::select::Selection;
 
+/// What has every runtime, on every base, in the suites that nobody has to ask for.
+fn standard() -> Selection {
+    Selection { profile: Profile::Standard, ..Selection::default() }
+}
+
 /// Measures the function that does nothing, with the fewest samples that Criterion takes.
 pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
     let checkout = built.checkout(runtime, "noop")?;
-    let ended = checkout.run(&Selection::default(), &FEWEST_SAMPLES)?;
+    let ended = checkout.run(&standard(), &FEWEST_SAMPLES)?;
     let run = ended.run()?;
     let outcomes = outcomes(&run)?;
-    let selection = Selection::default();
+    let selection = standard();
     let is_due = |suite| runtime.takes_part(suite, selection.profile) && selection.asks_for(suite);
     for suite in Suite::ALL.iter().filter(|&&suite| is_due(suite)) {
         let outcome = outcomes.iter().find(|(case, _)| case.suite == *suite);

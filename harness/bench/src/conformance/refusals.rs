@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lumos_record::{Artifact, ArtifactKind, Runtime};
+use lumos_record::{Artifact, ArtifactKind, Profile, Runtime};
 
 use super::Built;
 use super::checkout::{Outcome, outcomes};
@@ -98,7 +98,10 @@ pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
                 alter(artifact, &folder)?;
             }
         }
-        let ended = checkout.run(&Selection { verify: true, ..Selection::default() }, &[])?;
+        let ended = checkout.run(
+            &Selection { profile: Profile::Standard, verify: true, ..Selection::default() },
+            &[],
+        )?;
         let outcomes = outcomes(&ended.run()?)?;
         ensure!(!outcomes.is_empty(), "no case has an outcome: {ended}");
         for (case, outcome) in outcomes {

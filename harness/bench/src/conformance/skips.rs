@@ -1,7 +1,7 @@
 //! Where a sandbox cannot be had, every case of it is a skip that says what would change that.
 
 use anyhow::{Result, ensure};
-use lumos_record::Runtime;
+use lumos_record::{Profile, Runtime};
 
 use super::Built;
 use super::checkout::{Outcome, outcomes};
@@ -10,7 +10,10 @@ use crate::suites::select::Selection;
 /// Runs the function that does nothing.
 pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
     let checkout = built.checkout(runtime, "noop")?;
-    let ended = checkout.run(&Selection { verify: true, ..Selection::default() }, &[])?;
+    let ended = checkout.run(
+        &Selection { profile: Profile::Standard, verify: true, ..Selection::default() },
+        &[],
+    )?;
     let outcomes = outcomes(&ended.run()?)?;
     ensure!(!outcomes.is_empty(), "no case has an outcome: {ended}");
     for (case, outcome) in outcomes {

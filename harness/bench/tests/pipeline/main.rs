@@ -14,7 +14,7 @@ use lumos_bench::conformance::checkout::{Answer, Checkout};
 use lumos_bench::conformance::{is_bench_target, run, trial};
 use lumos_bench::suites;
 use lumos_bench::suites::select::Selection;
-use lumos_record::{ArtifactKind, Mode, Runtime};
+use lumos_record::{ArtifactKind, Mode, Profile, Runtime};
 
 fn main() -> ExitCode {
     if is_bench_target() {
@@ -75,5 +75,6 @@ fn echo(payload: &str) -> Answer<'_> {
 }
 
 fn selection() -> Selection {
-    Selection { invocation_limit_ms: fake::LIMIT.as_millis() as u64, ..Selection::default() }
+    let invocation_limit_ms = fake::LIMIT.as_millis() as u64;
+    Selection { profile: Profile::Standard, invocation_limit_ms, ..Selection::default() }
 }

@@ -13,7 +13,7 @@ use lumos_bench::conformance::checkout::{Answer, Checkout};
 use lumos_bench::conformance::{is_bench_target, run};
 use lumos_bench::suites::select::Selection;
 use lumos_bench::{Checked, Engine, InvokeError, suites};
-use lumos_record::{ArtifactKind, Mode, Runtime, Suite};
+use lumos_record::{ArtifactKind, Mode, Profile, Runtime, Suite};
 
 const PACKAGE: &str = "lumos-rogue";
 
@@ -94,5 +94,11 @@ fn runtime(name: &str) -> Runtime {
 /// Each case once, with that many milliseconds for an invocation.
 fn selection(suites: &[Suite], invocation_limit_ms: u64) -> Selection {
     let suites = suites.iter().map(|suite| suite.to_string()).collect();
-    Selection { suites, verify: true, invocation_limit_ms, ..Selection::default() }
+    Selection {
+        suites,
+        profile: Profile::Standard,
+        verify: true,
+        invocation_limit_ms,
+        ..Selection::default()
+    }
 }

@@ -142,6 +142,7 @@ fn selection(suites: &[Suite]) -> Selection {
         suites: suites.iter().map(|suite| suite.to_string()).collect(),
         verify: true,
         invocation_limit_ms: LIMIT_MS,
+        profile: Profile::Standard,
         ..Selection::default()
     }
 }
