@@ -2,7 +2,7 @@
 //! this engine and this processor.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use lumos_record::{Artifact, ArtifactKind, Profile, Runtime};
@@ -126,12 +126,49 @@ pub(super) fn check_foreign<E: Engine>(
     let module = built.artifacts.function(&plain, ArtifactKind::Wasm, FUNCTION, &[])?;
     let module = fs::read(module.path())?;
     let target = Target::Named { triple: foreign().to_owned(), features: Vec::new() };
-    let compiled = engine.compile(&module, &target)?;
+    let code = match built_elsewhere(built, runtime) {
+        Some(path) => fs::read(path)?,
+        None => match engine.compile(&module, &target) {
+            Ok(compiled) => compiled.bytes,
+            // Its compiler for other architectures is another program.
+            Err(error) => relabelled(engine.compile(&module, &Target::Host)?.bytes, &error)?,
+        },
+    };
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("foreign.bin");
-    fs::write(&path, compiled.bytes)?;
+    fs::write(&path, code)?;
     // SAFETY: it is what the engine wrote, and has to be refused before any of it runs.
     let artifact = unsafe { Checked::assume(path) };
     ensure!(engine.load(&artifact).is_err(), "code for {} was loaded", foreign());
     Ok(())
+}
+
+/// What was built for the other architecture, if anything was.
+fn built_elsewhere(built: &Built, runtime: &Runtime) -> Option<PathBuf> {
+    let artifacts = &built.artifacts;
+    let found = artifacts.manifest.artifacts.iter().find(|artifact| {
+        artifact.kind == ArtifactKind::Precompiled
+            && artifact.engine.as_deref() == Some(&runtime.name)
+            && artifact.target == foreign()
+    });
+    found.map(|artifact| artifacts.directory.join(&artifact.path))
+}
+
+/// Machine code of this architecture that says of itself that it is for another, by a name that is
+/// as long; `error` is why there is no other.
+fn relabelled(mut code: Vec<u8>, error: &anyhow::Error) -> Result<Vec<u8>> {
+    let (own, other) = match std::env::consts::ARCH {
+        "aarch64" => (&b"aarch64"[..], &b"riscv64"[..]),
+        _ => (&b"x86_64"[..], &b"mips64"[..]),
+    };
+    let starts: Vec<usize> = code
+        .windows(own.len())
+        .enumerate()
+        .filter_map(|(start, bytes)| (bytes == own).then_some(start))
+        .collect();
+    ensure!(!starts.is_empty(), "its code does not say what it is for, and {error:#}");
+    for start in starts {
+        code[start..start + own.len()].copy_from_slice(other);
+    }
+    Ok(code)
 }
