@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
@@ -24,6 +24,7 @@ use crate::emulation::Emulation;
 use crate::interrupt::{self, Interrupted};
 use crate::progress::Progress;
 use crate::runtimes::RuntimeCrate;
+use crate::stages::{Stage, Stages};
 use crate::targets::{self, Arch, Isa, Platform};
 use crate::{baselines, build, foreign, process, report, runtimes, setup, turns};
 
@@ -119,6 +120,24 @@ impl Arguments {
         Self { profile: Profile::Quick, suite, ..Self::default() }
     }
 
+    /// What larger profiles add to a quick run of everything; none for another.
+    fn more(&self, layout: &Layout, cases: &[(usize, Case)]) -> Result<Option<String>> {
+        let globs = [&self.suite, &self.runtime, &self.function, &self.payload];
+        let is_all = globs.iter().all(|globs| globs.is_empty()) && !self.foreign.is_given();
+        if self.profile != Profile::Quick || !is_all {
+            return Ok(None);
+        }
+        let workloads = Workloads::read(&layout.workloads())?;
+        let of_case = |(_, case): &(usize, Case)| case.function.clone();
+        let measured: BTreeSet<String> = cases.iter().map(of_case).collect();
+        Ok(Some(format!(
+            "This was the profile quick, with {} of {} functions. `--profile standard` adds the \
+             others and images on every base, `--profile full` every payload and every suite.",
+            measured.len(),
+            workloads.benchmarked().count()
+        )))
+    }
+
     /// The platform that is measured, and its architecture where that has to be emulated.
     fn platform(&self) -> Result<(Platform, Option<Arch>)> {
         let arch = match targets::architectures(&self.target)?.as_slice() {
@@ -202,6 +221,9 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode> {
     let checked = check_models(layout, &cases, &run);
     let summary = report::generate(&measured, &run, &measured.report())?;
     print!("{summary}");
+    if let Some(more) = arguments.more(&measured, &cases)? {
+        println!("{more}");
+    }
     // What was measured is reported, whatever became of the check.
     checked.context("the check of a model failed")?;
     Ok(ExitCode::from(u8::from(summary.failures > 0)))
@@ -254,9 +276,19 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
         });
     }
     let packages = packages(&selection, &declared.runtimes)?;
-    let benches = Benches::build(layout, measured, &packages)?;
+    let mut stages = Stages::begin(layout, 3);
+    let compiling = compiling(packages.len());
+    eprintln!(
+        "To come: {}; build what their cases take; measure. The first build takes the longest.",
+        stages.describe(&compiling)
+    );
+    let benches = stages.run(&compiling, || Benches::build(layout, measured, &packages))?;
     let cases = benches.list(&selection)?;
+    let needed = needs(&benches.measured, &cases, &declared.runtimes)?;
     if arguments.list {
+        if std::env::var_os(LIST_BUILDS).is_some() && foreign.is_none() {
+            build(needed)?;
+        }
         for (_, case) in &cases {
             println!("{case}");
         }
@@ -270,19 +302,65 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
             arguments.profile
         );
     }
-    let manifest = match foreign {
-        Some(_) => declared,
-        None => build(needs(&benches.measured, &cases, &declared.runtimes)?)?,
-    };
+    let manifest = stages.run(&building(&needed), || match foreign {
+        Some(_) => Ok(declared),
+        None => build(needed.clone()),
+    })?;
     // What is only verified is the same in each round.
     let rounds = if arguments.verify { 1 } else { arguments.rounds };
-    let run = benches.rounds(rounds, &selection, cases.clone(), &arguments.criterion)?;
+    let measuring = measuring(arguments, cases.len() * rounds as usize);
+    let run = stages.run(&measuring, || {
+        benches.rounds(rounds, &selection, cases.clone(), &arguments.criterion)
+    })?;
     drop(emulation);
     let outcome = match arguments.verify {
         true => Outcome::Verified(Verdict::read(&run)?),
         false => Outcome::Measured(benches.measured, cases, run),
     };
     Ok((manifest, outcome))
+}
+
+/// The environment variable with which `--list` builds what the cases take, for who runs them
+/// later.
+pub const LIST_BUILDS: &str = "LUMOS_LIST_BUILDS";
+
+fn compiling(packages: usize) -> Stage {
+    Stage {
+        key: "bench targets".to_owned(),
+        title: format!("compile the bench targets of {packages} crates"),
+        units: packages,
+        usual_seconds: 50.0,
+        is_parallel: true,
+        is_kept: true,
+    }
+}
+
+fn building(needs: &BTreeSet<Need>) -> Stage {
+    Stage {
+        key: "what cases take".to_owned(),
+        title: format!("build {} artifacts", needs.len()),
+        units: needs.len(),
+        usual_seconds: 3.0,
+        is_parallel: true,
+        is_kept: true,
+    }
+}
+
+fn measuring(arguments: &Arguments, cases: usize) -> Stage {
+    let (verb, usual_seconds) = match (arguments.verify, arguments.profile) {
+        (true, _) => ("verify", 0.4),
+        (false, Profile::Quick) => ("measure", 0.8),
+        (false, Profile::Standard) => ("measure", 1.3),
+        (false, Profile::Full) => ("measure", 8.0),
+    };
+    Stage {
+        key: format!("{verb} {}", arguments.profile),
+        title: format!("{verb} {cases} cases"),
+        units: cases,
+        usual_seconds,
+        is_parallel: false,
+        is_kept: false,
+    }
 }
 
 /// What cases take, each of one of these runtimes.
@@ -613,8 +691,15 @@ impl Benches {
         command.current_dir(&layout.root).args(["bench", "--no-run", "--locked"]);
         command.args(packages.iter().flat_map(|package| ["--package", package]));
         command.args(runtimes::feature_arguments(layout, |package| packages.contains(package))?);
+        // cargo shows on a terminal what it does, and is silent elsewhere while a crate takes long.
+        let progress = match std::io::stderr().is_terminal() {
+            true => Progress::hidden(),
+            false => Progress::begin("compiling", 0),
+        };
+        progress.at("the bench targets");
         let messages =
             process::output(command.args(["--message-format", "json-render-diagnostics"]))?;
+        drop(progress);
         let mut programs: Vec<(String, PathBuf)> = Message::parse_stream(messages.as_bytes())
             .filter_map(|message| match message {
                 Ok(Message::CompilerArtifact(built))

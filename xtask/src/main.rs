@@ -29,6 +29,7 @@ mod runtimes;
 mod selftest;
 mod setup;
 mod source;
+mod stages;
 mod targets;
 mod test;
 mod text;

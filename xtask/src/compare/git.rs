@@ -231,6 +231,7 @@ impl Build {
     /// compiler says goes to the terminal.
     fn lists(&self, arguments: &[String]) -> Result<bool> {
         let mut command = self.xtask(&with(arguments, "--list"));
+        command.env(bench::LIST_BUILDS, "1");
         let output = command.stderr(Stdio::inherit()).output().context("cargo")?;
         Ok(output.status.success() && !output.stdout.is_empty())
     }
