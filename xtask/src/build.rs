@@ -220,6 +220,9 @@ enum Outcome {
     },
 }
 
+/// What becomes of a wish; else the wish, for something to be built.
+type Settled = Result<Outcome, Box<Wanted>>;
+
 /// What a build step leaves beside its file.
 type Made = Option<Compilation>;
 
@@ -257,20 +260,13 @@ impl<'b> Builder<'b> {
 
     fn build(mut self, crates: &[RuntimeCrate]) -> Result<ArtifactManifest> {
         self.manifest.runtimes = crates.iter().flat_map(|found| found.runtimes.clone()).collect();
-        let forms = self.settle(self.all_forms()?)?;
-        let workers = self.settle(self.all_workers(crates)?)?;
+        let mut wanted = self.all_forms()?;
+        wanted.extend(self.all_workers(crates)?);
+        let settled = self.settle(wanted)?;
         // Bases come over the network, and from other programs: meanwhile compilers run.
         let bases = self.begin_bases();
-        self.tell(
-            forms
-                .iter()
-                .chain(&workers)
-                .filter_map(|settled| settled.as_ref().err().map(Box::as_ref)),
-        );
-        let compiled = self
-            .guests(forms)
-            .and_then(|()| self.workers(workers, crates))
-            .and_then(|()| self.precompile(crates));
+        self.tell(&settled);
+        let compiled = self.compile(settled, crates).and_then(|()| self.precompile(crates));
         // They are waited for in any case: nothing goes on behind a build that has ended.
         let bases = bases.join().unwrap_or_else(|panic| resume_unwind(panic));
         compiled?;
@@ -291,15 +287,16 @@ impl<'b> Builder<'b> {
     }
 
     /// Says what becomes of each, or gives it back where it has to be built.
-    fn settle(&self, all: Vec<Wanted>) -> Result<Vec<Result<Outcome, Box<Wanted>>>> {
+    fn settle(&self, all: Vec<Wanted>) -> Result<Vec<Settled>> {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         in_parallel(threads, all, |wanted| Ok(self.outcome_of(wanted)))
     }
 
     /// Says how much there is to build, and about how long that takes: as long as it took before,
     /// or as others of its kind, or as where that was tried.
-    fn tell<'w>(&self, left: impl Iterator<Item = &'w Wanted>) {
-        let left: Vec<&Wanted> = left.collect();
+    fn tell(&self, settled: &[Settled]) {
+        let left: Vec<&Wanted> =
+            settled.iter().filter_map(|settled| settled.as_ref().err().map(Box::as_ref)).collect();
         if left.is_empty() {
             return;
         }
@@ -334,13 +331,13 @@ impl<'b> Builder<'b> {
         Ok(forms.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
-    /// All forms of all functions that their sources are compiled to. To link with the whole
-    /// program in view keeps one processor busy, so each folder that cargo locks has a thread of
-    /// its own.
-    fn guests(&mut self, forms: Vec<Result<Outcome, Box<Wanted>>>) -> Result<()> {
+    /// Compiles what is left of forms and workers. To link with the whole program in view keeps
+    /// one processor busy, and cargo does one thing at a time in a folder: so each folder has a
+    /// thread of its own.
+    fn compile(&mut self, settled: Vec<Settled>, crates: &[RuntimeCrate]) -> Result<()> {
         let mut outcomes = Vec::new();
         let mut queues: BTreeMap<String, Vec<(usize, Wanted)>> = BTreeMap::new();
-        for (index, settled) in forms.into_iter().enumerate() {
+        for (index, settled) in settled.into_iter().enumerate() {
             outcomes.push(match settled {
                 Ok(outcome) => outcome,
                 Err(wanted) => {
@@ -350,11 +347,12 @@ impl<'b> Builder<'b> {
             });
         }
         let this = &*self;
+        let compile = |wanted: &Wanted, output: &Path| match wanted.kind {
+            ArtifactKind::Worker => this.compile_worker(crates, wanted, output),
+            _ => this.compile_guest(wanted, output),
+        };
         let made = in_parallel(queues.len(), queues.into_values(), |queue| {
-            let of_one = |(index, wanted)| {
-                let compile = |wanted: &Wanted, output: &Path| this.compile_guest(wanted, output);
-                Ok((index, this.make(wanted, compile)?))
-            };
+            let of_one = |(index, wanted)| Ok((index, this.make(wanted, compile)?));
             queue.into_iter().map(of_one).collect::<Result<Vec<_>>>()
         })?;
         made.into_iter().flatten().for_each(|(index, outcome)| outcomes[index] = outcome);
@@ -515,31 +513,15 @@ impl<'b> Builder<'b> {
         Ok(all)
     }
 
-    fn workers(
-        &mut self,
-        workers: Vec<Result<Outcome, Box<Wanted>>>,
+    fn compile_worker(
+        &self,
         crates: &[RuntimeCrate],
-    ) -> Result<()> {
-        for settled in workers {
-            let outcome = match settled {
-                Ok(outcome) => outcome,
-                Err(wanted) => self.make(*wanted, |wanted, output| {
-                    let declares = |found: &&RuntimeCrate| {
-                        found
-                            .workers
-                            .iter()
-                            .any(|worker| wanted.engine.as_ref() == Some(&worker.name))
-                    };
-                    let found = crates.iter().find(declares).context("nobody declares it")?;
-                    self.compile_worker(&found.package, wanted, output)
-                })?,
-            };
-            self.note(outcome);
-        }
-        Ok(())
-    }
-
-    fn compile_worker(&self, package: &str, wanted: &Wanted, output: &Path) -> Result<Made> {
+        wanted: &Wanted,
+        output: &Path,
+    ) -> Result<Made> {
+        let name = wanted.engine.as_deref().unwrap_or_default();
+        let declares = |found: &&RuntimeCrate| found.workers.iter().any(|own| own.name == name);
+        let package = &crates.iter().find(declares).context("nobody declares it")?.package;
         // The compiler of the bench targets, so that both share their dependencies.
         let mut command = match wanted.platform {
             Some(platform) if !platform.is_host() => self.guests.cargo_for("rustc", platform, &[]),
@@ -549,7 +531,6 @@ impl<'b> Builder<'b> {
                 command
             }
         };
-        let name = wanted.engine.as_deref().unwrap_or_default();
         let features = wanted.flags.iter().filter_map(|flag| flag.strip_prefix("feature="));
         let features: Vec<&str> = features.collect();
         command.current_dir(&self.layout.root).args(["--package", package, "--bin", name]);
@@ -729,7 +710,7 @@ impl<'b> Builder<'b> {
     }
 
     /// What becomes of a wish without building anything; else the wish.
-    fn outcome_of(&self, wanted: Wanted) -> Result<Outcome, Box<Wanted>> {
+    fn outcome_of(&self, wanted: Wanted) -> Settled {
         if let Some(artifact) = self.unchanged(&wanted) {
             return Ok(Outcome::Artifact(Box::new(artifact)));
         }
@@ -949,6 +930,8 @@ fn describe(wanted: Wanted, file: &Path, build_time_ns: u64, made: Made) -> Resu
 /// compiled with, or each would be compiled time and again.
 fn cargo_folder(wanted: &Wanted) -> String {
     match wanted.platform {
+        // The bench targets' own.
+        Some(_) if wanted.kind == ArtifactKind::Worker => "workers".to_owned(),
         Some(_) => "native".to_owned(),
         None => {
             let variant = wanted.variant.unwrap_or(Variant::DEFAULT);
