@@ -1,6 +1,8 @@
 //! `cargo xtask ci`: everything that a change must pass.
 
-use std::process::ExitCode;
+use std::panic::resume_unwind;
+use std::process::{Command, ExitCode};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,37 +26,25 @@ pub struct Arguments {
 /// # Errors
 /// At the first check that fails.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
-    step("format", || {
+    let mut steps = Steps::default();
+    let checked = checks(layout, arguments, &mut steps);
+    eprintln!("\n{}", steps.table());
+    checked
+}
+
+fn checks(layout: &Layout, arguments: &Arguments, steps: &mut Steps) -> Result<()> {
+    steps.step("format", || {
         for folder in [".", "guest-functions"] {
-            cargo(layout, folder, &["fmt", "--all", "--check"])?;
+            process::run(cargo(layout, folder).args(["fmt", "--all", "--check"]))?;
         }
         Ok(())
     })?;
-    step("architecture", || tidy::run(layout))?;
-    step("results in README.md", || report::run(layout, &report::Arguments::checking()))?;
-    step("tests", || test::run(layout, &test::Arguments::default()))?;
-    step("tests without a container engine", || {
-        let mut command = process::cargo();
-        command.current_dir(&layout.root).args(["test", "--locked", "--release", "--workspace"]);
-        command.args(["--exclude", "xtask", "--test", test::CONTAINER_ENGINE]);
-        process::run(command.env("DOCKER_HOST", "unix:///nonexistent"))
-    })?;
-    // Of one profile with the tests, which have built what runs while others are compiled.
-    step("lints", || {
-        for folder in [".", "guest-functions"] {
-            let arguments = ["clippy", "--release", "--locked", "--workspace", "--all-targets"];
-            cargo(layout, folder, &[&arguments[..], &["--", "-Dwarnings"]].concat())?;
-        }
-        Ok(())
-    })?;
-    step("documents", || {
-        let mut command = process::cargo();
-        command.current_dir(&layout.root).args(["doc", "--release", "--locked"]);
-        command.args(["--workspace", "--no-deps"]);
-        process::run(command.env("RUSTDOCFLAGS", "-Dwarnings"))
-    })?;
-    step("a small run", || small_run(layout))?;
-    step("programs of other architectures", || {
+    steps.step("architecture", || tidy::run(layout))?;
+    steps.step("results in README.md", || report::run(layout, &report::Arguments::checking()))?;
+    steps.step("building and compiling the tests", || test::compile(layout))?;
+    steps.step("tests, and beside them lints and documents", || tests(layout))?;
+    steps.step("a small run", || small_run(layout))?;
+    steps.step("programs of other architectures", || {
         let others = Arch::ALL.into_iter().filter(|arch| !arch.is_host());
         let what = if arguments.full { bench::Emulated::Every } else { bench::Emulated::Sample };
         others.into_iter().try_for_each(|arch| bench::verify_emulated(layout, arch.name(), what))
@@ -62,12 +52,12 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     if !arguments.full {
         return Ok(());
     }
-    step("every payload", || {
+    steps.step("every payload", || {
         let arguments = bench::Arguments::verifying(true);
         ensure!(bench::run(layout, &arguments)? == ExitCode::SUCCESS, "some answers are wrong");
         Ok(())
     })?;
-    step("variants", || {
+    steps.step("variants", || {
         let arguments = bench::Arguments::variants();
         ensure!(bench::run(layout, &arguments)? == ExitCode::SUCCESS, "some variants fail");
         let rows = read_report(layout)?["variants"].as_array().map_or(0, Vec::len);
@@ -82,22 +72,79 @@ fn read_report(layout: &Layout) -> Result<Value> {
     Ok(serde_json::from_slice(&text)?)
 }
 
-#[expect(clippy::disallowed_methods, reason = "tells where the time went, and measures nothing")]
-fn step(name: &str, check: impl FnOnce() -> Result<()>) -> Result<()> {
-    eprintln!("\n=== {name}");
-    let start = Instant::now();
-    check().with_context(|| format!("the check of the {name} failed"))?;
-    eprintln!("=== {name}: {} s", start.elapsed().as_secs());
+/// Every test, and once more those that take a container engine, where none can be reached. Many
+/// wait for containers or for a time to pass; meanwhile lints are looked for.
+fn tests(layout: &Layout) -> Result<()> {
+    let mut suites = test::suites(layout)?;
+    let engines = suites.last_mut().context("there are no tests")?;
+    thread::scope(|scope| {
+        let mut linting = None;
+        // Before that, cargo would let one of the two wait for the other.
+        let tested = process::run_and_notice(engines, "Running", || {
+            linting = Some(scope.spawn(|| lints_and_documents(layout)));
+        });
+        let linted = linting.map(|linting| linting.join());
+        tested?;
+        linted.map_or(Ok(()), |linted| linted.unwrap_or_else(|panic| resume_unwind(panic)))
+    })?;
+    suites.pop();
+    suites.iter_mut().try_for_each(process::run)?;
+    let mut command = cargo(layout, ".");
+    command.args(["test", "--locked", "--release", "--workspace"]);
+    command.args(["--exclude", "xtask", "--test", test::CONTAINER_ENGINE]);
+    process::run(command.env("DOCKER_HOST", "unix:///nonexistent"))
+}
+
+/// Lints and documents, when nothing else wants the processor. They are of one profile with the
+/// tests, which have built what runs while others are compiled.
+fn lints_and_documents(layout: &Layout) -> Result<()> {
+    let lints = |folder| {
+        let mut command = cargo(layout, folder);
+        command.args(["clippy", "--release", "--locked", "--workspace", "--all-targets"]);
+        command.args(["--quiet", "--", "-Dwarnings"]);
+        command
+    };
+    let mut documents = cargo(layout, ".");
+    documents.args(["doc", "--release", "--locked", "--workspace", "--no-deps", "--quiet"]);
+    documents.env("RUSTDOCFLAGS", "-Dwarnings");
+    for command in [lints("."), lints("guest-functions"), documents] {
+        process::quiet_output(&mut process::at_lowest_priority(&command))?;
+    }
     Ok(())
 }
 
-fn cargo(layout: &Layout, folder: &str, arguments: &[&str]) -> Result<()> {
+/// How long each step took.
+#[derive(Debug, Default)]
+struct Steps(Vec<(&'static str, u64)>);
+
+impl Steps {
+    #[expect(clippy::disallowed_methods, reason = "tells where the time went, measures nothing")]
+    fn step(&mut self, name: &'static str, check: impl FnOnce() -> Result<()>) -> Result<()> {
+        eprintln!("\n=== {name}");
+        let start = Instant::now();
+        let checked = check().with_context(|| format!("the check of the {name} failed"));
+        let seconds = start.elapsed().as_secs();
+        eprintln!("=== {name}: {seconds} s");
+        self.0.push((name, seconds));
+        checked
+    }
+
+    fn table(&self) -> String {
+        let all = self.0.iter().map(|(_, seconds)| seconds).sum();
+        let lines = self.0.iter().copied().chain([("all", all)]);
+        let lines = lines.map(|(name, seconds)| format!("{seconds:>6} s  {name}"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// cargo in a folder of the checkout; of functions, it builds beside their tests.
+fn cargo(layout: &Layout, folder: &str) -> Command {
     let mut command = process::cargo();
-    command.current_dir(layout.root.join(folder)).args(arguments);
+    command.current_dir(layout.root.join(folder));
     if folder == "guest-functions" {
         command.env("CARGO_TARGET_DIR", layout.lumos().join("build/tests"));
     }
-    process::run(&mut command)
+    command
 }
 
 /// A quick run of two functions, whose report must have no failures and no holes.

@@ -1,6 +1,7 @@
 //! Other programs: what they are called with, and what to say when they fail.
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -30,6 +31,22 @@ pub fn rustc() -> Command {
     Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
+/// The same command for when nothing else wants the processor.
+pub fn at_lowest_priority(command: &Command) -> Command {
+    let mut nice = Command::new("nice");
+    nice.args(["-n", "19"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => nice.env(name, value),
+            None => nice.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        nice.current_dir(folder);
+    }
+    nice
+}
+
 /// How a command would be typed.
 pub fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -44,6 +61,33 @@ pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run `{}`", show(command)))?;
     if !status.success() {
         bail!("`{}` failed ({status})", show(command));
+    }
+    Ok(())
+}
+
+/// Runs a command whose output goes to the terminal, and calls `notice` once, at the first line of
+/// its standard error that begins with a word.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_and_notice(command: &mut Command, word: &str, notice: impl FnOnce()) -> Result<()> {
+    let shown = show(command);
+    let cannot = || format!("cannot run `{shown}`");
+    let mut child = command.stderr(Stdio::piped()).spawn().with_context(cannot)?;
+    let mut notice = Some(notice);
+    let lines = child.stderr.take().into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n'));
+    for line in lines.map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        eprintln!("{line}");
+        if line.trim_start().starts_with(word)
+            && let Some(notice) = notice.take()
+        {
+            notice();
+        }
+    }
+    let status = child.wait().with_context(cannot)?;
+    if !status.success() {
+        bail!("`{shown}` failed ({status})");
     }
     Ok(())
 }

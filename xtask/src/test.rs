@@ -1,5 +1,7 @@
 //! `cargo xtask test`: sets up what is missing, builds, and runs every test.
 
+use std::process::Command;
+
 use anyhow::Result;
 use lumos_record::Layout;
 
@@ -41,39 +43,41 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
 
 fn test_host(layout: &Layout, tests: &[String]) -> Result<()> {
     build::build(layout, &Wish::host(Scope::tests())?)?;
-    // One after the other, from the quickest to the slowest to compile. Engines are tested
-    // optimised: that is how they are measured, and the interpreters need it.
-    let suites: [(&str, &[&str]); 3] = [
-        ("guest-functions", &["--workspace"]),
-        (
-            ".",
-            &[
-                "--package",
-                "xtask",
-                "--package",
-                "lumos-model",
-                "--package",
-                "lumos-record",
-                "--package",
-                "lumos-workloads",
-            ],
-        ),
-        (".", &["--release", "--workspace", "--exclude", "xtask"]),
-    ];
-    let features = runtimes::feature_arguments(layout, |_| true)?;
-    for (folder, selection) in suites {
-        let mut command = process::cargo();
-        command.current_dir(layout.root.join(folder)).args(["test", "--locked"]).args(selection);
-        if selection.contains(&"--release") {
-            command.args(&features);
-        }
-        if folder == "guest-functions" {
-            command.env("CARGO_TARGET_DIR", layout.lumos().join("build/tests"));
-        }
+    for mut command in suites(layout)? {
         if !tests.is_empty() {
             command.arg("--").args(tests);
         }
         process::run(&mut command)?;
     }
     Ok(())
+}
+
+/// Sets up what is missing, builds what the tests take, and compiles the tests.
+///
+/// # Errors
+/// When something does not compile.
+pub fn compile(layout: &Layout) -> Result<()> {
+    build::build(layout, &Wish::host(Scope::tests())?)?;
+    suites(layout)?.iter_mut().try_for_each(|command| process::run(command.arg("--no-run")))
+}
+
+/// The commands that run all tests, one after the other: from the quickest to the slowest to
+/// compile. Engines are tested optimised: that is how they are measured, and the interpreters need
+/// it.
+///
+/// # Errors
+/// When the runtime crates cannot be read.
+pub fn suites(layout: &Layout) -> Result<Vec<Command>> {
+    let without_engines = ["xtask", "lumos-model", "lumos-record", "lumos-workloads"];
+    let suite = |folder: &str, selection: &[&str]| {
+        let mut command = process::cargo();
+        command.current_dir(layout.root.join(folder)).args(["test", "--locked"]).args(selection);
+        command
+    };
+    let mut functions = suite("guest-functions", &["--workspace"]);
+    functions.env("CARGO_TARGET_DIR", layout.lumos().join("build/tests"));
+    let without_engines = without_engines.map(|package| ["--package", package]).concat();
+    let mut engines = suite(".", &["--release", "--workspace", "--exclude", "xtask"]);
+    engines.args(runtimes::feature_arguments(layout, |_| true)?);
+    Ok(vec![functions, suite(".", &without_engines), engines])
 }
