@@ -4,7 +4,7 @@ mod scope;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufReader, Read};
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -142,6 +142,9 @@ pub fn build(layout: &Layout, wish: &Wish) -> Result<ArtifactManifest> {
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     // Two builds at once would write the same files.
     let lock = File::create(folder.join("lock")).context("the artifacts' lock")?;
+    if let Err(TryLockError::WouldBlock) = lock.try_lock() {
+        eprintln!("Another build is under way in {}: waiting for its end.", folder.display());
+    }
     lock.lock().context("the artifacts' lock")?;
     let crates = runtimes::read(layout, &guests.record)?;
     // A manifest that cannot be read is no reason to fail, but to build.
@@ -1184,6 +1187,41 @@ mod tests {
             let expected = ["codegen-units=1", "lto=fat", "opt-level=3", "panic=abort"];
             assert_eq!(options, expected, "{kind}");
         }
+    }
+
+    #[test]
+    fn what_was_built_is_kept_at_once_and_what_failed_leaves_nothing() {
+        let checkout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout { target: folder.path().to_owned(), ..checkout };
+        let guests = Guests::find(&[Arch::host().unwrap()]).unwrap();
+        let guests = guests.expect("`cargo xtask setup` installs what compiles functions");
+        let wish = Wish::host(Scope::tests()).unwrap();
+        let builder = |before| Builder::new(&layout, guests.clone(), before, &wish).unwrap();
+        let first = builder(ArtifactManifest::default());
+        let mut forms = first.forms("noop").unwrap().into_iter();
+        let (made, failed) = (forms.next().unwrap(), forms.next().unwrap());
+        let files = || {
+            let folder = layout.artifacts().join(WASM).join("noop");
+            let names = fs::read_dir(folder).unwrap().flatten();
+            names.map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        let outcome = first.make(made, |_, output| Ok(fs::write(output, "whole").map(|()| None)?));
+        assert!(matches!(outcome.unwrap(), Outcome::Artifact(_)));
+        // As where the disk is full.
+        let outcome = first.make(failed, |_, output| {
+            fs::write(output, "ha")?;
+            bail!("no space left on device")
+        });
+        let Outcome::Failed { reason, .. } = outcome.unwrap() else { panic!("it was made") };
+        assert!(reason.contains("no space left"), "{reason}");
+        assert_eq!(files(), ["reactor.wasm"]);
+        // The next build finds what an interruption has left.
+        let before = ArtifactManifest::read(&layout.artifacts()).unwrap();
+        let second = builder(before);
+        let again = second.forms("noop").unwrap().into_iter().map(|form| second.outcome_of(form));
+        let kept = again.filter(|settled| matches!(settled, Ok(Outcome::Artifact(_)))).count();
+        assert_eq!(kept, 1);
     }
 
     #[test]

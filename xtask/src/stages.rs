@@ -90,7 +90,8 @@ impl Stages {
         let start = Instant::now();
         let made = work()?;
         let seconds = start.elapsed().as_secs_f64();
-        eprintln!("{place}: done in {}", build::duration(seconds));
+        let whole = seconds.round() as u64;
+        eprintln!("{place}: done in {} min {} s", whole / 60, whole % 60);
         self.note(stage, seconds);
         Ok(made)
     }

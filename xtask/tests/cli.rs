@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::{Command, Output};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 fn xtask(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap()
@@ -123,4 +126,63 @@ fn a_file_that_is_no_wasi_command_is_refused_with_what_it_is() {
     assert!(text.contains("no/such/file.wasm: No such file"), "{text}");
     // Options of a module mean nothing without one.
     assert!(complaint(&["bench", "--stdin", "x"]).contains("--wasm"));
+}
+
+/// `xtask build` of what these take, in a target directory of its own.
+fn build(target: &Path, needs: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["build", "--needs", needs]);
+    command.env("CARGO_TARGET_DIR", target).env_remove("LUMOS_NO_BUILD");
+    command
+}
+
+#[test]
+fn a_part_is_built_and_what_it_lacks_is_built_later_or_named() {
+    const WASM: &str = r#"[{"kind":"wasm","function":"noop"}]"#;
+    const NATIVE: &str = r#"[{"kind":"native-exe","function":"noop"}]"#;
+    let target = tempfile::tempdir().unwrap();
+    let run = |needs, no_build| {
+        let no_build: Option<&str> = no_build;
+        let mut command = build(target.path(), needs);
+        let command = command.envs(no_build.map(|value| ("LUMOS_NO_BUILD", value)));
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let built = || -> Vec<String> {
+        let text = fs::read(target.path().join("lumos/artifacts/manifest.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(manifest["partial"], true);
+        let artifacts = manifest["artifacts"].as_array().unwrap();
+        artifacts.iter().map(|artifact| artifact["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    let (succeeded, text) = run(WASM, None);
+    assert!(succeeded, "{text}");
+    assert_eq!(built(), ["wasm"]);
+    let (succeeded, text) = run(NATIVE, Some("1"));
+    assert!(!succeeded && text.contains("missing or stale: native-exe noop"), "{text}");
+    // What is there is not in the way.
+    let (succeeded, text) = run(WASM, Some("1"));
+    assert!(succeeded, "{text}");
+    let (succeeded, text) = run(NATIVE, None);
+    assert!(succeeded && !text.contains("building wasm"), "{text}");
+    assert_eq!(built(), ["wasm", "native-exe"]);
+    let (succeeded, text) = run("[{", None);
+    assert!(!succeeded && text.contains("--needs"), "{text}");
+}
+
+#[test]
+fn two_builds_at_once_wait_for_each_other_and_say_so() {
+    let target = tempfile::tempdir().unwrap();
+    let artifacts = target.path().join("lumos/artifacts");
+    fs::create_dir_all(&artifacts).unwrap();
+    let lock = fs::File::create(artifacts.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut child = build(target.path(), "[]").stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("waiting")));
+    assert!(line.unwrap().unwrap().starts_with("Another build is under way in "));
+    assert!(child.try_wait().unwrap().is_none());
+    lock.unlock().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(artifacts.join("manifest.json").exists());
 }
