@@ -186,3 +186,35 @@ fn two_builds_at_once_wait_for_each_other_and_say_so() {
     assert!(child.wait().unwrap().success());
     assert!(artifacts.join("manifest.json").exists());
 }
+
+#[test]
+fn what_is_built_is_where_cargo_would_put_it() {
+    let manifest = "lumos/artifacts/manifest.json";
+    let check = |prepare: &dyn Fn(&Path, &mut Command), place: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = build(folder.path(), "[]");
+        command.current_dir(folder.path()).env("PWD", folder.path());
+        command.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET_DIR");
+        prepare(folder.path(), &mut command);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(folder.path().join(place).join(manifest).exists(), "nothing is in {place}");
+    };
+    let variable = |name: &'static str, value: &'static str| {
+        move |folder: &Path, command: &mut Command| {
+            // As a whole path, or as one that begins in the folder.
+            let value = if value.is_empty() { folder.join("whole") } else { value.into() };
+            command.env(name, value);
+        }
+    };
+    check(&variable("CARGO_TARGET_DIR", ""), "whole");
+    check(&variable("CARGO_TARGET_DIR", "part"), "part");
+    check(&variable("CARGO_BUILD_TARGET_DIR", ""), "whole");
+    check(&variable("CARGO_BUILD_TARGET_DIR", "part"), "part");
+    let configured = |folder: &Path, _: &mut Command| {
+        fs::create_dir(folder.join(".cargo")).unwrap();
+        let text = "[build]\ntarget-dir = \"configured\"\n";
+        fs::write(folder.join(".cargo/config.toml"), text).unwrap();
+    };
+    check(&configured, "configured");
+}

@@ -166,6 +166,8 @@ fn build_artifacts(layout: &Layout, needs: &BTreeSet<Need>) -> Result<()> {
     let status = Command::new(cargo)
         .args(["run", "--quiet", "--package", "xtask", "--", "build", "--needs", &needs])
         .current_dir(&layout.root)
+        // A path that is no whole one would begin in that folder.
+        .env("CARGO_TARGET_DIR", &layout.target)
         .status()
         .context("cannot run cargo")?;
     if !status.success() {
