@@ -173,6 +173,13 @@ fn is_workload_file(path: &Path) -> bool {
 }
 
 impl Workload {
+    /// Whether it is one of the functions that stand for all where a test takes only some: those
+    /// that the profile `quick` measures, and fixtures.
+    pub fn is_sample(&self) -> bool {
+        let is_quick = |payload: &Payload| payload.profile == Some(Profile::Quick);
+        self.fixture || self.payloads.iter().any(is_quick)
+    }
+
     /// The payload of that id; nothing when there is none.
     pub fn payload(&self, id: &str) -> Option<&Payload> {
         self.payloads.iter().find(|payload| payload.id == id)

@@ -719,8 +719,7 @@ impl<'b> Builder<'b> {
         }
         if !wanted.is_asked {
             let is_part = wanted.platform.is_none_or(Platform::is_host)
-                && Scope::everything(false).has_variant(wanted.variant)
-                && wanted.kind != ArtifactKind::WasmCommand;
+                && Scope::everything(false).has_variant(wanted.variant);
             return Ok(Outcome::Nothing { is_part });
         }
         if self.may_not_build {
@@ -1175,7 +1174,7 @@ mod tests {
         let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
         let guests = Guests::find(&[Arch::host().unwrap()]).unwrap();
         let guests = guests.expect("`cargo xtask setup` installs what compiles functions");
-        let wish = Wish::host(Scope::tests()).unwrap();
+        let wish = Wish::host(Scope::everything(false)).unwrap();
         let builder = Builder::new(&layout, guests, ArtifactManifest::default(), &wish).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let forms = builder.forms("noop").unwrap();
@@ -1196,7 +1195,7 @@ mod tests {
         let layout = Layout { target: folder.path().to_owned(), ..checkout };
         let guests = Guests::find(&[Arch::host().unwrap()]).unwrap();
         let guests = guests.expect("`cargo xtask setup` installs what compiles functions");
-        let wish = Wish::host(Scope::tests()).unwrap();
+        let wish = Wish::host(Scope::everything(false)).unwrap();
         let builder = |before| Builder::new(&layout, guests.clone(), before, &wish).unwrap();
         let first = builder(ArtifactManifest::default());
         let mut forms = first.forms("noop").unwrap().into_iter();

@@ -15,7 +15,8 @@ use crate::{bench, process, report, test, tidy};
 /// Checks format, lints, architecture and documents, runs every test, and makes a small run.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Also what takes longer: every payload of every function on every runtime, every function as
+    /// Also what takes longer: every function upon every base of images and as a WASI command,
+    /// every payload of every function on every runtime, every function as
     /// a program of the other architecture on every runtime that serves, and the suite `variants`
     #[arg(long)]
     full: bool,
@@ -41,8 +42,9 @@ fn checks(layout: &Layout, arguments: &Arguments, steps: &mut Steps) -> Result<(
     })?;
     steps.step("architecture", || tidy::run(layout))?;
     steps.step("results in README.md", || report::run(layout, &report::Arguments::checking()))?;
-    steps.step("building and compiling the tests", || test::compile(layout))?;
-    steps.step("tests, and beside them lints and documents", || tests(layout))?;
+    let full = arguments.full;
+    steps.step("building and compiling the tests", || test::compile(layout, full))?;
+    steps.step("tests, and beside them lints and documents", || tests(layout, full))?;
     steps.step("a small run", || small_run(layout))?;
     steps.step("programs of other architectures", || {
         let others = Arch::ALL.into_iter().filter(|arch| !arch.is_host());
@@ -74,8 +76,8 @@ fn read_report(layout: &Layout) -> Result<Value> {
 
 /// Every test, and once more those that take a container engine, where none can be reached. Many
 /// wait for containers or for a time to pass; meanwhile lints are looked for.
-fn tests(layout: &Layout) -> Result<()> {
-    let mut suites = test::suites(layout)?;
+fn tests(layout: &Layout, full: bool) -> Result<()> {
+    let mut suites = test::suites(layout, full)?;
     let engines = suites.last_mut().context("there are no tests")?;
     thread::scope(|scope| {
         let mut linting = None;

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use lumos_record::Layout;
+use lumos_workloads::Workloads;
 
 use crate::build::{Scope, Wish};
 use crate::{bench, build, process, runtimes, targets};
@@ -18,15 +19,13 @@ pub struct Arguments {
     /// emulator, and check the answers: x86_64 or aarch64; `host` runs the test suite
     #[arg(long, value_name = "ARCHITECTURE", default_value = "host")]
     target: String,
+    /// On the host, also take every function where a sample of them stands for all: upon every
+    /// base of images, and as a WASI command
+    #[arg(long)]
+    full: bool,
     /// Arguments for the test programs, such as a part of a test's name
     #[arg(last = true, value_name = "TEST")]
     tests: Vec<String>,
-}
-
-impl Default for Arguments {
-    fn default() -> Self {
-        Self { target: "host".to_owned(), tests: Vec::new() }
-    }
 }
 
 /// Runs the command.
@@ -36,14 +35,14 @@ impl Default for Arguments {
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let architectures = targets::architectures(&arguments.target)?;
     architectures.iter().try_for_each(|arch| match arch.is_host() {
-        true => test_host(layout, &arguments.tests),
+        true => test_host(layout, arguments.full, &arguments.tests),
         false => bench::verify_emulated(layout, arch.name(), bench::Emulated::Every),
     })
 }
 
-fn test_host(layout: &Layout, tests: &[String]) -> Result<()> {
-    build::build(layout, &Wish::host(Scope::tests())?)?;
-    for mut command in suites(layout)? {
+fn test_host(layout: &Layout, full: bool, tests: &[String]) -> Result<()> {
+    build(layout, full)?;
+    for mut command in suites(layout, full)? {
         if !tests.is_empty() {
             command.arg("--").args(tests);
         }
@@ -52,13 +51,26 @@ fn test_host(layout: &Layout, tests: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The environment variable that has the tests of runtime crates take every function.
+const FULL: &str = "LUMOS_TEST_FULL";
+
+fn build(layout: &Layout, full: bool) -> Result<()> {
+    let workloads = Workloads::read_drafts(&layout.workloads())?;
+    let sample = workloads.functions.iter().filter(|workload| workload.is_sample());
+    let scope = match full {
+        true => Scope::everything(false),
+        false => Scope::tests(sample.map(|workload| workload.function.clone())),
+    };
+    build::build(layout, &Wish::host(scope)?).map(drop)
+}
+
 /// Sets up what is missing, builds what the tests take, and compiles the tests.
 ///
 /// # Errors
 /// When something does not compile.
-pub fn compile(layout: &Layout) -> Result<()> {
-    build::build(layout, &Wish::host(Scope::tests())?)?;
-    suites(layout)?.iter_mut().try_for_each(|command| process::run(command.arg("--no-run")))
+pub fn compile(layout: &Layout, full: bool) -> Result<()> {
+    build(layout, full)?;
+    suites(layout, full)?.iter_mut().try_for_each(|command| process::run(command.arg("--no-run")))
 }
 
 /// The commands that run all tests, one after the other: from the quickest to the slowest to
@@ -67,7 +79,7 @@ pub fn compile(layout: &Layout) -> Result<()> {
 ///
 /// # Errors
 /// When the runtime crates cannot be read.
-pub fn suites(layout: &Layout) -> Result<Vec<Command>> {
+pub fn suites(layout: &Layout, full: bool) -> Result<Vec<Command>> {
     let without_engines = ["xtask", "lumos-model", "lumos-record", "lumos-workloads"];
     let suite = |folder: &str, selection: &[&str]| {
         let mut command = process::cargo();
@@ -79,5 +91,6 @@ pub fn suites(layout: &Layout) -> Result<Vec<Command>> {
     let without_engines = without_engines.map(|package| ["--package", package]).concat();
     let mut engines = suite(".", &["--release", "--workspace", "--exclude", "xtask"]);
     engines.args(runtimes::feature_arguments(layout, |_| true)?);
+    engines.envs(full.then_some((FULL, "1")));
     Ok(vec![functions, suite(".", &without_engines), engines])
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Trial};
 use lumos_record::{ArtifactKind, Lane, Mode, Runtime};
-use lumos_workloads::Workloads;
+use lumos_workloads::{Workload, Workloads};
 
 use crate::artifact::Artifacts;
 use crate::sandbox::process::Process;
@@ -214,6 +214,12 @@ impl Built {
             );
         }
         Ok(Self { artifacts, workloads, runtimes })
+    }
+
+    /// Whether a function is tested where a sample of them may stand for all; the environment
+    /// variable `LUMOS_TEST_FULL` asks for all.
+    pub fn takes(&self, workload: &Workload) -> bool {
+        workload.is_sample() || std::env::var_os("LUMOS_TEST_FULL").is_some()
     }
 
     /// A checkout with one runtime, and the artifacts and the workload of one function.

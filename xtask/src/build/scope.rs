@@ -13,19 +13,21 @@ pub struct Scope {
     needs: Option<BTreeSet<Need>>,
     /// With everything, Wasm in every way that the suite `variants` compares.
     variants: bool,
-    /// With everything, WASI commands, which nothing measures.
-    commands: bool,
+    /// With everything, the functions that have forms which stand for those of all; none means
+    /// all functions.
+    sample: Option<BTreeSet<String>>,
 }
 
 impl Scope {
     /// Everything that some suite measures; with `variants`, all ways to build Wasm among it.
     pub const fn everything(variants: bool) -> Self {
-        Self { needs: None, variants, commands: false }
+        Self { needs: None, variants, sample: None }
     }
 
-    /// What the tests take: everything, and WASI commands.
-    pub const fn tests() -> Self {
-        Self { needs: None, variants: false, commands: true }
+    /// What the tests take: everything, but programs for images upon a base and WASI commands of
+    /// these functions alone. They are what other forms are, linked in another way.
+    pub fn tests(sample: impl IntoIterator<Item = String>) -> Self {
+        Self { sample: Some(sample.into_iter().collect()), ..Self::everything(false) }
     }
 
     /// What is needed, and nothing else.
@@ -37,13 +39,13 @@ impl Scope {
             }
             all.insert(need);
         }
-        Self { needs: Some(all), variants: false, commands: false }
+        Self { needs: Some(all), ..Self::everything(false) }
     }
 
     /// Whether a form of a function is to be made that its source is compiled to.
     pub fn has_form(&self, kind: ArtifactKind, function: &str, variant: Option<Variant>) -> bool {
         self.needs.as_ref().map_or_else(
-            || (self.commands || kind != ArtifactKind::WasmCommand) && self.has_variant(variant),
+            || self.is_sampled(kind, function) && self.has_variant(variant),
             |needs| needs.contains(&Need::form(kind, function, variant)),
         )
     }
@@ -61,6 +63,13 @@ impl Scope {
         self.variants || variant.is_none_or(|variant| variant == Variant::DEFAULT)
     }
 
+    /// Whether a form is to be made of a function, where not every function has it.
+    fn is_sampled(&self, kind: ArtifactKind, function: &str) -> bool {
+        let is_of_few = matches!(kind, ArtifactKind::NativeExeDynamic | ArtifactKind::WasmCommand);
+        let sample = self.sample.as_ref().filter(|_| is_of_few);
+        sample.is_none_or(|sample| sample.contains(function))
+    }
+
     /// Whether images upon a base are to be made, of any function.
     pub fn has_base(&self, base: &str) -> bool {
         let is_upon = |need: &Need| need.base.as_deref() == Some(base);
@@ -70,7 +79,10 @@ impl Scope {
     /// Whether the image of a function is to be made upon a base. Images of what is no program
     /// have no base, and are made where a function gets any: their sizes are compared.
     pub fn has_image(&self, base: &str, function: &str, is_program: bool) -> bool {
-        let Some(needs) = &self.needs else { return true };
+        let Some(needs) = &self.needs else {
+            let holds = made_from(&Need::image(base, function));
+            return !is_program || holds.is_none_or(|kind| self.is_sampled(kind, function));
+        };
         if is_program {
             return needs.contains(&Need::image(base, function));
         }
@@ -159,18 +171,31 @@ mod tests {
     }
 
     #[test]
-    fn everything_has_no_variants_and_no_commands_unless_they_are_asked_for() {
+    fn everything_has_no_variants_unless_they_are_asked_for() {
         let variant = Some(Variant { simd: true, ..Variant::DEFAULT });
-        let [plain, variants, tests] =
-            [Scope::everything(false), Scope::everything(true), Scope::tests()];
-        for (scope, has_variant, has_command) in
-            [(plain, false, false), (variants, true, false), (tests, false, true)]
-        {
+        for has_variants in [false, true] {
+            let scope = Scope::everything(has_variants);
             assert!(scope.has_form(ArtifactKind::Wasm, "json", None));
-            assert_eq!(scope.has_form(ArtifactKind::Wasm, "json", variant), has_variant);
-            assert_eq!(scope.has_precompiled("fast", "json", variant), has_variant);
-            assert_eq!(scope.has_form(ArtifactKind::WasmCommand, "json", None), has_command);
+            assert!(scope.has_form(ArtifactKind::WasmCommand, "json", None));
+            assert_eq!(scope.has_form(ArtifactKind::Wasm, "json", variant), has_variants);
+            assert_eq!(scope.has_precompiled("fast", "json", variant), has_variants);
             assert!(scope.has_base("debian") && scope.has_engine("fast"));
+        }
+    }
+
+    #[test]
+    fn tests_take_some_forms_of_a_sample_alone() {
+        let scope = Scope::tests(["noop".to_owned()]);
+        for (function, is_sampled) in [("noop", true), ("json", false)] {
+            for kind in [ArtifactKind::NativeExeDynamic, ArtifactKind::WasmCommand] {
+                assert_eq!(scope.has_form(kind, function, None), is_sampled, "{function} {kind}");
+            }
+            for kind in [ArtifactKind::NativeExe, ArtifactKind::NativeLib, ArtifactKind::Wasm] {
+                assert!(scope.has_form(kind, function, None));
+            }
+            let images = ["scratch", "debian"].map(|base| scope.has_image(base, function, true));
+            assert_eq!(images, [true, is_sampled]);
+            assert!(scope.has_image("scratch", function, false));
         }
     }
 }

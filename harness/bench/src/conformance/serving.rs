@@ -3,7 +3,7 @@
 //! too.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use lumos_record::{Runtime, Setting, StateBackend, Suite};
+use lumos_record::{Image, Runtime, Setting, StateBackend, Suite};
 use lumos_workloads::{Payload, Workload};
 
 use super::Built;
@@ -14,7 +14,8 @@ use crate::suites::states::{self, States};
 use crate::suites::verify_digest;
 use crate::{InvokeError, Limits, Sandbox};
 
-/// Serves every function in a sandbox, state in every place that this node has.
+/// Serves every function in a sandbox, state in every place that this node has. What holds a
+/// function's program upon a base is linked in another way, and a sample of functions shows that.
 ///
 /// # Errors
 /// When an answer or a refusal is not the right one.
@@ -25,7 +26,9 @@ pub(super) fn check<S: Sandbox>(
     sandbox: &S,
     states: &mut States,
 ) -> Result<()> {
-    for workload in built.workloads.benchmarked() {
+    let is_upon_base = runtime.base.as_deref().is_some_and(|base| base != Image::SCRATCH);
+    let is_taken = |workload: &&Workload| !is_upon_base || built.takes(workload);
+    for workload in built.workloads.benchmarked().filter(is_taken) {
         let backends = StateBackend::ALL.iter().map(|&backend| Some(backend));
         let backends: Vec<Option<StateBackend>> = match workload.keeps_state {
             true => backends.collect(),
