@@ -7,7 +7,7 @@ pub mod checkout;
 mod commands;
 mod digests;
 mod faults;
-#[cfg(feature = "images")]
+#[cfg(feature = "suites")]
 pub mod images;
 mod measuring;
 mod refusals;

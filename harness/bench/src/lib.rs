@@ -28,9 +28,9 @@ pub mod worker;
 pub mod artifact;
 #[cfg(feature = "suites")]
 pub mod conformance;
-#[cfg(feature = "images")]
+#[cfg(feature = "suites")]
 pub mod image;
-#[cfg(feature = "images")]
+#[cfg(feature = "suites")]
 pub mod registry;
 
 pub use engine::{Checked, Compiled, Engine, Limits, NoEngine, Target};

@@ -46,9 +46,11 @@ pub fn check(
         let others = package.dependencies.iter().filter(|dependency| dependency.path.is_none());
         let names: BTreeSet<&str> = others.map(|dependency| dependency.name.as_str()).collect();
         let own = ["--package", found.package.as_str()];
+        // A bench target compiles nothing in another way than others do.
+        let target = Tree::read(layout, &[&own[..], &["--edges", "normal,build,dev"]].concat())?;
         let mut alone = vec![(
             format!("the bench target of {}", found.package),
-            Tree::read(layout, &[&own[..], &["--edges", "normal,build,dev"]].concat())?,
+            target.missing(None, &benches),
         )];
         // A worker without the crate's default features is another engine by intention.
         if let Some(worker) = found.workers.iter().find(|worker| worker.features == defaults) {
@@ -56,10 +58,10 @@ pub fn check(
             let chosen = ["--no-default-features", "--features", &features];
             let edges = ["--edges", "normal,build"];
             let tree = Tree::read(layout, &[&own[..], &chosen, &edges].concat())?;
-            alone.push((worker.name.clone(), tree));
+            alone.push((worker.name.clone(), tree.missing(Some(&names), &benches)));
         }
-        for (program, tree) in alone {
-            for unit in tree.missing(&names, &benches) {
+        for (program, units) in alone {
+            for unit in units {
                 breaches.push(format!(
                     "{program}, built alone: {} is compiled with [{}], and elsewhere with [{}]; \
                      add the features to harness/features/Cargo.toml",
@@ -119,10 +121,12 @@ impl Tree {
         tree
     }
 
-    /// What these packages are compiled from here and not in another tree.
-    fn missing(&self, names: &BTreeSet<&str>, other: &Self) -> BTreeSet<Unit> {
-        let is_named =
-            |unit: &&Unit| unit.package.split(' ').next().is_some_and(|name| names.contains(name));
+    /// What these packages, or all, are compiled from here and not in another tree.
+    fn missing(&self, names: Option<&BTreeSet<&str>>, other: &Self) -> BTreeSet<Unit> {
+        let is_named = |unit: &&Unit| {
+            let name = unit.package.split(' ').next().unwrap_or_default();
+            names.is_none_or(|names| names.contains(name))
+        };
         let mut left: Vec<&Unit> = self.0.keys().filter(is_named).collect();
         let mut seen = BTreeSet::new();
         while let Some(unit) = left.pop() {
@@ -166,12 +170,12 @@ mod tests {
             ))
         };
         let [engine, unknown] = ["engine", "no-such-engine"].map(|name| BTreeSet::from([name]));
-        assert!(worker.missing(&engine, &benches("", "std")).is_empty());
+        assert!(worker.missing(Some(&engine), &benches("", "std")).is_empty());
         let benches = benches("std", "");
         let log =
             Unit { package: "log v0.4.0".to_owned(), features: String::new(), is_of_build: false };
         assert_eq!(benches.features_of(&log), ["std"]);
-        assert_eq!(worker.missing(&engine, &benches), BTreeSet::from([log]));
-        assert!(worker.missing(&unknown, &benches).is_empty());
+        assert_eq!(worker.missing(Some(&engine), &benches), BTreeSet::from([log]));
+        assert!(worker.missing(Some(&unknown), &benches).is_empty());
     }
 }
