@@ -329,7 +329,7 @@ fn compiling(packages: usize) -> Stage {
         key: "bench targets".to_owned(),
         title: format!("compile the bench targets of {packages} crates"),
         units: packages,
-        usual_seconds: 50.0,
+        usual_seconds: Some(50.0),
         is_parallel: true,
         is_kept: true,
     }
@@ -338,9 +338,9 @@ fn compiling(packages: usize) -> Stage {
 fn building(needs: &BTreeSet<Need>) -> Stage {
     Stage {
         key: "what cases take".to_owned(),
-        title: format!("build {} artifacts", needs.len()),
+        title: format!("build what is missing or stale of {} artifacts", needs.len()),
         units: needs.len(),
-        usual_seconds: 3.0,
+        usual_seconds: None,
         is_parallel: true,
         is_kept: true,
     }
@@ -357,7 +357,7 @@ fn measuring(arguments: &Arguments, cases: usize) -> Stage {
         key: format!("{verb} {}", arguments.profile),
         title: format!("{verb} {cases} cases"),
         units: cases,
-        usual_seconds,
+        usual_seconds: Some(usual_seconds),
         is_parallel: false,
         is_kept: false,
     }

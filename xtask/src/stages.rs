@@ -22,8 +22,9 @@ pub struct Stage {
     pub title: String,
     /// How much of it there is, such as cases.
     pub units: usize,
-    /// How long a unit took where that was tried, in seconds, on two processors.
-    pub usual_seconds: f64,
+    /// How long a unit took where that was tried, in seconds, on two processors; none where that
+    /// says nothing, and the work itself tells how much there is to do.
+    pub usual_seconds: Option<f64>,
     /// Whether it is shared out among processors.
     pub is_parallel: bool,
     /// Whether it takes no time where nothing has changed.
@@ -56,19 +57,21 @@ impl Stages {
     }
 
     /// About how long a stage takes, in seconds: as long as it did here, or as is usual.
-    fn expected_seconds(&self, stage: &Stage) -> f64 {
+    fn expected_seconds(&self, stage: &Stage) -> Option<f64> {
         let known = self.known.get(&stage.key).map(|known| match stage.is_kept {
             true => known.longest_seconds,
             false => known.last_seconds,
         });
         let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let share = if stage.is_parallel { 2.0 / processors as f64 } else { 1.0 };
-        known.unwrap_or(stage.usual_seconds * share) * stage.units as f64
+        let usual = stage.usual_seconds?;
+        Some(known.unwrap_or(usual * share) * stage.units as f64)
     }
 
     /// What a stage does, and about how long that takes.
     pub fn describe(&self, stage: &Stage) -> String {
-        let time = build::duration(self.expected_seconds(stage));
+        let Some(seconds) = self.expected_seconds(stage) else { return stage.title.clone() };
+        let time = build::duration(seconds);
         match stage.is_kept {
             true => format!("{}, up to about {time}", stage.title),
             false => format!("{}, about {time}", stage.title),
@@ -98,7 +101,7 @@ impl Stages {
 
     /// Keeps how long a stage took, for the next time.
     fn note(&mut self, stage: &Stage, seconds: f64) {
-        if stage.units == 0 {
+        if stage.units == 0 || stage.usual_seconds.is_none() {
             return;
         }
         let last_seconds = seconds / stage.units as f64;
@@ -121,7 +124,7 @@ mod tests {
             key: "measuring".into(),
             title: "measure 100 cases".into(),
             units: 100,
-            usual_seconds: 3.0,
+            usual_seconds: Some(3.0),
             is_parallel: false,
             is_kept,
         }
