@@ -24,7 +24,7 @@ use crate::emulation::Emulation;
 use crate::interrupt::{self, Interrupted};
 use crate::progress::Progress;
 use crate::runtimes::RuntimeCrate;
-use crate::stages::{Stage, Stages};
+use crate::stages::{Effort, Stage, Stages};
 use crate::targets::{self, Arch, Isa, Platform};
 use crate::{baselines, build, foreign, process, report, runtimes, setup, turns};
 
@@ -302,7 +302,7 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
             arguments.profile
         );
     }
-    let manifest = stages.run(&building(&needed), || match foreign {
+    let manifest = stages.run(&building(needed.len()), || match foreign {
         Some(_) => Ok(declared),
         None => build(needed.clone()),
     })?;
@@ -325,25 +325,21 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
 pub const LIST_BUILDS: &str = "LUMOS_LIST_BUILDS";
 
 fn compiling(packages: usize) -> Stage {
-    Stage {
+    let effort = Effort {
         key: "bench targets".to_owned(),
-        title: format!("compile the bench targets of {packages} crates"),
         units: packages,
-        usual_seconds: Some(50.0),
+        usual_seconds: 50.0,
         is_parallel: true,
         is_kept: true,
-    }
+    };
+    let title = format!("compile the bench targets of {packages} crates");
+    Stage { title, effort: Some(effort) }
 }
 
-fn building(needs: &BTreeSet<Need>) -> Stage {
-    Stage {
-        key: "what cases take".to_owned(),
-        title: format!("build what is missing or stale of {} artifacts", needs.len()),
-        units: needs.len(),
-        usual_seconds: None,
-        is_parallel: true,
-        is_kept: true,
-    }
+fn building(artifacts: usize) -> Stage {
+    let title = format!("build what is missing or stale of {artifacts} artifacts");
+    // The build finds out what there is to do, and tells.
+    Stage { title, effort: None }
 }
 
 fn measuring(arguments: &Arguments, cases: usize) -> Stage {
@@ -353,14 +349,14 @@ fn measuring(arguments: &Arguments, cases: usize) -> Stage {
         (false, Profile::Standard) => ("measure", 1.3),
         (false, Profile::Full) => ("measure", 8.0),
     };
-    Stage {
+    let effort = Effort {
         key: format!("{verb} {}", arguments.profile),
-        title: format!("{verb} {cases} cases"),
         units: cases,
-        usual_seconds: Some(usual_seconds),
+        usual_seconds,
         is_parallel: false,
         is_kept: false,
-    }
+    };
+    Stage { title: format!("{verb} {cases} cases"), effort: Some(effort) }
 }
 
 /// What cases take, each of one of these runtimes.
@@ -602,7 +598,7 @@ fn chosen_runtimes(globs: &[String], runtimes: &[Runtime]) -> Result<Vec<Runtime
     let names = runtime_names(globs, runtimes)?;
     let is_chosen = |runtime: &&Runtime| {
         let in_lane = |lane| names.contains(&runtime.name_in(lane));
-        names.is_empty() || [Lane::InProcess, Lane::Served].into_iter().any(in_lane)
+        names.is_empty() || Lane::ALL.iter().copied().any(in_lane)
     };
     Ok(runtimes.iter().filter(is_chosen).cloned().collect())
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::{BufReader, Read};
-use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -27,7 +26,7 @@ use crate::progress::Progress;
 use crate::runtimes::{self, RuntimeCrate, WorkerDeclaration};
 use crate::targets::{self, Arch, Isa, Platform};
 use crate::toolchain::{Guests, WASM};
-use crate::{process, setup, source, text};
+use crate::{process, setup, source, stages, text};
 
 pub use scope::Scope;
 
@@ -291,8 +290,7 @@ impl<'b> Builder<'b> {
 
     /// Says what becomes of each, or gives it back where it has to be built.
     fn settle(&self, all: Vec<Wanted>) -> Result<Vec<Settled>> {
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        in_parallel(threads, all, |wanted| Ok(self.outcome_of(wanted)))
+        in_parallel(process::processors(), all, |wanted| Ok(self.outcome_of(wanted)))
     }
 
     /// Says how much there is to build, and about how long that takes: as long as it took before,
@@ -309,7 +307,7 @@ impl<'b> Builder<'b> {
             "To build: {} forms of functions and {workers} workers, about {}; then what engines \
              precompile, and images",
             left.len() - workers,
-            duration(seconds)
+            stages::duration(seconds)
         );
     }
 
@@ -582,8 +580,7 @@ impl<'b> Builder<'b> {
             }
         }
         let this = &*self;
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        let outcomes = in_parallel(threads, jobs, |(wanted, program, module)| {
+        let outcomes = in_parallel(process::processors(), jobs, |(wanted, program, module)| {
             let wanted = match this.outcome_of(wanted) {
                 Ok(outcome) => return Ok(outcome),
                 Err(wanted) => wanted,
@@ -813,14 +810,6 @@ fn is_same(known: &Artifact, wanted: &Wanted) -> bool {
         && known.engine == wanted.engine
         && known.variant == wanted.variant
         && known.target == wanted.target
-}
-
-/// A time as somebody would say it.
-pub fn duration(seconds: f64) -> String {
-    match seconds.round() as u64 {
-        seconds @ 0..=99 => format!("{seconds} s"),
-        seconds => format!("{} min", (seconds + 30) / 60),
-    }
 }
 
 /// What an engine makes of a function, as far as it is known before it is made.
@@ -1244,10 +1233,5 @@ mod tests {
         fs::write(path.join("inside"), "").unwrap();
         assert!(place(&path, b"bytes").is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn times_are_told_as_somebody_would_say_them() {
-        assert_eq!([0.4, 99.0, 100.0, 1000.0].map(duration), ["0 s", "99 s", "2 min", "17 min"]);
     }
 }

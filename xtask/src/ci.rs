@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: everything that a change must pass.
 
 use std::panic::resume_unwind;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
 
@@ -35,8 +35,8 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
 
 fn checks(layout: &Layout, arguments: &Arguments, steps: &mut Steps) -> Result<()> {
     steps.step("format", || {
-        for folder in [".", "guest-functions"] {
-            process::run(cargo(layout, folder).args(["fmt", "--all", "--check"]))?;
+        for folder in [".", test::FUNCTIONS] {
+            process::run(test::cargo(layout, folder).args(["fmt", "--all", "--check"]))?;
         }
         Ok(())
     })?;
@@ -91,7 +91,7 @@ fn tests(layout: &Layout, full: bool) -> Result<()> {
     })?;
     suites.pop();
     suites.iter_mut().try_for_each(process::run)?;
-    let mut command = cargo(layout, ".");
+    let mut command = test::cargo(layout, ".");
     command.args(["test", "--locked", "--release", "--workspace"]);
     command.args(["--exclude", "xtask", "--test", test::CONTAINER_ENGINE]);
     process::run(command.env("DOCKER_HOST", "unix:///nonexistent"))
@@ -101,15 +101,15 @@ fn tests(layout: &Layout, full: bool) -> Result<()> {
 /// tests, which have built what runs while others are compiled.
 fn lints_and_documents(layout: &Layout) -> Result<()> {
     let lints = |folder| {
-        let mut command = cargo(layout, folder);
+        let mut command = test::cargo(layout, folder);
         command.args(["clippy", "--release", "--locked", "--workspace", "--all-targets"]);
         command.args(["--quiet", "--", "-Dwarnings"]);
         command
     };
-    let mut documents = cargo(layout, ".");
+    let mut documents = test::cargo(layout, ".");
     documents.args(["doc", "--release", "--locked", "--workspace", "--no-deps", "--quiet"]);
     documents.env("RUSTDOCFLAGS", "-Dwarnings");
-    for command in [lints("."), lints("guest-functions"), documents] {
+    for command in [lints("."), lints(test::FUNCTIONS), documents] {
         process::quiet_output(&mut process::at_lowest_priority(&command))?;
     }
     Ok(())
@@ -137,16 +137,6 @@ impl Steps {
         let lines = lines.map(|(name, seconds)| format!("{seconds:>6} s  {name}"));
         lines.collect::<Vec<_>>().join("\n")
     }
-}
-
-/// cargo in a folder of the checkout; of functions, it builds beside their tests.
-fn cargo(layout: &Layout, folder: &str) -> Command {
-    let mut command = process::cargo();
-    command.current_dir(layout.root.join(folder));
-    if folder == "guest-functions" {
-        command.env("CARGO_TARGET_DIR", layout.lumos().join("build/tests"));
-    }
-    command
 }
 
 /// A quick run of two functions, whose report must have no failures and no holes.

@@ -26,6 +26,11 @@ pub fn cargo() -> Command {
     command
 }
 
+/// How many processors there are to work with.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// The rustc that belongs to [`cargo`].
 pub fn rustc() -> Command {
     Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))

@@ -4,27 +4,32 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::thread;
 use std::time::Instant;
 
 use anyhow::Result;
 use lumos_record::Layout;
 use serde::{Deserialize, Serialize};
 
-use crate::build;
+use crate::{build, process};
 
 /// A part of the work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
-    /// What it is called in the record of earlier ones.
-    pub key: String,
     /// What it does, as a clause without a subject.
     pub title: String,
+    /// What tells about how long it takes; none where the work itself tells.
+    pub effort: Option<Effort>,
+}
+
+/// How much of a kind of work there is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effort {
+    /// What the kind is called in the record of earlier stages.
+    pub key: String,
     /// How much of it there is, such as cases.
     pub units: usize,
-    /// How long a unit took where that was tried, in seconds, on two processors; none where that
-    /// says nothing, and the work itself tells how much there is to do.
-    pub usual_seconds: Option<f64>,
+    /// How long a unit took where that was tried, in seconds, on two processors.
+    pub usual_seconds: f64,
     /// Whether it is shared out among processors.
     pub is_parallel: bool,
     /// Whether it takes no time where nothing has changed.
@@ -57,25 +62,20 @@ impl Stages {
     }
 
     /// About how long a stage takes, in seconds: as long as it did here, or as is usual.
-    fn expected_seconds(&self, stage: &Stage) -> Option<f64> {
-        let known = self.known.get(&stage.key).map(|known| match stage.is_kept {
+    fn expected_seconds(&self, effort: &Effort) -> f64 {
+        let known = self.known.get(&effort.key).map(|known| match effort.is_kept {
             true => known.longest_seconds,
             false => known.last_seconds,
         });
-        let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let share = if stage.is_parallel { 2.0 / processors as f64 } else { 1.0 };
-        let usual = stage.usual_seconds?;
-        Some(known.unwrap_or(usual * share) * stage.units as f64)
+        let share = if effort.is_parallel { 2.0 / process::processors() as f64 } else { 1.0 };
+        known.unwrap_or(effort.usual_seconds * share) * effort.units as f64
     }
 
     /// What a stage does, and about how long that takes.
     pub fn describe(&self, stage: &Stage) -> String {
-        let Some(seconds) = self.expected_seconds(stage) else { return stage.title.clone() };
-        let time = build::duration(seconds);
-        match stage.is_kept {
-            true => format!("{}, up to about {time}", stage.title),
-            false => format!("{}, about {time}", stage.title),
-        }
+        let Some(effort) = &stage.effort else { return stage.title.clone() };
+        let most = if effort.is_kept { "up to " } else { "" };
+        format!("{}, {most}about {}", stage.title, duration(self.expected_seconds(effort)))
     }
 
     /// Says that the next stage begins, does it, and says how long it took.
@@ -95,17 +95,19 @@ impl Stages {
         let seconds = start.elapsed().as_secs_f64();
         let whole = seconds.round() as u64;
         eprintln!("{place}: done in {} min {} s", whole / 60, whole % 60);
-        self.note(stage, seconds);
+        if let Some(effort) = &stage.effort {
+            self.note(effort, seconds);
+        }
         Ok(made)
     }
 
     /// Keeps how long a stage took, for the next time.
-    fn note(&mut self, stage: &Stage, seconds: f64) {
-        if stage.units == 0 || stage.usual_seconds.is_none() {
+    fn note(&mut self, effort: &Effort, seconds: f64) {
+        if effort.units == 0 {
             return;
         }
-        let last_seconds = seconds / stage.units as f64;
-        let known = self.known.entry(stage.key.clone());
+        let last_seconds = seconds / effort.units as f64;
+        let known = self.known.entry(effort.key.clone());
         let known = known.or_insert(Known { last_seconds, longest_seconds: 0.0 });
         known.last_seconds = last_seconds;
         known.longest_seconds = known.longest_seconds.max(last_seconds);
@@ -115,19 +117,23 @@ impl Stages {
     }
 }
 
+/// A time as somebody would say it.
+pub fn duration(seconds: f64) -> String {
+    match seconds.round() as u64 {
+        seconds @ 0..=99 => format!("{seconds} s"),
+        seconds => format!("{} min", (seconds + 30) / 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn stage(is_kept: bool) -> Stage {
-        Stage {
-            key: "measuring".into(),
-            title: "measure 100 cases".into(),
-            units: 100,
-            usual_seconds: Some(3.0),
-            is_parallel: false,
-            is_kept,
-        }
+        let title = "measure 100 cases".into();
+        let key = "measuring".into();
+        let effort = Effort { key, units: 100, usual_seconds: 3.0, is_parallel: false, is_kept };
+        Stage { title, effort: Some(effort) }
     }
 
     #[test]
@@ -137,8 +143,9 @@ mod tests {
         fs::create_dir_all(layout.lumos()).unwrap();
         let mut stages = Stages::begin(&layout, 2);
         assert_eq!(stages.describe(&stage(false)), "measure 100 cases, about 5 min");
-        stages.note(&stage(false), 600.0);
-        stages.note(&stage(false), 200.0);
+        let effort = stage(false).effort.unwrap();
+        stages.note(&effort, 600.0);
+        stages.note(&effort, 200.0);
         let again = Stages::begin(&layout, 2);
         assert_eq!(again.describe(&stage(false)), "measure 100 cases, about 3 min");
         // What is kept may take as long as ever, or no time at all.
@@ -157,5 +164,10 @@ mod tests {
         assert!(failed.is_err() && stages.known.is_empty());
         assert_eq!(stages.run(&stage(false), || Ok(7)).unwrap(), 7);
         assert_eq!(stages.known.len(), 1);
+    }
+
+    #[test]
+    fn times_are_told_as_somebody_would_say_them() {
+        assert_eq!([0.4, 99.0, 100.0, 1000.0].map(duration), ["0 s", "99 s", "2 min", "17 min"]);
     }
 }

@@ -82,15 +82,28 @@ pub fn compile(layout: &Layout, full: bool) -> Result<()> {
 pub fn suites(layout: &Layout, full: bool) -> Result<Vec<Command>> {
     let without_engines = ["xtask", "lumos-model", "lumos-record", "lumos-workloads"];
     let suite = |folder: &str, selection: &[&str]| {
-        let mut command = process::cargo();
-        command.current_dir(layout.root.join(folder)).args(["test", "--locked"]).args(selection);
+        let mut command = cargo(layout, folder);
+        command.args(["test", "--locked"]).args(selection);
         command
     };
-    let mut functions = suite("guest-functions", &["--workspace"]);
-    functions.env("CARGO_TARGET_DIR", layout.lumos().join("build/tests"));
     let without_engines = without_engines.map(|package| ["--package", package]).concat();
     let mut engines = suite(".", &["--release", "--workspace", "--exclude", "xtask"]);
     engines.args(runtimes::feature_arguments(layout, |_| true)?);
     engines.envs(full.then_some((FULL, "1")));
+    let functions = suite(FUNCTIONS, &["--workspace"]);
     Ok(vec![functions, suite(".", &without_engines), engines])
+}
+
+/// The folder of the functions' workspace.
+pub const FUNCTIONS: &str = "guest-functions";
+
+/// cargo in a folder of the checkout; functions have a target directory of their own for what is
+/// tested on the host.
+pub fn cargo(layout: &Layout, folder: &str) -> Command {
+    let mut command = process::cargo();
+    command.current_dir(layout.root.join(folder));
+    if folder == FUNCTIONS {
+        command.env("CARGO_TARGET_DIR", layout.lumos().join("build/tests"));
+    }
+    command
 }
