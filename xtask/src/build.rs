@@ -290,7 +290,7 @@ impl<'b> Builder<'b> {
 
     /// Says what becomes of each, or gives it back where it has to be built.
     fn settle(&self, all: Vec<Wanted>) -> Result<Vec<Settled>> {
-        in_parallel(process::processors(), all, |wanted| Ok(self.outcome_of(wanted)))
+        process::in_parallel(process::processors(), all, |wanted| Ok(self.outcome_of(wanted)))
     }
 
     /// Says how much there is to build, and about how long that takes: as long as it took before,
@@ -313,7 +313,7 @@ impl<'b> Builder<'b> {
 
     fn expected_seconds(&self, wanted: &Wanted) -> f64 {
         /// Two processors took so long for a form of a function, and for a worker.
-        const USUAL: [f64; 2] = [2.5, 90.0];
+        const USUAL: [f64; 2] = [2.5, 30.0];
         let times = |is_like: &dyn Fn(&Artifact) -> bool| -> Option<f64> {
             let like = self.before.artifacts.iter().filter(|known| is_like(known));
             let times: Vec<f64> = like.map(|known| known.build_time_ns as f64 / 1e9).collect();
@@ -352,7 +352,7 @@ impl<'b> Builder<'b> {
             ArtifactKind::Worker => this.compile_worker(crates, wanted, output),
             _ => this.compile_guest(wanted, output),
         };
-        let made = in_parallel(queues.len(), queues.into_values(), |queue| {
+        let made = process::in_parallel(queues.len(), queues.into_values(), |queue| {
             let of_one = |(index, wanted)| Ok((index, this.make(wanted, compile)?));
             queue.into_iter().map(of_one).collect::<Result<Vec<_>>>()
         })?;
@@ -542,7 +542,7 @@ impl<'b> Builder<'b> {
         with_flags(&mut command, own.map(OsString::from));
         let compiled = |name: &str| {
             if let Some(progress) = self.progress.get() {
-                progress.detail(name);
+                progress.now(&format!("{}: {name}", wanted.name()));
             }
         };
         let built = cargo_output(&mut command, package, &TargetKind::Bin, compiled)?;
@@ -580,17 +580,19 @@ impl<'b> Builder<'b> {
             }
         }
         let this = &*self;
-        let outcomes = in_parallel(process::processors(), jobs, |(wanted, program, module)| {
-            let wanted = match this.outcome_of(wanted) {
-                Ok(outcome) => return Ok(outcome),
-                Err(wanted) => wanted,
-            };
-            this.make(*wanted, |wanted, output| {
-                let target = wanted.platform.map_or(wanted.target.clone(), Platform::engine_target);
-                let engine = wanted.engine.as_deref().unwrap_or_default();
-                precompile(&program, engine, &module, output, &target).map(Some)
-            })
-        })?;
+        let outcomes =
+            process::in_parallel(process::processors(), jobs, |(wanted, program, module)| {
+                let wanted = match this.outcome_of(wanted) {
+                    Ok(outcome) => return Ok(outcome),
+                    Err(wanted) => wanted,
+                };
+                this.make(*wanted, |wanted, output| {
+                    let target =
+                        wanted.platform.map_or(wanted.target.clone(), Platform::engine_target);
+                    let engine = wanted.engine.as_deref().unwrap_or_default();
+                    precompile(&program, engine, &module, output, &target).map(Some)
+                })
+            })?;
         outcomes.into_iter().for_each(|outcome| self.note(outcome));
         Ok(())
     }
@@ -841,32 +843,6 @@ fn precompiled(
         flags: platform.map(Platform::engine_flag).into_iter().collect(),
         is_asked: false,
     }
-}
-
-/// Does something with each of these, on so many threads; the results are in their order.
-fn in_parallel<T: Send, R: Send>(
-    threads: usize,
-    items: impl IntoIterator<Item = T, IntoIter: Send>,
-    work: impl Fn(T) -> Result<R> + Sync,
-) -> Result<Vec<R>> {
-    let left = Mutex::new(items.into_iter().enumerate());
-    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let of_one = || {
-        let work = &work;
-        std::iter::from_fn(next).map(move |(index, item)| Ok((index, work(item)?))).collect()
-    };
-    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(of_one)).collect();
-        let ended = threads.into_iter().map(|thread| -> Result<Vec<_>> {
-            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
-        });
-        ended.collect::<Result<Vec<_>>>()
-    })?
-    .into_iter()
-    .flatten()
-    .collect();
-    done.sort_by_key(|(index, _)| *index);
-    Ok(done.into_iter().map(|(_, made)| made).collect())
 }
 
 /// Has a worker compile a module ahead of time for an engine; `target` is what an engine calls it.
@@ -1210,18 +1186,6 @@ mod tests {
         let again = second.forms("noop").unwrap().into_iter().map(|form| second.outcome_of(form));
         let kept = again.filter(|settled| matches!(settled, Ok(Outcome::Artifact(_)))).count();
         assert_eq!(kept, 1);
-    }
-
-    #[test]
-    fn work_is_done_in_parallel_and_told_in_order() {
-        let squares = in_parallel(3, 0..20_u32, |number| Ok(number * number)).unwrap();
-        assert_eq!(squares, (0..20).map(|number| number * number).collect::<Vec<_>>());
-        let failed = in_parallel(2, 0..9, |number| match number {
-            5 => bail!("not five"),
-            number => Ok(number),
-        });
-        assert_eq!(failed.unwrap_err().to_string(), "not five");
-        assert!(in_parallel(0, Vec::<u8>::new(), Ok).unwrap().is_empty());
     }
 
     #[test]

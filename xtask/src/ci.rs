@@ -43,8 +43,9 @@ fn checks(layout: &Layout, arguments: &Arguments, steps: &mut Steps) -> Result<(
     steps.step("architecture", || tidy::run(layout))?;
     steps.step("results in README.md", || report::run(layout, &report::Arguments::checking()))?;
     let full = arguments.full;
-    steps.step("building and compiling the tests", || test::compile(layout, full))?;
-    steps.step("tests, and beside them lints and documents", || tests(layout, full))?;
+    let programs =
+        steps.step("building and compiling the tests", || test::compile(layout, full))?;
+    steps.step("tests, and beside them lints and documents", || tests(layout, programs))?;
     steps.step("a small run", || small_run(layout))?;
     steps.step("programs of other architectures", || {
         let others = Arch::ALL.into_iter().filter(|arch| !arch.is_host());
@@ -76,25 +77,17 @@ fn read_report(layout: &Layout) -> Result<Value> {
 
 /// Every test, and once more those that take a container engine, where none can be reached. Many
 /// wait for containers or for a time to pass; meanwhile lints are looked for.
-fn tests(layout: &Layout, full: bool) -> Result<()> {
-    let mut suites = test::suites(layout, full)?;
-    let engines = suites.last_mut().context("there are no tests")?;
+fn tests(layout: &Layout, mut programs: Vec<test::Program>) -> Result<()> {
+    let once_more = programs.iter().filter(|program| program.takes_container_engine());
+    let once_more: Vec<_> = once_more.map(test::Program::without_container_engine).collect();
+    ensure!(!once_more.is_empty(), "no test takes a container engine");
+    programs.extend(once_more);
     thread::scope(|scope| {
-        let mut linting = None;
-        // Before that, cargo would let one of the two wait for the other.
-        let tested = process::run_and_notice(engines, "Running", || {
-            linting = Some(scope.spawn(|| lints_and_documents(layout)));
-        });
-        let linted = linting.map(|linting| linting.join());
-        tested?;
-        linted.map_or(Ok(()), |linted| linted.unwrap_or_else(|panic| resume_unwind(panic)))
-    })?;
-    suites.pop();
-    suites.iter_mut().try_for_each(process::run)?;
-    let mut command = test::cargo(layout, ".");
-    command.args(["test", "--locked", "--release", "--workspace"]);
-    command.args(["--exclude", "xtask", "--test", test::CONTAINER_ENGINE]);
-    process::run(command.env("DOCKER_HOST", "unix:///nonexistent"))
+        let linting = scope.spawn(|| lints_and_documents(layout));
+        let tested = test::run_all(programs, &[]);
+        let linted = linting.join().unwrap_or_else(|panic| resume_unwind(panic));
+        tested.and(linted)
+    })
 }
 
 /// Lints and documents, when nothing else wants the processor. They are of one profile with the
@@ -121,7 +114,7 @@ struct Steps(Vec<(&'static str, u64)>);
 
 impl Steps {
     #[expect(clippy::disallowed_methods, reason = "tells where the time went, measures nothing")]
-    fn step(&mut self, name: &'static str, check: impl FnOnce() -> Result<()>) -> Result<()> {
+    fn step<T>(&mut self, name: &'static str, check: impl FnOnce() -> Result<T>) -> Result<T> {
         eprintln!("\n=== {name}");
         let start = Instant::now();
         let checked = check().with_context(|| format!("the check of the {name} failed"));

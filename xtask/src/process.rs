@@ -1,10 +1,12 @@
 //! Other programs: what they are called with, and what to say when they fail.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{Read, Seek};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 
@@ -29,6 +31,35 @@ pub fn cargo() -> Command {
 /// How many processors there are to work with.
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Does something with each of these, on so many threads; the results are in their order.
+///
+/// # Errors
+/// The first of the work's errors.
+pub fn in_parallel<T: Send, R: Send>(
+    threads: usize,
+    items: impl IntoIterator<Item = T, IntoIter: Send>,
+    work: impl Fn(T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let left = Mutex::new(items.into_iter().enumerate());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let of_one = || {
+        let work = &work;
+        std::iter::from_fn(next).map(move |(index, item)| Ok((index, work(item)?))).collect()
+    };
+    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(of_one)).collect();
+        let ended = threads.into_iter().map(|thread| -> Result<Vec<_>> {
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        });
+        ended.collect::<Result<Vec<_>>>()
+    })?
+    .into_iter()
+    .flatten()
+    .collect();
+    done.sort_by_key(|(index, _)| *index);
+    Ok(done.into_iter().map(|(_, made)| made).collect())
 }
 
 /// The rustc that belongs to [`cargo`].
@@ -70,31 +101,20 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command whose output goes to the terminal, and calls `notice` once, at the first line of
-/// its standard error that begins with a word.
+/// Runs a command, and returns whether it succeeded with what it wrote to either stream.
 ///
 /// # Errors
-/// As [`run`].
-pub fn run_and_notice(command: &mut Command, word: &str, notice: impl FnOnce()) -> Result<()> {
+/// When it cannot be started.
+pub fn both_outputs(command: &mut Command) -> Result<(bool, String)> {
     let shown = show(command);
     let cannot = || format!("cannot run `{shown}`");
-    let mut child = command.stderr(Stdio::piped()).spawn().with_context(cannot)?;
-    let mut notice = Some(notice);
-    let lines = child.stderr.take().into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n'));
-    for line in lines.map_while(Result::ok) {
-        let line = String::from_utf8_lossy(&line);
-        eprintln!("{line}");
-        if line.trim_start().starts_with(word)
-            && let Some(notice) = notice.take()
-        {
-            notice();
-        }
-    }
-    let status = child.wait().with_context(cannot)?;
-    if !status.success() {
-        bail!("`{shown}` failed ({status})");
-    }
-    Ok(())
+    // A pipe would be open for as long as anything that the command started.
+    let mut file = tempfile::tempfile().with_context(cannot)?;
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file.try_clone()?);
+    let status = command.status().with_context(cannot)?;
+    let mut bytes = Vec::new();
+    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).with_context(cannot)?;
+    Ok((status.success(), String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Runs a command and returns its standard output; its standard error goes to the terminal.
@@ -148,4 +168,30 @@ pub fn find(program: impl AsRef<OsStr>) -> Option<PathBuf> {
 pub fn is_root() -> bool {
     // SAFETY: the call cannot fail.
     unsafe { libc::geteuid() == 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_done_in_parallel_and_told_in_order() {
+        let squares = in_parallel(3, 0..20_u32, |number| Ok(number * number)).unwrap();
+        assert_eq!(squares, (0..20).map(|number| number * number).collect::<Vec<_>>());
+        let failed = in_parallel(2, 0..9, |number| match number {
+            5 => bail!("not five"),
+            number => Ok(number),
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "not five");
+        assert!(in_parallel(0, Vec::<u8>::new(), Ok).unwrap().is_empty());
+    }
+
+    #[test]
+    fn both_streams_are_read_in_their_order() {
+        let script = "echo one; echo two >&2; echo three; exit 3";
+        let ran = both_outputs(Command::new("sh").args(["-c", script])).unwrap();
+        assert_eq!(ran, (false, "one\ntwo\nthree\n".to_owned()));
+        let error = both_outputs(&mut Command::new("no-such-program")).unwrap_err();
+        assert!(error.to_string().contains("no-such-program"));
+    }
 }

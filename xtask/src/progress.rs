@@ -23,7 +23,7 @@ impl Progress {
     /// Begins work of `steps` steps; 0 when their number is not known.
     pub fn begin(what: &'static str, steps: usize) -> Self {
         let bar = ProgressBar::new(steps as u64);
-        let plain = (!std::io::stderr().is_terminal()).then(|| Plain::begin(what));
+        let plain = (!std::io::stderr().is_terminal()).then(|| Plain::begin(what, &bar));
         if plain.is_some() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         } else {
@@ -48,24 +48,17 @@ impl Progress {
     /// Says which step is under way.
     pub fn at(&self, step: &str) {
         if let Some(plain) = &self.plain {
-            let step = match (self.bar.position(), self.bar.length()) {
-                (_, None | Some(0)) => step.to_owned(),
-                (done, Some(all)) => format!("{done}/{all} {step}"),
-            };
-            plain.say(&format!("{:>12} {step}", self.bar.prefix()));
-            plain.state().step = step;
+            plain.say(&format!("{:>12} {}", self.bar.prefix(), counted(&self.bar, step)));
         }
-        self.bar.set_message(step.to_owned());
+        self.now(step);
     }
 
-    /// Says what of the step is under way, which changes too often for a line of its own.
-    pub fn detail(&self, detail: &str) {
+    /// Says what is under way, which changes too often for a line of its own.
+    pub fn now(&self, step: &str) {
         if let Some(plain) = &self.plain {
-            detail.clone_into(&mut plain.state().detail);
+            step.clone_into(&mut plain.state().step);
         }
-        let message = self.bar.message();
-        let step = message.split(DETAIL).next().unwrap_or_default();
-        self.bar.set_message(format!("{step}{DETAIL}{detail}"));
+        self.bar.set_message(step.to_owned());
     }
 
     /// Counts finished steps.
@@ -83,9 +76,6 @@ impl Progress {
     }
 }
 
-/// What stands between a step and what of it is under way.
-const DETAIL: &str = ": ";
-
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
@@ -100,17 +90,17 @@ struct Plain {
 }
 
 struct State {
+    bar: ProgressBar,
     step: String,
-    detail: String,
     begun: Instant,
     spoke: Instant,
 }
 
 impl Plain {
     #[expect(clippy::disallowed_methods, reason = "patience is no measurement")]
-    fn begin(what: &'static str) -> Self {
+    fn begin(what: &'static str, bar: &ProgressBar) -> Self {
         let now = Instant::now();
-        let state = State { step: String::new(), detail: String::new(), begun: now, spoke: now };
+        let state = State { bar: bar.clone(), step: String::new(), begun: now, spoke: now };
         let state = Arc::new(Mutex::new(state));
         let (end, ended) = mpsc::channel::<()>();
         let seen = Arc::clone(&state);
@@ -135,17 +125,23 @@ impl Plain {
         let mut state = self.state();
         eprintln!("{line}");
         state.spoke = Instant::now();
-        state.detail.clear();
     }
 }
 
 impl State {
     /// What is still under way, and since when something is.
     fn line(&self) -> String {
-        let Self { step, detail, .. } = self;
-        let detail = if detail.is_empty() { String::new() } else { format!("{DETAIL}{detail}") };
         let elapsed = self.begun.elapsed().as_secs();
-        format!("still {step}{detail} ({} min {} s)", elapsed / 60, elapsed % 60)
+        let step = counted(&self.bar, &self.step);
+        format!("still {step} ({} min {} s)", elapsed / 60, elapsed % 60)
+    }
+}
+
+/// A step behind the number of those that are done, where it is known how many there are.
+fn counted(bar: &ProgressBar, step: &str) -> String {
+    match (bar.position(), bar.length()) {
+        (_, None | Some(0)) => step.to_owned(),
+        (done, Some(all)) => format!("{done}/{all} {step}"),
     }
 }
 
@@ -176,17 +172,15 @@ mod tests {
     }
 
     #[test]
-    fn a_detail_follows_its_step_and_goes_with_it() {
+    fn what_is_under_way_is_told_without_a_line() {
         let progress = Progress::begin("testing", 0);
         progress.at("a worker");
-        progress.detail("one crate");
-        progress.detail("another crate");
-        assert_eq!(progress.bar.message(), "a worker: another crate");
+        progress.now("a worker: one crate");
+        assert_eq!(progress.bar.message(), "a worker: one crate");
         if let Some(plain) = &progress.plain {
-            assert!(plain.state().line().starts_with("still a worker: another crate (0 min"));
+            assert!(plain.state().line().starts_with("still a worker: one crate (0 min"));
         }
         progress.at("the next");
-        assert_eq!(progress.bar.message(), "the next");
         if let Some(plain) = &progress.plain {
             assert!(plain.state().line().starts_with("still the next ("));
         }

@@ -1,16 +1,18 @@
 //! `cargo xtask test`: sets up what is missing, builds, and runs every test.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
-use anyhow::Result;
-use lumos_record::Layout;
+use anyhow::{Context, Result, bail};
+use cargo_metadata::Message;
+use lumos_record::{ArtifactKind, Layout, Toolchain};
 use lumos_workloads::Workloads;
 
 use crate::build::{Scope, Wish};
+use crate::progress::Progress;
 use crate::{bench, build, process, runtimes, targets};
-
-/// The tests that take a container engine, and show skips without one.
-pub const CONTAINER_ENGINE: &str = "containers";
 
 /// Sets up what is missing and runs the whole test suite.
 #[derive(Debug, clap::Args)]
@@ -35,51 +37,107 @@ pub struct Arguments {
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let architectures = targets::architectures(&arguments.target)?;
     architectures.iter().try_for_each(|arch| match arch.is_host() {
-        true => test_host(layout, arguments.full, &arguments.tests),
+        true => run_all(compile(layout, arguments.full)?, &arguments.tests),
         false => bench::verify_emulated(layout, arch.name(), bench::Emulated::Every),
     })
 }
 
-fn test_host(layout: &Layout, full: bool, tests: &[String]) -> Result<()> {
-    build(layout, full)?;
-    for mut command in suites(layout, full)? {
-        if !tests.is_empty() {
-            command.arg("--").args(tests);
-        }
-        process::run(&mut command)?;
+/// A test program, compiled.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Its package and its target.
+    pub name: String,
+    file: PathBuf,
+    /// The package's folder.
+    folder: PathBuf,
+    variables: Vec<(&'static str, &'static str)>,
+    /// Whether it waits for containers most of its time.
+    waits: bool,
+}
+
+impl Program {
+    /// The same, where no container engine can be reached: its tests show skips.
+    pub fn without_container_engine(&self) -> Self {
+        let mut other = self.clone();
+        other.name += " without a container engine";
+        other.variables.push(("DOCKER_HOST", "unix:///nonexistent"));
+        other
     }
-    Ok(())
+
+    /// Whether its tests take a container engine, and show skips without one.
+    pub fn takes_container_engine(&self) -> bool {
+        self.name.ends_with(" containers")
+    }
+
+    fn command(&self, tests: &[String]) -> Command {
+        let mut command = Command::new(&self.file);
+        command.args(tests).current_dir(&self.folder);
+        // As cargo sets them; a test may call cargo again.
+        command.env("CARGO_MANIFEST_DIR", &self.folder);
+        command.env("CARGO", process::cargo().get_program());
+        command.envs(self.variables.iter().copied());
+        command
+    }
 }
 
 /// The environment variable that has the tests of runtime crates take every function.
 const FULL: &str = "LUMOS_TEST_FULL";
 
-fn build(layout: &Layout, full: bool) -> Result<()> {
+/// The folder of the functions' workspace.
+pub const FUNCTIONS: &str = "guest-functions";
+
+/// Sets up what is missing, builds what the tests take, and compiles them.
+///
+/// # Errors
+/// When something does not compile.
+pub fn compile(layout: &Layout, full: bool) -> Result<Vec<Program>> {
     let workloads = Workloads::read_drafts(&layout.workloads())?;
     let sample = workloads.functions.iter().filter(|workload| workload.is_sample());
     let scope = match full {
         true => Scope::everything(false),
         false => Scope::tests(sample.map(|workload| workload.function.clone())),
     };
-    build::build(layout, &Wish::host(scope)?).map(drop)
+    build::build(layout, &Wish::host(scope)?)?;
+    let crates = runtimes::read(layout, &Toolchain::default())?;
+    let wait_for_containers: BTreeSet<&str> = crates
+        .iter()
+        .filter(|found| found.runtimes.iter().all(|run| run.serves == ArtifactKind::Image))
+        .map(|found| found.package.as_str())
+        .collect();
+    let mut programs = Vec::new();
+    for mut command in suites(layout)? {
+        command.args(["--no-run", "--message-format", "json-render-diagnostics"]);
+        let messages = process::output(&mut command)?;
+        for message in Message::parse_stream(messages.as_bytes()) {
+            let Message::CompilerArtifact(built) = message? else { continue };
+            let Some(file) = built.executable.filter(|_| built.profile.test) else { continue };
+            let folder = built.manifest_path.parent().context("a package without a folder")?;
+            let package = package_name(&built.package_id.repr);
+            programs.push(Program {
+                name: format!("{package} {}", built.target.name),
+                file: file.into(),
+                folder: folder.into(),
+                variables: if full { vec![(FULL, "1")] } else { Vec::new() },
+                waits: wait_for_containers.contains(package),
+            });
+        }
+    }
+    Ok(programs)
 }
 
-/// Sets up what is missing, builds what the tests take, and compiles the tests.
-///
-/// # Errors
-/// When something does not compile.
-pub fn compile(layout: &Layout, full: bool) -> Result<()> {
-    build(layout, full)?;
-    suites(layout, full)?.iter_mut().try_for_each(|command| process::run(command.arg("--no-run")))
+/// The name in a package's id, such as `path+file:///folder#name@0.1.0`, where it may be the
+/// folder's.
+fn package_name(id: &str) -> &str {
+    let (path, rest) = id.split_once('#').unwrap_or((id, ""));
+    match rest.split_once('@') {
+        Some((name, _)) => name,
+        None => path.rsplit('/').next().unwrap_or(path),
+    }
 }
 
-/// The commands that run all tests, one after the other: from the quickest to the slowest to
-/// compile. Engines are tested optimised: that is how they are measured, and the interpreters need
-/// it.
-///
-/// # Errors
-/// When the runtime crates cannot be read.
-pub fn suites(layout: &Layout, full: bool) -> Result<Vec<Command>> {
+/// The commands that compile all tests, from the quickest to the slowest. Engines are tested
+/// optimised: that is how they are measured, and the interpreters need it.
+fn suites(layout: &Layout) -> Result<[Command; 3]> {
     let without_engines = ["xtask", "lumos-model", "lumos-record", "lumos-workloads"];
     let suite = |folder: &str, selection: &[&str]| {
         let mut command = cargo(layout, folder);
@@ -89,13 +147,43 @@ pub fn suites(layout: &Layout, full: bool) -> Result<Vec<Command>> {
     let without_engines = without_engines.map(|package| ["--package", package]).concat();
     let mut engines = suite(".", &["--release", "--workspace", "--exclude", "xtask"]);
     engines.args(runtimes::feature_arguments(layout, |_| true)?);
-    engines.envs(full.then_some((FULL, "1")));
-    let functions = suite(FUNCTIONS, &["--workspace"]);
-    Ok(vec![functions, suite(".", &without_engines), engines])
+    Ok([suite(FUNCTIONS, &["--workspace"]), suite(".", &without_engines), engines])
 }
 
-/// The folder of the functions' workspace.
-pub const FUNCTIONS: &str = "guest-functions";
+/// Runs test programs beside each other, and prints what each has said when it has ended: of one
+/// that succeeded its last line, unless it was given arguments.
+///
+/// # Errors
+/// When a test fails. All programs are run in any case.
+pub fn run_all(mut programs: Vec<Program>, tests: &[String]) -> Result<()> {
+    // What waits for long begins first, while others have something to do.
+    programs.sort_by_key(|program| !program.waits);
+    let progress = Progress::begin("testing", programs.len());
+    let under_way = Mutex::new(BTreeSet::new());
+    let note = |change: &dyn Fn(&mut BTreeSet<String>)| {
+        let mut names = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut names);
+        progress.now(&names.iter().map(String::as_str).collect::<Vec<_>>().join(" and "));
+    };
+    let failed = process::in_parallel(process::processors(), programs, |program| {
+        let name = program.name.clone();
+        note(&|names| _ = names.insert(name.clone()));
+        let (succeeded, text) = process::both_outputs(&mut program.command(tests))?;
+        let said = match succeeded && tests.is_empty() {
+            true => text.lines().rfind(|line| !line.is_empty()).unwrap_or("nothing"),
+            false => text.trim_end(),
+        };
+        progress.say(&format!("{name}: {said}"));
+        progress.advance(1);
+        note(&|names| _ = names.remove(&name));
+        Ok((!succeeded).then_some(name))
+    })?;
+    let failed: Vec<String> = failed.into_iter().flatten().collect();
+    if !failed.is_empty() {
+        bail!("tests failed, and their messages are above: {}", failed.join(", "));
+    }
+    Ok(())
+}
 
 /// cargo in a folder of the checkout; functions have a target directory of their own for what is
 /// tested on the host.

@@ -31,7 +31,7 @@ const MAY_DEPEND: [(&str, &[&str]); 7] = [
         "lumos-overhead",
         &["lumos-record", "lumos-model", "lumos-workloads", "lumos-bench", "lumos-abi", "runtime"],
     ),
-    ("xtask", &["lumos-record", "lumos-model", "lumos-workloads"]),
+    ("xtask", &["lumos-record", "lumos-model", "lumos-workloads", "lumos-features"]),
 ];
 
 /// Runs the command.
@@ -49,6 +49,7 @@ pub fn run(layout: &Layout) -> Result<()> {
     check_names(&crates, &mut breaches);
     check_guests(layout, &mut breaches)?;
     check_texts(layout, &crates, &mut breaches)?;
+    check_examples(layout, &mut breaches)?;
     features::check(layout, &metadata.packages, &crates, &mut breaches)?;
     if breaches.is_empty() {
         println!("tidy: {} packages keep the rules", metadata.packages.len());
@@ -176,6 +177,32 @@ fn check_texts(layout: &Layout, crates: &[RuntimeCrate], breaches: &mut Vec<Stri
     })
 }
 
+/// No code in documentation: it would be a test, and those are programs of their own.
+fn check_examples(layout: &Layout, breaches: &mut Vec<String>) -> Result<()> {
+    let own = ["harness", "runtimes", "workloads", "xtask"].map(|folder| layout.root.join(folder));
+    for folder in own.into_iter().chain([layout.guests()]) {
+        visit(&folder, &mut |path, text| {
+            if has_example(text) {
+                breaches.push(format!(
+                    "{}: an example in documentation, which no test runs: mark it as `text`, or \
+                     write a test",
+                    path.display()
+                ));
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn has_example(text: &str) -> bool {
+    let lines = text.lines().map(str::trim_start);
+    let documentation =
+        lines.filter_map(|line| line.strip_prefix("///").or(line.strip_prefix("//!")));
+    let fences = documentation.filter_map(|line| line.trim().strip_prefix("```"));
+    // Every other one closes what the one before it has opened.
+    fences.step_by(2).any(|language| language != "text")
+}
+
 fn visit(folder: &Path, check: &mut dyn FnMut(&Path, &str)) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -211,6 +238,13 @@ mod tests {
         ] {
             assert!(!may_depend(own, other), "{own} -> {other}");
         }
+    }
+
+    #[test]
+    fn an_example_in_documentation_is_found() {
+        assert!(has_example("/// ```\n/// let x = 1;\n/// ```\nfn f() {}"));
+        assert!(has_example("//! ```text\n//! a\n//! ```\n\n/// ```rust\n/// b\n/// ```"));
+        assert!(!has_example("/// ```text\n/// a\n/// ```\nlet fence = \"```\";"));
     }
 
     #[test]

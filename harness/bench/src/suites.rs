@@ -164,7 +164,8 @@ fn build_artifacts(layout: &Layout, needs: &BTreeSet<Need>) -> Result<()> {
     let needs = serde_json::to_string(needs)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["run", "--quiet", "--package", "xtask", "--", "build", "--needs", &needs])
+        .args(["run", "--quiet", "--release", "--package", "xtask", "--"])
+        .args(["build", "--needs", &needs])
         .current_dir(&layout.root)
         // A path that is no whole one would begin in that folder.
         .env("CARGO_TARGET_DIR", &layout.target)

@@ -111,21 +111,22 @@ fn fails(checkout: &Checkout, selection: &Selection, words: &str) -> Result<()> 
     }
 }
 
-/// The cgroups that hold a name of a run, in every hierarchy.
-fn cgroups() -> Vec<PathBuf> {
+/// The cgroups with such names, in every hierarchy.
+fn cgroups(is_meant: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let roots = mounts.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split(' ').collect();
         fields[2].starts_with("cgroup").then(|| PathBuf::from(fields[1]))
     });
     let entries = roots.flat_map(|root| fs::read_dir(root).into_iter().flatten().flatten());
-    let named = entries.filter(|entry| Name::is_leftover(&entry.file_name().to_string_lossy()));
+    let named = entries.filter(|entry| is_meant(&entry.file_name().to_string_lossy()));
     named.map(|entry| entry.path()).collect()
 }
 
 /// No cgroup and no mount of a process that is no more.
 fn nothing_is_left() -> Result<()> {
-    ensure!(cgroups().is_empty(), "cgroups are left: {:?}", cgroups());
+    let left = cgroups(Name::is_leftover);
+    ensure!(left.is_empty(), "cgroups are left: {left:?}");
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let left: Vec<&str> = mounts.lines().filter(|line| line.contains("/rootfs/")).collect();
     ensure!(left.is_empty(), "mounts are left: {left:?}");
@@ -377,18 +378,23 @@ fn registry(built: &Built) -> Result<()> {
 /// next run removes what stays behind.
 fn killed_harness(built: &Built) -> Result<()> {
     let (checkout, mut child, process) = stuck(built, "debian")?;
+    let processes: Vec<i32> = checkout.processes()?.iter().map(|process| process.pid).collect();
+    let is_own = |owner: u32| i32::try_from(owner).is_ok_and(|pid| processes.contains(&pid));
+    // Any run on this node removes them once their owner is dead, so they are looked for before.
+    let own = cgroups(|name| Name::owner(name).is_some_and(is_own));
+    ensure!(!own.is_empty(), "the container has no cgroup");
     // SAFETY: integers alone; the process is one of the test's own.
     unsafe { libc::kill(i32::try_from(child.id())?, libc::SIGKILL) };
     child.wait()?;
     let measuring_is_gone = || Ok(checkout.processes()?.is_empty());
     wait_until("the measuring process has ended", measuring_is_gone)?;
-    wait_until("there is something to remove", || Ok(!cgroups().is_empty()))?;
     let mut next = noop(built, "scratch", |_| ())?;
     next.variables.push(("TMPDIR", checkout.temporary().into_os_string()));
     let ended = next.run(&selection(Suite::ColdStart), &[])?;
     ensure!(ended.output.contains("removed what an earlier run left behind"), "{ended}");
     let is_gone = || Ok(!Path::new(&format!("/proc/{}", process.pid)).exists());
     wait_until("the container has ended", is_gone)?;
+    ensure!(own.iter().all(|group| !group.exists()), "cgroups are left: {own:?}");
     checkout.nothing_is_left()?;
     nothing_is_left()
 }

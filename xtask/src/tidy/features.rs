@@ -1,4 +1,5 @@
-//! That a bench target measures the engine that a worker hosts, and that cargo compiles it once.
+//! That a bench target measures the engine that a worker hosts, and that cargo compiles once what
+//! workers, bench targets and the command line share.
 //!
 //! The features of a dependency are those that all selected packages ask for, so that a worker
 //! built alone can get another build of its engine than the bench targets; `lumos-features` makes
@@ -7,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use cargo_metadata::Package;
+use cargo_metadata::{Dependency, Package};
 use lumos_record::Layout;
 
 use crate::process;
@@ -21,6 +22,17 @@ struct Unit {
     features: String,
     /// Whether a build script or a macro uses it; the program can use it with other features.
     is_of_build: bool,
+}
+
+impl Unit {
+    fn name(&self) -> &str {
+        self.package.split(' ').next().unwrap_or_default()
+    }
+
+    /// Whether it is one of the project's crates.
+    fn is_own(&self) -> bool {
+        self.package.contains(" (/") && self.name().starts_with("lumos-")
+    }
 }
 
 /// What is compiled, and what each unit depends on.
@@ -38,41 +50,58 @@ pub fn check(
     breaches: &mut Vec<String>,
 ) -> Result<()> {
     let benches = Tree::read(layout, &["--edges", "normal,build,dev"])?;
+    let mut alone = vec![("the command line".to_owned(), of_command_line(layout, &benches)?)];
     for found in crates {
         let package = packages.iter().find(|package| *package.name == found.package);
         let Some(package) = package else { continue };
         let defaults = package.features.get("default").map_or(&[][..], Vec::as_slice);
-        // The project's own crates differ by intention: a worker holds no Criterion.
-        let others = package.dependencies.iter().filter(|dependency| dependency.path.is_none());
-        let names: BTreeSet<&str> = others.map(|dependency| dependency.name.as_str()).collect();
         let own = ["--package", found.package.as_str()];
         // A bench target compiles nothing in another way than others do.
         let target = Tree::read(layout, &[&own[..], &["--edges", "normal,build,dev"]].concat())?;
-        let mut alone = vec![(
-            format!("the bench target of {}", found.package),
-            target.missing(None, &benches),
-        )];
-        // A worker without the crate's default features is another engine by intention.
-        if let Some(worker) = found.workers.iter().find(|worker| worker.features == defaults) {
+        let title = format!("the bench target of {}", found.package);
+        alone.push((title, target.missing(None, &benches)));
+        for worker in &found.workers {
+            // The project's own crates differ by intention: a worker holds no Criterion. So does
+            // an engine without the crate's default features, but not what the harness is made of.
+            let is_meant =
+                |dependency: &&Dependency| dependency.path.is_some() || worker.features == defaults;
+            let names = package.dependencies.iter().filter(is_meant);
+            let names = names.map(|dependency| dependency.name.as_str()).collect();
             let features = worker.features.join(",");
             let chosen = ["--no-default-features", "--features", &features];
             let edges = ["--edges", "normal,build"];
             let tree = Tree::read(layout, &[&own[..], &chosen, &edges].concat())?;
-            alone.push((worker.name.clone(), tree.missing(Some(&names), &benches)));
+            let mut units = tree.missing(Some(&names), &benches);
+            units.retain(|unit| !unit.is_own());
+            alone.push((worker.name.clone(), units));
         }
-        for (program, units) in alone {
-            for unit in units {
-                breaches.push(format!(
-                    "{program}, built alone: {} is compiled with [{}], and elsewhere with [{}]; \
-                     add the features to harness/features/Cargo.toml",
-                    unit.package,
-                    unit.features,
-                    benches.features_of(&unit).join("], [")
-                ));
-            }
+    }
+    for (program, units) in alone {
+        for unit in units {
+            breaches.push(format!(
+                "{program}, built alone: {} is compiled with [{}], and elsewhere with [{}]; add \
+                 the features to harness/features/Cargo.toml",
+                unit.package,
+                unit.features,
+                benches.features_of(&unit).join("], [")
+            ));
         }
     }
     Ok(())
+}
+
+/// What the command line compiles in another way than the bench targets do.
+fn of_command_line(layout: &Layout, benches: &Tree) -> Result<BTreeSet<Unit>> {
+    /// Of these it takes a small part, which is compiled sooner than the whole.
+    const PARTS: [&str; 3] = ["object", "semver", "wasmparser"];
+    let tree = Tree::read(layout, &["--package", "xtask", "--edges", "normal,build"])?;
+    let is_shared = |unit: &Unit| {
+        let is_part = PARTS.contains(&unit.name());
+        !unit.is_own() && !is_part && !benches.features_of(unit).is_empty()
+    };
+    let mut units = tree.missing(None, benches);
+    units.retain(is_shared);
+    Ok(units)
 }
 
 impl Tree {
@@ -123,10 +152,7 @@ impl Tree {
 
     /// What these packages, or all, are compiled from here and not in another tree.
     fn missing(&self, names: Option<&BTreeSet<&str>>, other: &Self) -> BTreeSet<Unit> {
-        let is_named = |unit: &&Unit| {
-            let name = unit.package.split(' ').next().unwrap_or_default();
-            names.is_none_or(|names| names.contains(name))
-        };
+        let is_named = |unit: &&Unit| names.is_none_or(|names| names.contains(unit.name()));
         let mut left: Vec<&Unit> = self.0.keys().filter(is_named).collect();
         let mut seen = BTreeSet::new();
         while let Some(unit) = left.pop() {
