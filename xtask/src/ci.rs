@@ -86,7 +86,10 @@ fn tests(layout: &Layout, mut programs: Vec<test::Program>) -> Result<()> {
         let linting = scope.spawn(|| lints_and_documents(layout));
         let tested = test::run_all(programs, &[]);
         let linted = linting.join().unwrap_or_else(|panic| resume_unwind(panic));
-        tested.and(linted)
+        match (tested, linted) {
+            (Err(tested), Err(linted)) => Err(tested.context(format!("{linted:#}"))),
+            (tested, linted) => tested.and(linted),
+        }
     })
 }
 

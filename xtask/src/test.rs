@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::Message;
 use lumos_record::{ArtifactKind, Layout, Toolchain};
 use lumos_workloads::Workloads;
@@ -50,6 +50,8 @@ pub struct Program {
     file: PathBuf,
     /// The package's folder.
     folder: PathBuf,
+    /// The checkout's target directory.
+    target: PathBuf,
     variables: Vec<(&'static str, &'static str)>,
     /// Whether it waits for containers most of its time.
     waits: bool,
@@ -75,6 +77,7 @@ impl Program {
         // As cargo sets them; a test may call cargo again.
         command.env("CARGO_MANIFEST_DIR", &self.folder);
         command.env("CARGO", process::cargo().get_program());
+        command.env("CARGO_TARGET_DIR", &self.target);
         command.envs(self.variables.iter().copied());
         command
     }
@@ -82,6 +85,9 @@ impl Program {
 
 /// The environment variable that has the tests of runtime crates take every function.
 const FULL: &str = "LUMOS_TEST_FULL";
+
+/// How the line of a test begins that shows skips, where a node makes no such sandboxes.
+const SKIPS: &str = "test skips::";
 
 /// The folder of the functions' workspace.
 pub const FUNCTIONS: &str = "guest-functions";
@@ -117,6 +123,7 @@ pub fn compile(layout: &Layout, full: bool) -> Result<Vec<Program>> {
                 name: format!("{package} {}", built.target.name),
                 file: file.into(),
                 folder: folder.into(),
+                target: layout.target.clone(),
                 variables: if full { vec![(FULL, "1")] } else { Vec::new() },
                 waits: wait_for_containers.contains(package),
             });
@@ -156,6 +163,7 @@ fn suites(layout: &Layout) -> Result<[Command; 3]> {
 /// # Errors
 /// When a test fails. All programs are run in any case.
 pub fn run_all(mut programs: Vec<Program>, tests: &[String]) -> Result<()> {
+    ensure!(!programs.is_empty(), "there are no tests");
     // What waits for long begins first, while others have something to do.
     programs.sort_by_key(|program| !program.waits);
     let progress = Progress::begin("testing", programs.len());
@@ -168,11 +176,16 @@ pub fn run_all(mut programs: Vec<Program>, tests: &[String]) -> Result<()> {
     let failed = process::in_parallel(process::processors(), programs, |program| {
         let name = program.name.clone();
         note(&|names| _ = names.insert(name.clone()));
-        let (succeeded, text) = process::both_outputs(&mut program.command(tests))?;
+        // One that cannot be started has failed, and the others run all the same.
+        let (succeeded, text) = process::both_outputs(&mut program.command(tests))
+            .unwrap_or_else(|error| (false, format!("{error:#}")));
         let said = match succeeded && tests.is_empty() {
             true => text.lines().rfind(|line| !line.is_empty()).unwrap_or("nothing"),
             false => text.trim_end(),
         };
+        // That a node lacks what a test takes is no failure, and not to be overlooked.
+        let lacking = text.lines().filter(|line| succeeded && line.starts_with(SKIPS));
+        lacking.for_each(|line| progress.say(&format!("{name}: {line}")));
         progress.say(&format!("{name}: {said}"));
         progress.advance(1);
         note(&|names| _ = names.remove(&name));
