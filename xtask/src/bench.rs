@@ -363,19 +363,10 @@ fn measuring(arguments: &Arguments, cases: usize) -> Stage {
 fn needs(layout: &Layout, cases: &[(usize, Case)], runtimes: &[Runtime]) -> Result<BTreeSet<Need>> {
     let workloads = Workloads::read(&layout.workloads())?;
     let of_case = |(_, case): &(usize, Case)| {
-        runtime_of(case, runtimes).map(|runtime| workloads.needs(case, runtime))
+        let is_own = |runtime: &&Runtime| runtime.is_called(case.suite.lane(), &case.runtime);
+        runtimes.iter().find(is_own).map(|runtime| workloads.needs(case, runtime))
     };
     Ok(cases.iter().filter_map(of_case).flatten().collect())
-}
-
-/// The runtime of a case. In the measuring process an engine's name is also that of its runtimes
-/// in sandboxes, of which only one loads anything there.
-fn runtime_of<'r>(case: &Case, runtimes: &'r [Runtime]) -> Option<&'r Runtime> {
-    let lane = case.suite.lane();
-    runtimes.iter().find(|runtime| {
-        let takes_part = lane == Lane::Served || runtime.loads.is_some();
-        takes_part && runtime.name_in(lane) == case.runtime
-    })
 }
 
 /// The packages that may have cases of a selection: bench targets of others need not be compiled.
@@ -1032,25 +1023,6 @@ mod tests {
         assert_eq!(names("*-process"), ["fast-process", "metal-process"]);
         let error = runtime_names(&["slow".into()], &runtimes).unwrap_err().to_string();
         assert!(error.contains("`slow`") && error.contains("metal-box"), "{error}");
-    }
-
-    #[test]
-    fn a_case_in_this_process_takes_what_its_engine_loads() {
-        let plain = Runtime::plain("metal", "fake", Mode::Native, "1", ArtifactKind::NativeExe);
-        let inside = Runtime { loads: Some(ArtifactKind::NativeLib), ..plain.clone() };
-        let boxed = Runtime { sandbox: "box".into(), loads: None, ..plain };
-        // What only serves comes first, as the packages' names may have it.
-        let runtimes = [boxed.clone(), inside.clone()];
-        let case = |suite: Suite, runtime: &Runtime| Case {
-            suite,
-            function: "noop".into(),
-            runtime: runtime.name_in(suite.lane()),
-            payload: "empty".into(),
-            setting: Setting::default(),
-        };
-        assert_eq!(runtime_of(&case(Suite::Call, &inside), &runtimes), Some(&inside));
-        assert_eq!(runtime_of(&case(Suite::Warm, &boxed), &runtimes), Some(&boxed));
-        assert_eq!(runtime_of(&case(Suite::Call, &inside), &[boxed]), None);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
 /// A test program, compiled.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// Its package and its target.
+    /// Its package's folder in the checkout, and its target.
     pub name: String,
     file: PathBuf,
     /// The package's folder.
@@ -118,28 +118,21 @@ pub fn compile(layout: &Layout, full: bool) -> Result<Vec<Program>> {
             let Message::CompilerArtifact(built) = message? else { continue };
             let Some(file) = built.executable.filter(|_| built.profile.test) else { continue };
             let folder = built.manifest_path.parent().context("a package without a folder")?;
-            let package = package_name(&built.package_id.repr);
+            let place = folder.strip_prefix(&layout.root).unwrap_or(folder);
             programs.push(Program {
-                name: format!("{package} {}", built.target.name),
+                name: format!("{place} {}", built.target.name),
                 file: file.into(),
                 folder: folder.into(),
                 target: layout.target.clone(),
                 variables: if full { vec![(FULL, "1")] } else { Vec::new() },
-                waits: wait_for_containers.contains(package),
+                // By the rules that `tidy` keeps.
+                waits: folder.file_name().is_some_and(|folder| {
+                    wait_for_containers.contains(format!("lumos-{folder}").as_str())
+                }),
             });
         }
     }
     Ok(programs)
-}
-
-/// The name in a package's id, such as `path+file:///folder#name@0.1.0`, where it may be the
-/// folder's.
-fn package_name(id: &str) -> &str {
-    let (path, rest) = id.split_once('#').unwrap_or((id, ""));
-    match rest.split_once('@') {
-        Some((name, _)) => name,
-        None => path.rsplit('/').next().unwrap_or(path),
-    }
 }
 
 /// The commands that compile all tests, from the quickest to the slowest. Engines are tested
@@ -180,12 +173,9 @@ pub fn run_all(mut programs: Vec<Program>, tests: &[String]) -> Result<()> {
         let (succeeded, text) = process::both_outputs(&mut program.command(tests))
             .unwrap_or_else(|error| (false, format!("{error:#}")));
         let said = match succeeded && tests.is_empty() {
-            true => text.lines().rfind(|line| !line.is_empty()).unwrap_or("nothing"),
-            false => text.trim_end(),
+            true => summary(&text),
+            false => text.trim_end().to_owned(),
         };
-        // That a node lacks what a test takes is no failure, and not to be overlooked.
-        let lacking = text.lines().filter(|line| succeeded && line.starts_with(SKIPS));
-        lacking.for_each(|line| progress.say(&format!("{name}: {line}")));
         progress.say(&format!("{name}: {said}"));
         progress.advance(1);
         note(&|names| _ = names.remove(&name));
@@ -198,6 +188,15 @@ pub fn run_all(mut programs: Vec<Program>, tests: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The last line of what a program has said, behind those of tests that showed skips: that a node
+/// lacks what a test takes is no failure, and not to be overlooked.
+fn summary(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.is_empty());
+    let last = lines.clone().next_back().unwrap_or("nothing");
+    let skips = lines.filter(|line| line.starts_with(SKIPS));
+    skips.chain([last]).collect::<Vec<_>>().join("\n")
+}
+
 /// cargo in a folder of the checkout; functions have a target directory of their own for what is
 /// tested on the host.
 pub fn cargo(layout: &Layout, folder: &str) -> Command {
@@ -207,4 +206,16 @@ pub fn cargo(layout: &Layout, folder: &str) -> Command {
         command.env("CARGO_TARGET_DIR", layout.lumos().join("build/tests"));
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_lacks_is_in_the_summary_of_tests() {
+        let text = "\nrunning 2 tests\ntest skips::a ... ok\ntest b ... ok\n\ntest result: ok.\n\n";
+        assert_eq!(summary(text), "test skips::a ... ok\ntest result: ok.");
+        assert_eq!(summary(""), "nothing");
+    }
 }

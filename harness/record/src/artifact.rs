@@ -252,10 +252,19 @@ impl Runtime {
         }
     }
 
+    /// Whether it is what has that name in a lane. An engine's name in the measuring process is
+    /// also that of its runtimes in sandboxes, which load nothing there.
+    pub fn is_called(&self, lane: Lane, name: &str) -> bool {
+        self.is_in(lane) && self.name_in(lane) == name
+    }
+
+    fn is_in(&self, lane: Lane) -> bool {
+        lane == Lane::Served || self.loads.is_some()
+    }
+
     /// Whether a suite measures it in a profile.
     pub fn takes_part(&self, suite: Suite, profile: Profile) -> bool {
-        let in_lane = suite.lane() == Lane::Served || self.loads.is_some();
-        in_lane
+        self.is_in(suite.lane())
             && profile >= self.profile
             && match self.suites.is_empty() {
                 true => suite != Suite::Pull,
@@ -377,5 +386,25 @@ impl ArtifactManifest {
     /// The engine of that name: the runtime that loads it in the in-process lane.
     pub fn runtime(&self, name: &str) -> Option<&Runtime> {
         self.runtimes.iter().find(|runtime| runtime.name == name && runtime.loads.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_the_measuring_process_is_that_of_what_loads_there() {
+        let plain = Runtime::plain("metal", "fake", Mode::Native, "1", ArtifactKind::NativeExe);
+        let inside = Runtime { loads: Some(ArtifactKind::NativeLib), ..plain.clone() };
+        let boxed = Runtime { sandbox: "box".into(), loads: None, ..plain };
+        // What only serves comes first, as the packages' names may have it.
+        let runtimes = [boxed.clone(), inside.clone()];
+        let find = |runtimes: &[Runtime], lane, name| {
+            runtimes.iter().find(|runtime| runtime.is_called(lane, name)).cloned()
+        };
+        assert_eq!(find(&runtimes, Lane::InProcess, "metal"), Some(inside));
+        assert_eq!(find(&runtimes, Lane::Served, "metal-box"), Some(boxed.clone()));
+        assert_eq!(find(&[boxed], Lane::InProcess, "metal"), None);
     }
 }

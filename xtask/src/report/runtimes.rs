@@ -13,8 +13,7 @@ impl<'a> Runtimes<'a> {
 
     /// The runtime of that name in a lane; none when the manifest holds no such runtime.
     pub fn find(&self, lane: Lane, name: &str) -> Option<&'a Runtime> {
-        let in_lane = |runtime: &&Runtime| lane == Lane::Served || runtime.loads.is_some();
-        self.0.iter().filter(in_lane).find(|runtime| runtime.name_in(lane) == name)
+        self.0.iter().find(|runtime| runtime.is_called(lane, name))
     }
 
     /// How a runtime runs code, if the manifest says.
