@@ -276,6 +276,9 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
         });
     }
     let packages = packages(&selection, &declared.runtimes)?;
+    if packages.is_empty() {
+        bail!(no_case(arguments.profile));
+    }
     let mut stages = Stages::begin(layout, 3);
     let compiling = compiling(packages.len());
     eprintln!(
@@ -296,11 +299,7 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
         return Ok((declared, Outcome::Listed));
     }
     if cases.is_empty() {
-        bail!(
-            "no case matches all of what was asked for; `--profile {}` may leave it out: see \
-             `cargo xtask bench --profile full --list`",
-            arguments.profile
-        );
+        bail!(no_case(arguments.profile));
     }
     let manifest = stages.run(&building(needed.len()), || match foreign {
         Some(_) => Ok(declared),
@@ -323,6 +322,13 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
 /// The environment variable with which `--list` builds what the cases take, for who runs them
 /// later.
 pub const LIST_BUILDS: &str = "LUMOS_LIST_BUILDS";
+
+fn no_case(profile: Profile) -> String {
+    format!(
+        "no case matches all of what was asked for; `--profile {profile}` may leave it out: see \
+         `cargo xtask bench --profile full --list`"
+    )
+}
 
 fn compiling(packages: usize) -> Stage {
     let effort = Effort {
@@ -825,7 +831,7 @@ impl Benches {
             // Two of them would write over each other.
             Some(_) => Progress::hidden(),
         };
-        interrupt::watch();
+        let _watched = interrupt::watch();
         let same_group = |a: &(usize, Case), b: &(usize, Case)| {
             (a.0, a.1.suite, &a.1.function) == (b.0, b.1.suite, &b.1.function)
         };
@@ -843,7 +849,7 @@ impl Benches {
             command.env("LUMOS_COMMAND_LINE", &command_line);
             let ended = run_logged(&mut command, &log, &progress);
             if interrupt::is_interrupted() {
-                return Err(self.interrupted(session, cases.len()).into());
+                return Err(self.interrupted(&selection, session, cases.len()).into());
             }
             ended.with_context(|| {
                 format!("{}; its output is in {}", case.group(), log_path.display())
@@ -855,12 +861,18 @@ impl Benches {
     }
 
     /// What there is of a run that somebody has interrupted.
-    fn interrupted(&self, session: &str, cases: usize) -> Interrupted {
+    fn interrupted(&self, selection: &Selection, session: &str, cases: usize) -> Interrupted {
         let run = self.find_run(session).ok();
         let ended = run.as_deref().and_then(|run| Some(Run::read(run).ok()?.ended().len()));
-        let name = run.as_deref().and_then(Path::file_name);
-        let run = name.map(|name| name.to_string_lossy().into_owned());
-        Interrupted { ended: ended.unwrap_or(0), cases, run }
+        let rest = run.as_deref().map(|run| match run.file_name() {
+            _ if selection.verify => "nothing was timed that could be reported".to_owned(),
+            Some(name) if self.elsewhere.is_none() => {
+                format!("`cargo xtask report --run {}` reports them", name.display())
+            }
+            _ => format!("their records are in {}", run.display()),
+        });
+        let round = selection.round.as_ref().map(|round| (round.number, round.of));
+        Interrupted { ended: ended.unwrap_or(0), cases, round, rest }
     }
 
     /// Sorts cases suite by suite and function by function, so that all runtimes of one function

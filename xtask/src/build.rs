@@ -134,21 +134,57 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn build(layout: &Layout, wish: &Wish) -> Result<ArtifactManifest> {
-    let mut architectures = vec![Arch::host()?];
-    architectures.extend(wish.platforms.iter().map(|platform| platform.arch));
-    let guests = setup::ensure(&architectures)?;
     let folder = layout.artifacts();
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    // Two builds at once would write the same files.
+    // Two builds at once would install and write the same files.
     let lock = File::create(folder.join("lock")).context("the artifacts' lock")?;
     if let Err(TryLockError::WouldBlock) = lock.try_lock() {
         eprintln!("Another build is under way in {}: waiting for its end.", folder.display());
     }
     lock.lock().context("the artifacts' lock")?;
+    let mut architectures = vec![Arch::host()?];
+    architectures.extend(wish.platforms.iter().map(|platform| platform.arch));
+    let guests = setup::ensure(&architectures)?;
     let crates = runtimes::read(layout, &guests.record)?;
     // A manifest that cannot be read is no reason to fail, but to build.
-    let before = ArtifactManifest::read(&folder).unwrap_or_default();
-    Builder::new(layout, guests, before, wish)?.build(&crates)
+    let before = ArtifactManifest::read(&folder).ok();
+    if wish.scope.is_nothing() {
+        return declare(&folder, guests, before, &crates);
+    }
+    Builder::new(layout, guests, before.unwrap_or_default(), wish)?.build(&crates)
+}
+
+/// Notes in the manifest which runtimes there are, and leaves alone what is said of artifacts:
+/// those are looked at when they are asked for.
+fn declare(
+    folder: &Path,
+    guests: Guests,
+    before: Option<ArtifactManifest>,
+    crates: &[RuntimeCrate],
+) -> Result<ArtifactManifest> {
+    let before = before.unwrap_or_else(|| ArtifactManifest { partial: true, ..empty(&guests) });
+    let manifest = ArtifactManifest { runtimes: declared(crates), ..before };
+    write(folder, &manifest)?;
+    Ok(manifest)
+}
+
+/// The manifest of a build that has not begun.
+fn empty(guests: &Guests) -> ArtifactManifest {
+    ArtifactManifest {
+        schema_version: SCHEMA_VERSION,
+        toolchain: guests.record.clone(),
+        ..ArtifactManifest::default()
+    }
+}
+
+/// The runtimes of all crates.
+fn declared(crates: &[RuntimeCrate]) -> Vec<Runtime> {
+    crates.iter().flat_map(|found| found.runtimes.clone()).collect()
+}
+
+/// Writes the manifest. It is untouched when nothing has changed: runs name it by its hash.
+fn write(folder: &Path, manifest: &ArtifactManifest) -> Result<()> {
+    place(&folder.join(ArtifactManifest::FILE), &serde_json::to_vec_pretty(manifest)?)
 }
 
 struct Builder<'b> {
@@ -187,6 +223,8 @@ struct Wanted {
     flags: Vec<String>,
     /// Whether it is to be made, and not only kept if it is fresh.
     is_asked: bool,
+    /// Whether a build of everything for the host makes it.
+    is_part: bool,
 }
 
 impl Wanted {
@@ -236,11 +274,7 @@ impl<'b> Builder<'b> {
         wish: &'b Wish,
     ) -> Result<Self> {
         let functions = functions(layout)?;
-        let manifest = ArtifactManifest {
-            schema_version: SCHEMA_VERSION,
-            toolchain: guests.record.clone(),
-            ..ArtifactManifest::default()
-        };
+        let manifest = empty(&guests);
         let (folder, platforms) = (layout.artifacts(), wish.all_platforms()?);
         Ok(Self {
             layout,
@@ -261,7 +295,7 @@ impl<'b> Builder<'b> {
     }
 
     fn build(mut self, crates: &[RuntimeCrate]) -> Result<ArtifactManifest> {
-        self.manifest.runtimes = crates.iter().flat_map(|found| found.runtimes.clone()).collect();
+        self.manifest.runtimes = declared(crates);
         let mut wanted = self.all_forms()?;
         wanted.extend(self.all_workers(crates)?);
         let settled = self.settle(wanted)?;
@@ -273,9 +307,7 @@ impl<'b> Builder<'b> {
         let bases = bases.join().unwrap_or_else(|panic| resume_unwind(panic));
         compiled?;
         self.images(bases?)?;
-        let text = serde_json::to_vec_pretty(&self.manifest)?;
-        // Untouched when nothing has changed: runs name the manifest by its hash.
-        place(&self.folder.join(ArtifactManifest::FILE), &text)?;
+        write(&self.folder, &self.manifest)?;
         if !self.lacking.is_empty() {
             bail!("{NO_BUILD} is set, and these are missing or stale: {}", self.lacking.join(", "));
         }
@@ -320,7 +352,7 @@ impl<'b> Builder<'b> {
             (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64)
         };
         let is_worker = wanted.kind == ArtifactKind::Worker;
-        // Forms are built two at a time.
+        // Two folders of cargo's are busy with forms at once.
         let share = if is_worker { 1.0 } else { 0.5 };
         let known = times(&|known| is_same(known, wanted))
             .or_else(|| times(&|known| known.kind == wanted.kind));
@@ -404,6 +436,8 @@ impl<'b> Builder<'b> {
                 flags,
                 target,
                 is_asked,
+                is_part: platform.is_none_or(Platform::is_host)
+                    && Scope::everything(false).has_variant(variant),
             }
         };
         let mut all = Vec::new();
@@ -487,6 +521,8 @@ impl<'b> Builder<'b> {
                     let is_host = platform.is_host();
                     let is_asked = (is_asked && self.wish.scope.has_worker(found, worker))
                         || (is_host && self.compiles(found, worker));
+                    let is_part = Scope::everything(false).has_worker(found, worker)
+                        || !worker.precompiles.is_empty() && worker.precompiles_for.covers(true);
                     let target = platform.arch.triple();
                     let first = found.runtimes.first();
                     let features = worker.features.iter();
@@ -507,6 +543,7 @@ impl<'b> Builder<'b> {
                         },
                         flags: flags(ArtifactKind::Worker).into_iter().chain(features).collect(),
                         is_asked,
+                        is_part: is_host && is_part,
                     });
                 }
             }
@@ -687,23 +724,22 @@ impl<'b> Builder<'b> {
     /// The container images of what was built.
     fn images(&mut self, bases: Vec<Vec<Base>>) -> Result<()> {
         let mut at = |step: &str| at(&self.progress, step);
+        let keep = |image: &Artifact| keep(&self.folder, &self.kept, image);
         let mut notes = BTreeMap::new();
+        let (force, may_build) = (self.wish.force, !self.may_not_build);
         let mut images =
-            Images::begin(&self.folder, &self.functions, &self.before, self.wish.force)?;
+            Images::begin(&self.folder, &self.functions, &self.before, force, may_build)?;
         for (&(platform, is_asked), bases) in self.platforms.iter().zip(bases) {
-            let scope = Some(&self.wish.scope).filter(|_| is_asked && !self.may_not_build);
-            images.add(platform, scope, &bases, &mut self.manifest, &mut at)?;
+            let scope = Some(&self.wish.scope).filter(|_| is_asked);
+            images.add(platform, scope, &bases, &mut self.manifest, &mut at, &keep)?;
             let is_meant = |base: &Base| scope.is_some_and(|scope| scope.has_base(base.name));
-            for base in bases.into_iter().filter(is_meant) {
+            for base in bases.into_iter().filter(is_meant).filter(|_| may_build) {
                 if let Err(reason) = base.layer {
                     notes.insert(format!("{}{}", base.name, platform.suffix()), reason);
                 }
             }
         }
-        if self.may_not_build {
-            self.lacking.extend(self.wish.scope.lacking_images(&self.manifest));
-        }
-        images.finish()?;
+        self.lacking.extend(images.finish()?);
         self.progress = Arc::default();
         for (name, reason) in notes {
             eprintln!("note: no images on {name}: {reason}");
@@ -717,9 +753,7 @@ impl<'b> Builder<'b> {
             return Ok(Outcome::Artifact(Box::new(artifact)));
         }
         if !wanted.is_asked {
-            let is_part = wanted.platform.is_none_or(Platform::is_host)
-                && Scope::everything(false).has_variant(wanted.variant);
-            return Ok(Outcome::Nothing { is_part });
+            return Ok(Outcome::Nothing { is_part: wanted.is_part });
         }
         if self.may_not_build {
             return Ok(Outcome::Lacking { name: wanted.name() });
@@ -755,7 +789,7 @@ impl<'b> Builder<'b> {
         });
         match made {
             Ok(artifact) => {
-                self.keep(&artifact)?;
+                keep(&self.folder, &self.kept, &artifact)?;
                 Ok(Outcome::Artifact(Box::new(artifact)))
             }
             Err(error) => {
@@ -765,14 +799,6 @@ impl<'b> Builder<'b> {
                 Ok(Outcome::Failed { name, reason: format!("{error:#}") })
             }
         }
-    }
-
-    /// Notes an artifact in the manifest of the last build, for the next one to find.
-    fn keep(&self, artifact: &Artifact) -> Result<()> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.artifacts.retain(|known| known.path != artifact.path);
-        kept.artifacts.push(artifact.clone());
-        place(&self.folder.join(ArtifactManifest::FILE), &serde_json::to_vec_pretty(&*kept)?)
     }
 
     fn note(&mut self, outcome: Outcome) {
@@ -803,6 +829,14 @@ impl<'b> Builder<'b> {
         let file = fs::read(self.folder.join(&known.path)).ok().filter(|_| same)?;
         (sha256_hex(&file) == known.sha256).then(|| known.clone())
     }
+}
+
+/// Notes an artifact in the manifest of the last build, for the next one to find.
+fn keep(folder: &Path, kept: &Mutex<ArtifactManifest>, artifact: &Artifact) -> Result<()> {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.artifacts.retain(|known| known.path != artifact.path);
+    kept.artifacts.push(artifact.clone());
+    write(folder, &kept)
 }
 
 /// Whether an artifact is what is wanted, fresh or not.
@@ -842,6 +876,8 @@ fn precompiled(
         // Bytecode is the same anywhere.
         flags: platform.map(Platform::engine_flag).into_iter().collect(),
         is_asked: false,
+        is_part: platform.is_none_or(Platform::is_host)
+            && Scope::everything(false).has_variant(variant),
     }
 }
 
@@ -1150,6 +1186,23 @@ mod tests {
         for (kind, options) in found {
             let expected = ["codegen-units=1", "lto=fat", "opt-level=3", "panic=abort"];
             assert_eq!(options, expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_build_of_everything_asks_for_all_that_a_whole_one_has() {
+        let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let guests = Guests::find(&[Arch::host().unwrap()]).unwrap();
+        let guests = guests.expect("`cargo xtask setup` installs what compiles functions");
+        let wish = Wish::host(Scope::everything(false)).unwrap();
+        let builder = Builder::new(&layout, guests, ArtifactManifest::default(), &wish).unwrap();
+        let crates = runtimes::read(&layout, &Toolchain::default()).unwrap();
+        let mut wanted = builder.all_forms().unwrap();
+        wanted.extend(builder.all_workers(&crates).unwrap());
+        // Compilers for other architectures alone are among what there can be.
+        assert!(wanted.iter().any(|one| one.kind == ArtifactKind::Worker && !one.is_part));
+        for one in wanted {
+            assert_eq!(one.is_asked, one.is_part, "{}", one.name());
         }
     }
 

@@ -120,7 +120,7 @@ impl Steps {
     fn step<T>(&mut self, name: &'static str, check: impl FnOnce() -> Result<T>) -> Result<T> {
         eprintln!("\n=== {name}");
         let start = Instant::now();
-        let checked = check().with_context(|| format!("the check of the {name} failed"));
+        let checked = check().with_context(|| format!("{name} failed"));
         let seconds = start.elapsed().as_secs();
         eprintln!("=== {name}: {seconds} s");
         self.0.push((name, seconds));

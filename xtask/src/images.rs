@@ -46,9 +46,13 @@ pub struct Images<'i> {
     before: &'i ArtifactManifest,
     /// Whether what is asked for is made anew.
     force: bool,
+    /// Whether anything may be made.
+    may_build: bool,
     store: Store,
     /// Every image's name and digest.
     names: Vec<(String, String)>,
+    /// What would have to be made, and may not.
+    lacking: Vec<String>,
 }
 
 /// An image to be built.
@@ -90,18 +94,20 @@ impl<'i> Images<'i> {
         functions: &'i [String],
         before: &'i ArtifactManifest,
         force: bool,
+        may_build: bool,
     ) -> Result<Self> {
         let store = Store::open(&folder.join(FOLDER))?;
-        Ok(Self { folder, functions, before, force, store, names: Vec::new() })
+        let (names, lacking) = (Vec::new(), Vec::new());
+        Ok(Self { folder, functions, before, force, may_build, store, names, lacking })
     }
 
     /// Adds every function's images for a platform to the manifest, which has the artifacts that
     /// they hold; of what is not in the scope, or where there is none, those that are there and
-    /// fresh. `at` is told of each image that was not there.
+    /// fresh. `at` is told of each image that was not there, and `keep` when it has been made.
     ///
     /// # Errors
-    /// When the layout cannot be written. An image that lacks its base or its artifact is no
-    /// error: it is in the manifest with the reason.
+    /// When the layout cannot be written, or that of `keep`. An image that lacks its base or its
+    /// artifact is no error: it is in the manifest with the reason.
     pub fn add(
         &mut self,
         platform: Platform,
@@ -109,6 +115,7 @@ impl<'i> Images<'i> {
         bases: &[Base],
         manifest: &mut ArtifactManifest,
         at: &mut dyn FnMut(&str),
+        keep: &dyn Fn(&Artifact) -> Result<()>,
     ) -> Result<()> {
         let scratch = Base::scratch();
         // What holds Wasm or bytecode is the same for all platforms.
@@ -121,11 +128,17 @@ impl<'i> Images<'i> {
                 let has =
                     |scope: &Scope| scope.has_image(form.base.name, function, form.is_program());
                 let is_asked = scope.is_some_and(has);
-                let (base, held) = match ingredients(&own, function, &form) {
+                let (base, held) = match ingredients(&own, function, &form, platform) {
                     Ok(ingredients) => ingredients,
-                    Err(reason) => {
-                        if is_asked {
-                            manifest.missing.insert(name, reason);
+                    Err(lack) => {
+                        match lack {
+                            _ if !is_asked => {}
+                            // What cannot be made on this node is not made by a build either.
+                            _ if !self.may_build && !self.before.missing.contains_key(&name) => {
+                                self.lacking.push(name);
+                            }
+                            Lack::Reason(reason) => _ = manifest.missing.insert(name, reason),
+                            Lack::NotAsked => manifest.partial |= platform.is_host(),
                         }
                         continue;
                     }
@@ -140,31 +153,36 @@ impl<'i> Images<'i> {
                 if manifest.artifacts.iter().any(is_present) {
                     continue;
                 }
+                let is_made = is_asked && self.may_build;
                 let image =
-                    self.image(function, &form, base, held, target, is_asked, &mut || {
-                        at(&name);
-                    })?;
-                manifest.partial |= image.is_none() && platform.is_host();
-                if let Some(image) = image {
-                    self.names
-                        .push((format!("lumos/{function}:{}", form.tag), image.sha256.clone()));
-                    manifest.artifacts.push(image);
+                    self.image(function, &form, base, held, target, is_made, &mut || at(&name))?;
+                let Some((image, is_new)) = image else {
+                    manifest.partial |= platform.is_host();
+                    self.lacking.extend(is_asked.then_some(name));
+                    continue;
+                };
+                if is_new {
+                    keep(&image)?;
                 }
+                self.names.push((format!("lumos/{function}:{}", form.tag), image.sha256.clone()));
+                manifest.artifacts.push(image);
             }
         }
         Ok(())
     }
 
-    /// Writes the index, and leaves nothing else in the layout than what was added.
+    /// Writes the index, and leaves nothing else in the layout than what was added; gives the
+    /// names of the images that would have to be made, and may not.
     ///
     /// # Errors
     /// When the layout cannot be written.
-    pub fn finish(self) -> Result<()> {
-        self.store.finish(&self.names)
+    pub fn finish(self) -> Result<Vec<String>> {
+        self.store.finish(&self.names)?;
+        Ok(self.lacking)
     }
 
-    /// An image: that of the last build when nothing differs, else a new one where it is asked
-    /// for.
+    /// An image, and whether it is new: that of the last build when nothing differs, else one that
+    /// is made, where that is wanted.
     #[expect(clippy::disallowed_methods, reason = "how long a build took is no measurement")]
     #[expect(clippy::too_many_arguments, reason = "an image is made of all of these")]
     fn image(
@@ -174,21 +192,21 @@ impl<'i> Images<'i> {
         base: Option<&Finished>,
         held: &Artifact,
         target: &str,
-        is_asked: bool,
+        is_made: bool,
         at: &mut dyn FnMut(),
-    ) -> Result<Option<Artifact>> {
+    ) -> Result<Option<(Artifact, bool)>> {
         let store = &self.store;
         let toolchain = base.map_or(&held.toolchain, |base| &base.contents);
         let base_digest = base.map_or("", |base| &base.layer.digest);
         let inputs = [VERSION, target, form.file(), &held.sha256, base_digest, toolchain];
         let source_hash = sha256_hex(inputs.join("\n").as_bytes());
-        if !(self.force && is_asked)
+        if !(self.force && is_made)
             && let Some(known) = self.unchanged(function, form, &source_hash)
             && store.is_complete(&known.sha256)
         {
-            return Ok(Some(known.clone()));
+            return Ok(Some((known.clone(), false)));
         }
-        if !is_asked {
+        if !is_made {
             return Ok(None);
         }
         at();
@@ -205,7 +223,7 @@ impl<'i> Images<'i> {
         let layers: Vec<&Layer> = base_layer.into_iter().chain([&own]).collect();
         let entry_point = form.is_program().then(|| format!("/{}", form.file()));
         let digest = store.add_image(&describe(target)?, entry_point.as_deref(), &layers)?;
-        Ok(Some(Artifact {
+        let image = Artifact {
             kind: ArtifactKind::Image,
             function: Some(function.to_owned()),
             engine: form.engine.map(str::to_owned),
@@ -228,7 +246,8 @@ impl<'i> Images<'i> {
                 compressed_bytes: layers.iter().map(|layer| layer.compressed_bytes).sum(),
                 base_compressed_bytes: base_layer.map_or(0, |layer| layer.compressed_bytes),
             }),
-        }))
+        };
+        Ok(Some((image, true)))
     }
 
     fn unchanged(&self, function: &str, form: &Form<'_>, source_hash: &str) -> Option<&Artifact> {
@@ -267,16 +286,30 @@ fn forms<'f>(
     native.chain([wasm]).chain(precompiled)
 }
 
+/// Why there is nothing that an image could be made of.
+enum Lack {
+    /// It could not be made.
+    Reason(String),
+    /// What it would hold was not asked for.
+    NotAsked,
+}
+
 /// The base's layer, if it has one, and the artifact that an image adds to it; else what lacks.
 fn ingredients<'i>(
     manifest: &'i ArtifactManifest,
     function: &str,
     form: &Form<'i>,
-) -> Result<(Option<&'i Finished>, &'i Artifact), String> {
-    let base = form.base.layer.as_ref().map_err(Clone::clone)?;
-    let held = manifest
-        .find(form.holds, Some(function), form.engine)
-        .ok_or_else(|| format!("its {} could not be built", form.holds))?;
+    platform: Platform,
+) -> Result<(Option<&'i Finished>, &'i Artifact), Lack> {
+    let base = form.base.layer.as_ref().map_err(|reason| Lack::Reason(reason.clone()))?;
+    let held = manifest.find(form.holds, Some(function), form.engine).ok_or_else(|| {
+        let own = [Some(function), form.engine].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let suffix = if form.holds == ArtifactKind::Wasm { "" } else { &platform.suffix() };
+        match manifest.missing.contains_key(&format!("{} {own}{suffix}", form.holds)) {
+            true => Lack::Reason(format!("its {} could not be built", form.holds)),
+            false => Lack::NotAsked,
+        }
+    })?;
     Ok((base.as_ref(), held))
 }
 
@@ -303,6 +336,7 @@ fn describe(target: &str) -> Result<oci_spec::image::Platform> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::fs::{self, File};
     use std::io::Read;
     use std::path::PathBuf;
@@ -374,16 +408,48 @@ mod tests {
 
         /// The manifest with the images, and the names of those that were not there before.
         fn build(&self, before: &ArtifactManifest) -> (ArtifactManifest, Vec<String>) {
-            let (mut manifest, mut built) = (self.manifest.clone(), Vec::new());
-            let functions = ["noop".to_owned()];
-            let mut images = Images::begin(self.folder.path(), &functions, before, false).unwrap();
-            let mut at = |name: &str| built.push(name.to_owned());
-            let scope = Scope::everything(false);
-            for platform in Platform::all(&self.architectures, &[]).unwrap() {
-                images.add(platform, Some(&scope), &self.bases, &mut manifest, &mut at).unwrap();
-            }
-            images.finish().unwrap();
+            let mut built = Vec::new();
+            let (manifest, lacking) = self.made(before, true, &mut |name| built.push(name));
+            assert!(lacking.is_empty());
             (manifest, built)
+        }
+
+        /// The same, where images may be made or not, with the names of those that would have to
+        /// be.
+        fn made(
+            &self,
+            before: &ArtifactManifest,
+            may_build: bool,
+            built: &mut dyn FnMut(String),
+        ) -> (ArtifactManifest, Vec<String>) {
+            let mut manifest = self.manifest.clone();
+            let kept = RefCell::new(Vec::<String>::new());
+            let functions = ["noop".to_owned()];
+            let folder = self.folder.path();
+            let mut images = Images::begin(folder, &functions, before, false, may_build).unwrap();
+            let mut begun = 0;
+            let mut at = |name: &str| {
+                begun += 1;
+                built(name.to_owned());
+            };
+            let keep = |image: &Artifact| {
+                kept.borrow_mut().push(image.sha256.clone());
+                Ok(())
+            };
+            let scope = Some(Scope::everything(false));
+            for platform in Platform::all(&self.architectures, &[]).unwrap() {
+                let (scope, bases) = (scope.as_ref(), &self.bases);
+                images.add(platform, scope, bases, &mut manifest, &mut at, &keep).unwrap();
+            }
+            let lacking = images.finish().unwrap();
+            // What was made is kept at once, for the next build to find.
+            let kept = kept.into_inner();
+            assert_eq!(kept.len(), begun);
+            let is_there = |sha256: &String| {
+                manifest.artifacts.iter().any(|artifact| &artifact.sha256 == sha256)
+            };
+            assert!(kept.iter().all(is_there));
+            (manifest, lacking)
         }
 
         fn blob(&self, digest: &str) -> Vec<u8> {
@@ -530,11 +596,41 @@ mod tests {
     fn what_lacks_is_missing_with_the_reason() {
         let mut fake = Fake::new();
         fake.manifest.artifacts.retain(|artifact| artifact.kind != ArtifactKind::NativeExe);
+        fake.manifest.missing.insert("native-exe noop".to_owned(), "it fails".to_owned());
         let (manifest, built) = fake.build(&ArtifactManifest::default());
         assert_eq!(built, ["image noop distroless", "image noop wasm", "image noop fast"]);
         assert_eq!(manifest.missing["image noop debian"], "needs root: be root");
         assert_eq!(manifest.missing["image noop scratch"], "its native-exe could not be built");
-        assert_eq!(manifest.missing.len(), 2);
+        assert_eq!((manifest.missing.len(), manifest.partial), (3, false));
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_no_failure_of_its_image() {
+        let mut fake = Fake::new();
+        fake.manifest.artifacts.retain(|artifact| artifact.kind != ArtifactKind::Wasm);
+        let (manifest, built) = fake.build(&ArtifactManifest::default());
+        assert_eq!(built, ["image noop scratch", "image noop distroless", "image noop fast"]);
+        assert_eq!(manifest.missing.keys().collect::<Vec<_>>(), ["image noop debian"]);
+        assert!(manifest.partial);
+    }
+
+    #[test]
+    fn what_would_have_to_be_made_is_named_where_nothing_may_be() {
+        let mut fake = Fake::new();
+        let (first, _) = fake.build(&ArtifactManifest::default());
+        let lacking = |fake: &Fake, before: &ArtifactManifest| {
+            fake.made(before, false, &mut |name| panic!("{name} was made")).1
+        };
+        let images = |names: [&str; 4]| names.map(|name| format!("image noop {name}"));
+        let none = ArtifactManifest::default();
+        let all = ["scratch", "distroless", "debian", "wasm"];
+        let named = lacking(&fake, &none);
+        assert_eq!(named, [&images(all)[..], &["image noop fast".to_owned()]].concat());
+        // What this node cannot make is not asked for again and again.
+        let (_, _) = fake.build(&none);
+        assert!(lacking(&fake, &first).is_empty());
+        fake.artifact(ArtifactKind::NativeExe, None, b"another");
+        assert_eq!(lacking(&fake, &first), ["image noop scratch"]);
     }
 
     #[test]

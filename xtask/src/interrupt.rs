@@ -22,12 +22,25 @@ extern "C" fn note(signal: libc::c_int) {
     }
 }
 
-/// Has signals that ask for an end be noted instead, from here on.
-pub fn watch() {
+/// The signals that ask for an end.
+const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// Has signals that ask for an end be noted instead, as long as the guard lives.
+pub fn watch() -> Watched {
     let handler: extern "C" fn(libc::c_int) = note;
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: the handler does what a handler may do.
-        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+    // SAFETY: the handler does what a handler may do.
+    Watched(SIGNALS.map(|signal| unsafe { libc::signal(signal, handler as libc::sighandler_t) }))
+}
+
+/// The guard of [`watch`]: what signals did before.
+pub struct Watched([libc::sighandler_t; 3]);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        for (signal, before) in SIGNALS.into_iter().zip(self.0) {
+            // SAFETY: what was set before may be set again.
+            unsafe { libc::signal(signal, before) };
+        }
     }
 }
 
@@ -63,8 +76,10 @@ pub struct Interrupted {
     pub ended: usize,
     /// How many there are.
     pub cases: usize,
-    /// The run that has them; none where none had begun.
-    pub run: Option<String>,
+    /// Which of several rounds it was, and of how many.
+    pub round: Option<(u32, u32)>,
+    /// What became of what there is, such as the command that reports it; none where nothing is.
+    pub rest: Option<String>,
 }
 
 impl Interrupted {
@@ -74,12 +89,13 @@ impl Interrupted {
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ended, cases, run } = self;
-        write!(f, "interrupted: {ended} of {cases} cases have an outcome")?;
-        match run {
-            Some(run) => write!(f, "; `cargo xtask report --run {run}` reports them"),
-            None => Ok(()),
+        let Self { ended, cases, round, rest } = self;
+        match round {
+            Some((number, of)) => write!(f, "interrupted in round {number} of {of}: ")?,
+            None => write!(f, "interrupted: ")?,
         }
+        write!(f, "{ended} of {cases} cases have an outcome")?;
+        rest.iter().try_for_each(|rest| write!(f, "; {rest}"))
     }
 }
 

@@ -198,7 +198,10 @@ fn has_example(text: &str) -> bool {
     let lines = text.lines().map(str::trim_start);
     let documentation =
         lines.filter_map(|line| line.strip_prefix("///").or(line.strip_prefix("//!")));
-    let fences = documentation.filter_map(|line| line.trim().strip_prefix("```"));
+    let fences = documentation.filter_map(|line| {
+        let line = line.trim();
+        line.strip_prefix("```").or(line.strip_prefix("~~~"))
+    });
     // Every other one closes what the one before it has opened.
     fences.step_by(2).any(|language| language != "text")
 }
@@ -243,6 +246,7 @@ mod tests {
     #[test]
     fn an_example_in_documentation_is_found() {
         assert!(has_example("/// ```\n/// let x = 1;\n/// ```\nfn f() {}"));
+        assert!(has_example("    /// ~~~\n    /// let x = 1;\n    /// ~~~"));
         assert!(has_example("//! ```text\n//! a\n//! ```\n\n/// ```rust\n/// b\n/// ```"));
         assert!(!has_example("/// ```text\n/// a\n/// ```\nlet fence = \"```\";"));
     }

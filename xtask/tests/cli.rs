@@ -4,7 +4,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 fn xtask(arguments: &[&str]) -> Output {
@@ -217,4 +218,71 @@ fn what_is_built_is_where_cargo_would_put_it() {
         fs::write(folder.join(".cargo/config.toml"), text).unwrap();
     };
     check(&configured, "configured");
+}
+
+#[test]
+fn what_cannot_be_fetched_is_named_with_the_step_that_takes_it() {
+    let (target, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut command = build(target.path(), r#"[{"kind":"wasm","function":"json"}]"#);
+    // As on a node that has downloaded nothing, and has no network.
+    command.env("CARGO_HOME", home.path()).env("CARGO_NET_OFFLINE", "true");
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && !text.contains("panicked"), "{text}");
+    for part in
+        ["wasm json: ", "no matching package", "offline", "could not be built", "above: wasm json"]
+    {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+    assert!(!target.path().join("lumos/artifacts/wasm32-wasip1/json/reactor.wasm").exists());
+}
+
+/// A cargo that compiles no bench target: of its own it has one, a script that lists a case, and
+/// is interrupted when it measures.
+fn cargo_with_an_interrupted_bench_target(folder: &Path) -> PathBuf {
+    let script = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    };
+    let case = r#"{"suite":"call","function":"noop","runtime":"native","payload":"-"}"#;
+    let bench = script(
+        "bench",
+        &format!(
+            "case $LUMOS_SELECT in\n*'\"list\":true'*) echo '{case}';;\n\
+             *) kill -INT $PPID; sleep 1;;\nesac"
+        ),
+    );
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("runtimes/native");
+    let message = serde_json::json!({
+        "reason": "compiler-artifact",
+        "package_id": "path+file:///native#lumos-native@0.1.0",
+        "manifest_path": manifest.join("Cargo.toml"),
+        "target": {
+            "kind": ["bench"], "crate_types": ["bin"], "name": "suites", "src_path": "/suites.rs",
+            "edition": "2024", "doc": false, "doctest": false, "test": false,
+        },
+        "profile": {
+            "opt_level": "3", "debuginfo": 0, "debug_assertions": false, "overflow_checks": false,
+            "test": true,
+        },
+        "features": [], "filenames": [bench], "executable": bench, "fresh": true,
+    });
+    let real = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let benches = format!("if [ \"$1\" = bench ]; then echo '{message}'; exit; fi");
+    script("cargo", &format!("{benches}\nexec '{real}' \"$@\""))
+}
+
+#[test]
+fn an_interrupted_run_ends_with_what_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["bench", "--suite", "call", "--runtime", "native", "--function", "noop"]);
+    command.env("CARGO", cargo_with_an_interrupted_bench_target(folder.path()));
+    command.env("CARGO_TARGET_DIR", folder.path().join("target")).env_remove("LUMOS_NO_BUILD");
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert_eq!(text.lines().last(), Some("error: interrupted: 0 of 1 cases have an outcome"));
 }

@@ -9,14 +9,16 @@ use lumos_workloads::sha256_hex;
 use crate::{Checked, cpu};
 
 /// Why an artifact is not there that nothing kept from being built.
-const PARTIAL: &str = "the last build was of a part";
+const PARTIAL: &str = ": the last build was of a part";
 
 /// Why an artifact may not be loaded; each says how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The manifest has no such artifact, with the reason, if the build recorded one; and the
-    /// arguments with which a build makes it.
+    /// The build could not make it, for the reason that it recorded; and the arguments with which
+    /// a build makes it.
     Missing(String, String),
+    /// The manifest does not know of it: no build was asked for it. The same arguments.
+    Absent(String, String),
     /// The file cannot be read.
     Unreadable(PathBuf, String),
     /// The file's size or hash is not the manifest's.
@@ -34,7 +36,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(what, arguments) => {
+            Self::Missing(what, arguments) | Self::Absent(what, arguments) => {
                 return write!(f, "{what}; `cargo xtask build{arguments}` builds it");
             }
             Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
@@ -147,11 +149,15 @@ impl Artifacts {
                 what += &format!(" for {}", self.arch);
                 arguments += &format!(" --target {}", self.arch);
             }
-            let others = if self.manifest.partial { PARTIAL } else { "" };
-            let reason = self.manifest.missing.get(&what).map_or(others, String::as_str);
-            let separator = if reason.is_empty() { "" } else { ": " };
-            let what = format!("there is no {what}{separator}{reason}");
-            return Err(Refusal::Missing(what, arguments));
+            return Err(match self.manifest.missing.get(&what) {
+                Some(reason) => {
+                    Refusal::Missing(format!("there is no {what}: {reason}"), arguments)
+                }
+                None => {
+                    let reason = if self.manifest.partial { PARTIAL } else { "" };
+                    Refusal::Absent(format!("there is no {what}{reason}"), arguments)
+                }
+            });
         };
         let path = self.directory.join(&artifact.path);
         self.check_target(artifact, &path)?;
@@ -242,6 +248,7 @@ struct Loader<'l> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::suites::Trouble;
     use lumos_record::{Compilation, Mode};
 
     fn runtime() -> Runtime {
@@ -382,8 +389,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut artifacts = built(directory.path());
         assert!(refusal(&artifacts, "json").contains("there is no precompiled json fake-aot"));
+        let trouble = |artifacts: &Artifacts| {
+            let kind = ArtifactKind::Precompiled;
+            Trouble::from(artifacts.function(&runtime(), kind, "json", &settings()).unwrap_err())
+        };
+        // Nobody asked for it, and whoever measures had to.
+        assert!(matches!(trouble(&artifacts), Trouble::Failure(_)));
         let what = "precompiled json fake-aot".to_owned();
         artifacts.manifest.missing.insert(what, "the compiler ran out of memory".into());
         assert!(refusal(&artifacts, "json").contains("ran out of memory"));
+        assert!(matches!(trouble(&artifacts), Trouble::Skip(_)));
     }
 }

@@ -425,6 +425,15 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_is_full_takes_no_more_and_keeps_what_it_has() {
+        let mut output = Output(vec![0; MOST_OUTPUT_BYTES - 4]);
+        assert_eq!(output.write(b"four").unwrap(), 4);
+        let error = output.write_vectored(&[IoSlice::new(b""), IoSlice::new(b"!")]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        assert!(output.into_bytes().ends_with(b"four"));
+    }
+
+    #[test]
     fn a_target_reads_back_what_it_writes() {
         for text in ["host", "pulley64", "x86_64-unknown-linux-gnu+sse3+sse4.1"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);

@@ -160,15 +160,15 @@ impl Wasmer {
         engine
     }
 
-    /// Makes an instance, whose memory the functions of the host then know.
+    /// Makes an instance, whose memory the functions of the host then know, if it exports one.
     fn instance(
         linked: &Linked,
         environment: Environment,
-    ) -> Result<(Store, WasmInstance, Memory)> {
+    ) -> Result<(Store, WasmInstance, Option<Memory>)> {
         let Environment { mut store, host, imports } = environment;
         let instance = WasmInstance::new_by_index(&mut store, &linked.module, &imports)?;
-        let memory = instance.exports.get_memory("memory")?.clone();
-        host.as_mut(&mut store).memory = Some(memory.clone());
+        let memory = instance.exports.get_memory("memory").ok().cloned();
+        host.as_mut(&mut store).memory.clone_from(&memory);
         Ok((store, instance, memory))
     }
 
@@ -261,6 +261,7 @@ impl Engine for Wasmer {
 
     fn instantiate(&self, linked: &Linked, environment: Environment) -> Result<Instance> {
         let (mut store, instance, memory) = Self::instance(linked, environment)?;
+        let memory = memory.context("the module exports no memory")?;
         let exports = &instance.exports;
         let initialize = exports.get_typed_function::<(), ()>(&store, "_initialize")?;
         initialize.call(&mut store)?;

@@ -81,7 +81,7 @@ pub struct Environment {
 pub struct Host {
     wasi: WasiCtx,
     state: HostState,
-    /// Set once the instance is made.
+    /// Set once the instance is made, if it exports one.
     pub memory: Option<Memory>,
 }
 
@@ -137,7 +137,9 @@ fn with_memory<T>(
 ) -> Result<T, RuntimeError> {
     let (host, store) = host.data_and_store_mut();
     let Host { wasi, state, memory } = host;
-    let Some(memory) = memory else { return Err(RuntimeError::new("no memory yet")) };
+    let Some(memory) = memory else {
+        return Err(RuntimeError::new("no memory is exported, or its module has yet to start"));
+    };
     let view = memory.view(&store);
     // SAFETY: the store is borrowed, so that no code runs in it and the memory stays as it is.
     let bytes = unsafe { view.data_unchecked_mut() };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lumos_record::{ArtifactKind, ArtifactManifest, Image, Need, Variant};
+use lumos_record::{ArtifactKind, Image, Need, Variant};
 
 use crate::runtimes::{RuntimeCrate, WorkerDeclaration};
 
@@ -40,6 +40,11 @@ impl Scope {
             all.insert(need);
         }
         Self { needs: Some(all), ..Self::everything(false) }
+    }
+
+    /// Whether nothing is to be made.
+    pub fn is_nothing(&self) -> bool {
+        self.needs.as_ref().is_some_and(BTreeSet::is_empty)
     }
 
     /// Whether a form of a function is to be made that its source is compiled to.
@@ -88,17 +93,6 @@ impl Scope {
         }
         let is_own = |need: &Need| need.function.as_deref() == Some(function);
         needs.iter().any(|need| need.base.is_some() && is_own(need))
-    }
-
-    /// The images that are needed and not in a manifest.
-    pub fn lacking_images(&self, manifest: &ArtifactManifest) -> Vec<String> {
-        let is_lacking = |need: &&Need| match (&need.function, &need.base) {
-            (Some(function), Some(base)) => {
-                manifest.image(function, base, ArtifactKind::NATIVE_EXECUTABLES).is_none()
-            }
-            _ => false,
-        };
-        self.needs.iter().flatten().filter(is_lacking).map(Need::to_string).collect()
     }
 
     /// Whether a worker of a crate hosts something that is needed.

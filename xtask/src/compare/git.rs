@@ -67,13 +67,13 @@ pub fn measure(
     for (revision, commit) in revisions.into_iter().zip(commits) {
         let build = Build::check_out(layout, builds.last(), revision, &commit)?;
         eprintln!("building {build}");
-        if !build.lists(&[])? {
+        if !build.lists(arguments)? {
+            // Where it is the arguments that are wrong, what was built serves the next call.
+            if !arguments.is_empty() && build.lists(&[])? {
+                bail!("{build} cannot run `cargo xtask bench {}`: see above", arguments.join(" "));
+            }
             build.remove(layout);
             bail!("{build} does not build: see above");
-        }
-        // Here it is the arguments that are wrong, and what was built serves the next call.
-        if !arguments.is_empty() && !build.lists(arguments)? {
-            bail!("{build} cannot run `cargo xtask bench {}`: see above", arguments.join(" "));
         }
         builds.push(build);
     }

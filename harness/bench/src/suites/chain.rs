@@ -139,8 +139,7 @@ pub(super) fn served<S: Sandbox>(
     let mut states = Vec::new();
     let mut servants = Vec::new();
     for (index, step) in steps.iter().enumerate() {
-        let mut servant = servant(&harness.artifacts, planned.runtime, &step.function, settings)
-            .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
+        let mut servant = servant(&harness.artifacts, planned.runtime, &step.function, settings)?;
         sandbox.prepare(&servant)?;
         if let Some((backend, key)) = planned.setting.state.zip(step.key.as_ref()) {
             let value = Value { key: key.clone(), before: None, after: None };
@@ -266,10 +265,8 @@ pub(super) fn local<E: Engine>(
     let (settings, watch) = (engine.settings(), harness.watch);
     let mut links = Vec::new();
     for step in steps {
-        let artifact = harness
-            .artifacts
-            .function(planned.runtime, loads, &step.function, &settings)
-            .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
+        let artifact =
+            harness.artifacts.function(planned.runtime, loads, &step.function, &settings)?;
         let (_, loaded) = time_step(&watch, || Loaded::new(engine, &artifact))?;
         links.push(LocalLink { step, header: step.header.generate(), loaded });
     }

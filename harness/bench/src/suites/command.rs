@@ -29,10 +29,7 @@ fn load<E: Engine>(
     kind: ArtifactKind,
 ) -> Result<E::Module, Trouble> {
     let (runtime, function) = (planned.runtime, &planned.workload.function);
-    let artifact = harness
-        .artifacts
-        .function(runtime, kind, function, &engine.settings())
-        .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
+    let artifact = harness.artifacts.function(runtime, kind, function, &engine.settings())?;
     let watch = harness.watch;
     let (_, module) = time_step(&watch, || engine.load(&artifact).map_err(show))?;
     if !engine.is_command(&module) {

@@ -42,10 +42,12 @@ pub(super) fn run<E: Engine>(
     loads: ArtifactKind,
 ) -> Result<Measured, Trouble> {
     let settings = engine.settings();
-    let artifact = harness
-        .artifacts
-        .function(planned.runtime, loads, &planned.workload.function, &settings)
-        .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
+    let artifact = harness.artifacts.function(
+        planned.runtime,
+        loads,
+        &planned.workload.function,
+        &settings,
+    )?;
     let request = planned.payload.generate();
     let count = match loads {
         ArtifactKind::Wasm => {

@@ -18,7 +18,7 @@ use super::states::States;
 use super::timing::Stop;
 use super::turns::{self, Turns};
 use super::watch::Watch;
-use crate::artifact::Artifacts;
+use crate::artifact::{Artifacts, Refusal};
 use crate::sandbox::Unready;
 
 /// Why a case has no samples.
@@ -35,6 +35,17 @@ impl From<Unready> for Trouble {
         match unready {
             Unready::Skip(reason) => Self::Skip(reason),
             Unready::Failure(cause) => Self::Failure(cause),
+        }
+    }
+}
+
+impl From<Refusal> for Trouble {
+    /// What this node could not build is left out. That nobody asked for it is a fault of whoever
+    /// derived what the case takes.
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Absent(..) => Self::Failure(refusal.to_string()),
+            _ => Self::Skip(refusal.to_string()),
         }
     }
 }

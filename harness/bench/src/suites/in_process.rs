@@ -184,9 +184,7 @@ pub(super) fn run<E: Engine>(
         Some(variant) => &harness.artifacts.of_variant(variant),
         None => &harness.artifacts,
     };
-    let artifact = artifacts
-        .function(planned.runtime, loads, function, &settings)
-        .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
+    let artifact = artifacts.function(planned.runtime, loads, function, &settings)?;
     let watch = harness.watch;
     let mut prepared = Prepared::new(engine, new_engine, artifact, planned, &watch)?;
     let cost =

@@ -38,8 +38,7 @@ pub(super) fn run<S: Sandbox>(
     case: &Case,
 ) -> Result<Measured, Trouble> {
     let function = &planned.workload.function;
-    let servant = servant(&harness.artifacts, planned.runtime, function, &[])
-        .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
+    let servant = servant(&harness.artifacts, planned.runtime, function, &[])?;
     let (parent, watch) = (folder(&harness.layout), harness.watch);
     let start = Instant::now();
     unpack(sandbox, &servant, &parent, &watch)?;

@@ -47,8 +47,7 @@ pub(super) fn run<S: Sandbox>(
     settings: &[String],
 ) -> Result<Measured, Trouble> {
     let function = &planned.workload.function;
-    let mut servant = servant(&harness.artifacts, planned.runtime, function, settings)
-        .map_err(|refusal| Trouble::Skip(refusal.to_string()))?;
+    let mut servant = servant(&harness.artifacts, planned.runtime, function, settings)?;
     sandbox.prepare(&servant)?;
     if planned.setting.drops_caches {
         page_cache::drop_caches().map_err(Trouble::Skip)?;

@@ -14,8 +14,8 @@ use regex::Regex;
 
 use crate::{checkout, echo, fake, runtime, selection};
 
-/// What functions do, by their names; the last five have an artifact that is not as it should be.
-const FUNCTIONS: [&str; 20] = [
+/// What functions do, by their names; the last six have an artifact that is not as it should be.
+const FUNCTIONS: [&str; 21] = [
     "steady",
     "unloadable",
     "unlinkable",
@@ -32,6 +32,7 @@ const FUNCTIONS: [&str; 20] = [
     "unordered",
     "limping",
     "absent",
+    "forgotten",
     "truncated",
     "altered",
     "outdated",
@@ -69,13 +70,16 @@ fn suites() -> usize {
     Suite::ALL.iter().filter(|suite| !suite.is_on_request()).count()
 }
 
-/// Does to five artifacts what must keep them from being loaded.
+/// Does to six artifacts what must keep them from being loaded.
 fn spoil_artifacts(checkout: &mut Checkout) -> Result<()> {
     let file = |name: &str| format!("{}-{name}.bin", fake::ENGINE);
     let folder = checkout.layout().artifacts();
     let manifest = &mut checkout.manifest;
+    // Of the one the build tells why it is not there, of the other nothing.
+    manifest.artifacts.retain(|artifact| {
+        !["absent", "forgotten"].map(Some).contains(&artifact.function.as_deref())
+    });
     let absent = format!("precompiled absent {}", fake::ENGINE);
-    manifest.artifacts.retain(|artifact| artifact.function.as_deref() != Some("absent"));
     manifest.missing.insert(absent, "the target `wasm32-wasip1` is not installed".into());
     fs::write(folder.join(file("truncated")), "trunc")?;
     fs::write(folder.join(file("altered")), "alterer")?;
