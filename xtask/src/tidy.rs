@@ -18,7 +18,7 @@ pub struct Arguments {}
 /// Which of the project's crates a crate may depend on; `runtime` stands for every crate below
 /// `runtimes/`. `lumos-overhead` measures what runtimes cost, so it may import them, and nobody
 /// may import it.
-const MAY_DEPEND: [(&str, &[&str]); 7] = [
+const MAY_DEPEND: [(&str, &[&str]); 8] = [
     ("lumos-record", &[]),
     ("lumos-model", &["lumos-record"]),
     ("lumos-workloads", &["lumos-record"]),
@@ -26,10 +26,19 @@ const MAY_DEPEND: [(&str, &[&str]); 7] = [
         "lumos-bench",
         &["lumos-record", "lumos-workloads", "lumos-abi", "lumos-state", "lumos-features"],
     ),
-    ("runtime", &["lumos-bench", "lumos-abi", "lumos-state"]),
+    ("lumos-wasi", &["lumos-bench"]),
+    ("runtime", &["lumos-bench", "lumos-wasi", "lumos-abi", "lumos-state"]),
     (
         "lumos-overhead",
-        &["lumos-record", "lumos-model", "lumos-workloads", "lumos-bench", "lumos-abi", "runtime"],
+        &[
+            "lumos-record",
+            "lumos-model",
+            "lumos-workloads",
+            "lumos-bench",
+            "lumos-wasi",
+            "lumos-abi",
+            "runtime",
+        ],
     ),
     ("xtask", &["lumos-record", "lumos-model", "lumos-workloads", "lumos-features"]),
 ];

@@ -10,16 +10,15 @@ use anyhow::{Context, Result, anyhow, bail};
 use lumos_abi::exports::{STATUS_OK, name};
 use lumos_abi::wire::HEADER_BYTES;
 use lumos_bench::{Checked, InvokeError, Limits};
+use lumos_wasi::WasiCtx;
 use wasmtime::{
     InstancePre, Linker, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, TypedFunc,
 };
-use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi::p1::{self, WasiP1Ctx};
 
 /// A function in wasmtime, by wasmtime's own interface alone.
 ///
-/// It does what no embedder can do without: link WASI, limit the memory of an instance, run
-/// the reactor's initialiser, open a context; then, for each call, pass the length of the
+/// It does what no embedder can do without: make a WASI context, limit the memory of an instance,
+/// run the reactor's initialiser, open a context; then, for each call, pass the length of the
 /// request, look at the status, and copy the response from where the context says that it is.
 /// It serves `noop` with an empty request only, so it never copies a request in, never makes
 /// room for one, and does not even look up the export that would.
@@ -30,7 +29,8 @@ pub struct Wasmtime {
 }
 
 struct Host {
-    wasi: WasiP1Ctx,
+    /// Held for the functions of WASI, none of which is called.
+    _wasi: WasiCtx,
     limits: StoreLimits,
 }
 
@@ -61,7 +61,8 @@ impl Wasmtime {
         // SAFETY: the artifact was compared with the manifest.
         let module = unsafe { Module::deserialize_file(&engine, path) }?;
         let mut linker = Linker::new(&engine);
-        p1::add_to_linker_sync(&mut linker, |host: &mut Host| &mut host.wasi)?;
+        // What is called here calls none of them.
+        linker.define_unknown_imports_as_traps(&module)?;
         let linked = linker.instantiate_pre(&module)?;
         let memory_bytes = usize::try_from(Limits::default().memory_bytes)?;
         let limits = StoreLimitsBuilder::new().memory_size(memory_bytes).build();
@@ -73,7 +74,9 @@ impl Wasmtime {
     /// # Errors
     /// Those of wasmtime.
     pub fn instantiate(&self) -> wasmtime::Result<Instance> {
-        let host = Host { wasi: WasiCtxBuilder::new().build_p1(), limits: self.limits.clone() };
+        let wasi = lumos_wasi::of_function(None);
+        let wasi = wasi.map_err(|error| wasmtime::format_err!("{error:#}"))?;
+        let host = Host { _wasi: wasi, limits: self.limits.clone() };
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limits);
         let instance = self.linked.instantiate(&mut store)?;

@@ -14,12 +14,11 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
-use lumos_bench::engine::{CommandRequest, Output};
+use lumos_bench::engine::CommandRequest;
 use lumos_bench::guest::Mailbox;
 use lumos_bench::state::Backend;
 use lumos_bench::{Checked, Compiled, Engine, InvokeError, Limits, Target};
-use wasi_common::I32Exit;
-use wasi_common::pipe::WritePipe;
+use lumos_wasi::{I32Exit, Streams};
 use wasmer::sys::{Artifact, EngineBuilder, NativeEngineExt};
 use wasmer::{Instance as WasmInstance, Memory, RuntimeError, Store, TypedFunction};
 
@@ -173,9 +172,10 @@ impl Wasmer {
     }
 
     /// Runs a command to its end.
-    fn start(linked: &Linked, input: &[u8], streams: [&WritePipe<Output>; 2]) -> Result<()> {
+    fn start(linked: &Linked, input: &[u8], streams: &Streams) -> Result<()> {
         let store = Store::new(linked.engine.clone());
-        let environment = Environment::of_command(store, &linked.imported, input, streams)?;
+        let wasi = streams.of_command(input)?;
+        let environment = Environment::new(store, &linked.imported, wasi, None);
         let (mut store, instance, _) = Self::instance(linked, environment)?;
         let start = instance.exports.get_typed_function::<(), ()>(&store, START)?;
         Ok(start.call(&mut store)?)
@@ -256,7 +256,9 @@ impl Engine for Wasmer {
 
     fn environment(&self, linked: &Linked) -> Result<Environment> {
         let store = Store::new(linked.engine.clone());
-        Environment::of_function(store, &linked.imported, self.state.as_ref())
+        let state = self.state.as_ref();
+        let wasi = lumos_wasi::of_function(state)?;
+        Ok(Environment::new(store, &linked.imported, wasi, state))
     }
 
     fn instantiate(&self, linked: &Linked, environment: Environment) -> Result<Instance> {
@@ -290,8 +292,8 @@ impl Engine for Wasmer {
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
         let command = CommandRequest::read(request)?;
-        let [output, errors] = [(); 2].map(|()| WritePipe::new(Output::default()));
-        let outcome = Self::start(linked, command.stdin, [&output, &errors]);
+        let streams = Streams::default();
+        let outcome = Self::start(linked, command.stdin, &streams);
         let trap = |error: &anyhow::Error| error.downcast_ref::<RuntimeError>().cloned();
         let exit = match &outcome {
             Ok(()) => Some(0),
@@ -302,12 +304,10 @@ impl Engine for Wasmer {
             Some(error) => error.message(),
             None => format!("{error:#}"),
         });
-        // The store has gone, and these are the last owners of what was written.
-        let written = |pipe: WritePipe<Output>| {
-            pipe.try_into_inner().map(Output::into_bytes).unwrap_or_default()
-        };
-        command.end(exit, &message.unwrap_or_default(), &written(errors))?;
-        response.extend_from_slice(&written(output));
+        // The store has gone, and with it the other owner of what was written.
+        let [output, errors] = streams.into_bytes();
+        command.end(exit, &message.unwrap_or_default(), &errors)?;
+        response.extend_from_slice(&output);
         Ok(())
     }
 

@@ -1,26 +1,12 @@
-//! WASI preview 1, from wasi-common, which wasmi's is made of too: what differs between the two
-//! is then the engine. A function gets no files, and streams that hold nothing.
-
-use std::pin::pin;
-use std::task::{Context as Task, Poll, Waker};
+//! What the host offers to modules: WASI, and the state that it keeps for them.
 
 use anyhow::{Context, Result};
-use lumos_bench::engine::{COMMAND, Output};
 use lumos_bench::state::{self, Backend, HostState};
-use wasi_common::pipe::{ReadPipe, WritePipe};
-use wasi_common::snapshots::preview_1::wasi_snapshot_preview1;
-use wasi_common::sync::{Dir, WasiCtxBuilder, ambient_authority};
-use wasi_common::{I32Exit, WasiCtx};
+use lumos_wasi::{GuestMemory, I32Exit, MODULE, WasiCtx, for_each_function, ready};
 use wasmer::{
     Extern, ExternType, Function, FunctionEnv, FunctionEnvMut, ImportType, Memory, Module,
     RuntimeError, Store,
 };
-use wiggle::GuestMemory;
-
-const MODULE: &str = "wasi_snapshot_preview1";
-
-/// Where a directory of values is opened for a function.
-const STATE_DIRECTORY: &str = "/state";
 
 /// Makes a function of the host in a store.
 type Define = fn(&mut Store, &FunctionEnv<Host>) -> Function;
@@ -86,44 +72,14 @@ pub struct Host {
 }
 
 impl Environment {
-    /// An environment in a store of its own, with the function's state where it is kept.
-    ///
-    /// # Errors
-    /// When the directory of a function's state cannot be opened.
-    pub fn of_function(
-        store: Store,
+    /// An environment in a store: with WASI, and with the function's state where it is kept.
+    pub fn new(
+        mut store: Store,
         imported: &Imported,
-        backend: Option<&Backend>,
-    ) -> Result<Self> {
-        let mut wasi = WasiCtxBuilder::new();
-        if let Some(backend) = backend {
-            wasi.env(state::VARIABLE, &state::told(backend, STATE_DIRECTORY))?;
-            if let Backend::Directory(path) = backend {
-                let directory = Dir::open_ambient_dir(path, ambient_authority())
-                    .with_context(|| path.display().to_string())?;
-                wasi.preopened_dir(directory, STATE_DIRECTORY)?;
-            }
-        }
-        Ok(Self::new(store, imported, wasi.build(), HostState::new(backend.cloned())))
-    }
-
-    /// The environment of a command, with its standard input, output and error.
-    ///
-    /// # Errors
-    /// None that a command can cause.
-    pub fn of_command(
-        store: Store,
-        imported: &Imported,
-        input: &[u8],
-        [output, errors]: [&WritePipe<Output>; 2],
-    ) -> Result<Self> {
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.arg(COMMAND)?.stdin(Box::new(ReadPipe::from(input)));
-        wasi.stdout(Box::new(output.clone())).stderr(Box::new(errors.clone()));
-        Ok(Self::new(store, imported, wasi.build(), HostState::new(None)))
-    }
-
-    fn new(mut store: Store, imported: &Imported, wasi: WasiCtx, state: HostState) -> Self {
+        wasi: WasiCtx,
+        state: Option<&Backend>,
+    ) -> Self {
+        let state = HostState::new(state.cloned());
         let host = FunctionEnv::new(&mut store, Host { wasi, state, memory: None });
         let imports = imported.define(&mut store, &host);
         Self { store, host, imports }
@@ -149,15 +105,6 @@ fn with_memory<T>(
     })
 }
 
-/// The outcome of a function of wasi-common's. Of those that do not run beside others, each is
-/// ready when it is first asked.
-fn ready<T>(outcome: impl Future<Output = Result<T>>) -> Result<T> {
-    match pin!(outcome).poll(&mut Task::from_waker(Waker::noop())) {
-        Poll::Ready(outcome) => outcome,
-        Poll::Pending => anyhow::bail!("a function of WASI waits for something"),
-    }
-}
-
 /// The functions of preview 1, by the name and the parameters that a module imports them with.
 macro_rules! functions {
     ($($name:ident($($parameter:ident: $type:ty),*) -> $result:ty;)*) => {
@@ -171,7 +118,7 @@ macro_rules! functions {
                     | -> Result<$result, RuntimeError> {
                         with_memory(&mut host, |wasi, _, memory| {
                             let mut memory = GuestMemory::Unshared(memory);
-                            ready(wasi_snapshot_preview1::$name(
+                            ready(lumos_wasi::functions::$name(
                                 wasi,
                                 &mut memory,
                                 $($parameter),*
@@ -183,60 +130,10 @@ macro_rules! functions {
                 _ => None,
             }
         }
-
-        #[cfg(test)]
-        const PREVIEW_1: &[&str] = &[$(stringify!($name)),*];
     };
 }
 
-functions! {
-    args_get(a: i32, b: i32) -> i32;
-    args_sizes_get(a: i32, b: i32) -> i32;
-    clock_res_get(a: i32, b: i32) -> i32;
-    clock_time_get(a: i32, b: i64, c: i32) -> i32;
-    environ_get(a: i32, b: i32) -> i32;
-    environ_sizes_get(a: i32, b: i32) -> i32;
-    fd_advise(a: i32, b: i64, c: i64, d: i32) -> i32;
-    fd_allocate(a: i32, b: i64, c: i64) -> i32;
-    fd_close(a: i32) -> i32;
-    fd_datasync(a: i32) -> i32;
-    fd_fdstat_get(a: i32, b: i32) -> i32;
-    fd_fdstat_set_flags(a: i32, b: i32) -> i32;
-    fd_fdstat_set_rights(a: i32, b: i64, c: i64) -> i32;
-    fd_filestat_get(a: i32, b: i32) -> i32;
-    fd_filestat_set_size(a: i32, b: i64) -> i32;
-    fd_filestat_set_times(a: i32, b: i64, c: i64, d: i32) -> i32;
-    fd_pread(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32;
-    fd_prestat_dir_name(a: i32, b: i32, c: i32) -> i32;
-    fd_prestat_get(a: i32, b: i32) -> i32;
-    fd_pwrite(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32;
-    fd_read(a: i32, b: i32, c: i32, d: i32) -> i32;
-    fd_readdir(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32;
-    fd_renumber(a: i32, b: i32) -> i32;
-    fd_seek(a: i32, b: i64, c: i32, d: i32) -> i32;
-    fd_sync(a: i32) -> i32;
-    fd_tell(a: i32, b: i32) -> i32;
-    fd_write(a: i32, b: i32, c: i32, d: i32) -> i32;
-    path_create_directory(a: i32, b: i32, c: i32) -> i32;
-    path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32;
-    path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32) -> i32;
-    path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32;
-    path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32) -> i32;
-    path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32;
-    path_remove_directory(a: i32, b: i32, c: i32) -> i32;
-    path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32;
-    path_symlink(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32;
-    path_unlink_file(a: i32, b: i32, c: i32) -> i32;
-    poll_oneoff(a: i32, b: i32, c: i32, d: i32) -> i32;
-    proc_exit(a: i32) -> ();
-    proc_raise(a: i32) -> i32;
-    random_get(a: i32, b: i32) -> i32;
-    sched_yield() -> i32;
-    sock_accept(a: i32, b: i32, c: i32) -> i32;
-    sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32;
-    sock_send(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32;
-    sock_shutdown(a: i32, b: i32) -> i32;
-}
+for_each_function!(functions);
 
 /// What makes the functions for state that the host keeps.
 fn kept_state(name: &str) -> Option<Define> {
@@ -309,13 +206,5 @@ mod tests {
             let (wasmer, linked) = link(names).unwrap();
             assert_eq!(wasmer.environment(&linked).unwrap().imports.len(), names.len());
         }
-    }
-
-    /// The list is that of the specification, which has one function for each name.
-    #[test]
-    fn every_function_of_preview_1_is_there_once() {
-        let names: std::collections::BTreeSet<&str> = PREVIEW_1.iter().copied().collect();
-        assert_eq!((names.len(), PREVIEW_1.len()), (46, 46));
-        assert!(PREVIEW_1.iter().all(|name| preview_1(name).is_some()));
     }
 }

@@ -4,15 +4,14 @@
 use anyhow::{Context, Result, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
-use lumos_bench::engine::{COMMAND, CommandRequest, Output};
+use lumos_bench::engine::CommandRequest;
 use lumos_bench::guest::Mailbox;
 use lumos_bench::state::{self, Backend, HostState};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
+use lumos_wasi::{Streams, WasiCtx};
 use wasmi::{
     Caller, CompilationMode, Config, Extern, Linker, Memory, Module, Store, StoreLimits, TypedFunc,
 };
-use wasmi_wasi::wasi_common::pipe::{ReadPipe, WritePipe};
-use wasmi_wasi::{Dir, WasiCtx, WasiCtxBuilder, ambient_authority};
 
 /// An engine in one of its modes.
 #[derive(Debug)]
@@ -58,9 +57,6 @@ pub struct Host {
     limits: StoreLimits,
     state: HostState,
 }
-
-/// Where a directory of values is opened for a function.
-const STATE_DIRECTORY: &str = "/state";
 
 /// What serves a request: a context and the length of the request give a status.
 type Entry = TypedFunc<(u32, u32), u32>;
@@ -157,16 +153,7 @@ impl Engine for Wasmi {
     }
 
     fn environment(&self, _linked: &Linked) -> Result<Store<Host>> {
-        let mut wasi = WasiCtxBuilder::new();
-        if let Some(backend) = &self.state {
-            wasi.env(state::VARIABLE, &state::told(backend, STATE_DIRECTORY))?;
-            if let Backend::Directory(path) = backend {
-                let directory = Dir::open_ambient_dir(path, ambient_authority())
-                    .with_context(|| path.display().to_string())?;
-                wasi.preopened_dir(directory, STATE_DIRECTORY)?;
-            }
-        }
-        self.store(wasi.build())
+        self.store(lumos_wasi::of_function(self.state.as_ref())?)
     }
 
     fn instantiate(&self, linked: &Linked, mut store: Store<Host>) -> Result<Instance> {
@@ -206,29 +193,24 @@ impl Engine for Wasmi {
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
         let command = CommandRequest::read(request)?;
-        let [output, errors] = [(); 2].map(|()| WritePipe::new(Output::default()));
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.arg(COMMAND).map_err(|error| fault(&error))?;
-        wasi.stdin(Box::new(ReadPipe::from(command.stdin.to_vec())));
-        wasi.stdout(Box::new(output.clone())).stderr(Box::new(errors.clone()));
-        let mut store = self.store(wasi.build()).map_err(|error| fault(&error))?;
+        let streams = Streams::default();
+        let wasi = streams.of_command(command.stdin).map_err(|error| fault(&error))?;
+        let mut store = self.store(wasi).map_err(|error| fault(&error))?;
         let outcome = linked
             .linker
             .instantiate_and_start(&mut store, &linked.module)
             .and_then(|instance| instance.get_typed_func::<(), ()>(&store, START))
             .and_then(|start| start.call(&mut store, ()));
-        // The last owners of what was written.
+        // The other owner of what was written.
         drop(store);
-        let written = |pipe: WritePipe<Output>| {
-            pipe.try_into_inner().map(Output::into_bytes).unwrap_or_default()
-        };
+        let [output, errors] = streams.into_bytes();
         let exit = match &outcome {
             Ok(()) => Some(0),
             Err(error) => error.i32_exit_status(),
         };
         let message = outcome.err().map(|error| error.to_string()).unwrap_or_default();
-        command.end(exit, &message, &written(errors))?;
-        response.extend_from_slice(&written(output));
+        command.end(exit, &message, &errors)?;
+        response.extend_from_slice(&output);
         Ok(())
     }
 

@@ -11,18 +11,16 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
-use lumos_bench::engine::{COMMAND, CommandRequest, MOST_OUTPUT_BYTES};
+use lumos_bench::engine::CommandRequest;
 use lumos_bench::guest::Mailbox;
-use lumos_bench::state::{self, Backend, HostState};
+use lumos_bench::state::{Backend, HostState};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 #[cfg(feature = "compiler")]
 use lumos_bench::{Compiled, Target};
+use lumos_wasi::{I32Exit, Streams, WasiCtx};
 use wasmtime::{
     Config, InstancePre, Linker, Memory, Module, Precompiled, Store, StoreLimits, TypedFunc,
 };
-use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
-use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 /// An engine in one of its modes.
 pub struct Wasmtime {
@@ -124,7 +122,7 @@ fn cranelift_flag(feature: &str) -> Option<&'static str> {
 
 /// What the host keeps for an instance.
 pub struct Host {
-    wasi: WasiP1Ctx,
+    wasi: WasiCtx,
     limits: StoreLimits,
     state: HostState,
 }
@@ -187,14 +185,11 @@ impl Instance {
 /// What a WASI command exports.
 const START: &str = "_start";
 
-/// Where a directory of values is opened for a function.
-const STATE_DIRECTORY: &str = "/state";
-
 impl Wasmtime {
-    fn store(&self, wasi: &mut WasiCtxBuilder) -> Result<Store<Host>> {
+    fn store(&self, wasi: WasiCtx) -> Result<Store<Host>> {
         let limits = wasmtime::StoreLimitsBuilder::new().memory_size(self.memory_bytes).build();
         let state = HostState::new(self.state.clone());
-        let host = Host { wasi: wasi.build_p1(), limits, state };
+        let host = Host { wasi, limits, state };
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limits);
         if self.metered {
@@ -280,17 +275,7 @@ impl Engine for Wasmtime {
     }
 
     fn environment(&self, _linked: &InstancePre<Host>) -> Result<Store<Host>> {
-        // No standard streams: a reactor has no use for them, and they start threads.
-        let mut wasi = WasiCtxBuilder::new();
-        if let Some(backend) = &self.state {
-            wasi.env(state::VARIABLE, state::told(backend, STATE_DIRECTORY));
-            if let Backend::Directory(path) = backend {
-                // A thread of its own for each use of a file would cost more than the use.
-                wasi.allow_blocking_current_thread(true);
-                wasi.preopened_dir(path, STATE_DIRECTORY, FsPerms::ReadWrite).map_err(show)?;
-            }
-        }
-        self.store(&mut wasi)
+        self.store(lumos_wasi::of_function(self.state.as_ref())?)
     }
 
     fn instantiate(&self, linked: &InstancePre<Host>, mut store: Store<Host>) -> Result<Instance> {
@@ -318,7 +303,8 @@ impl Engine for Wasmtime {
         if wasi::define_imports(&mut linker, module).is_err() {
             return Vec::new();
         }
-        let Ok(mut store) = self.store(&mut WasiCtxBuilder::new()) else { return Vec::new() };
+        let wasi = lumos_wasi::of_function(None);
+        let Ok(mut store) = wasi.and_then(|wasi| self.store(wasi)) else { return Vec::new() };
         let lacks = |import: &wasmtime::ImportType<'_>| {
             linker.get(&mut store, import.module(), import.name()).is_err()
         };
@@ -334,24 +320,22 @@ impl Engine for Wasmtime {
         response: &mut Vec<u8>,
     ) -> Result<(), InvokeError> {
         let command = CommandRequest::read(request)?;
-        let [output, errors] = [(); 2].map(|()| MemoryOutputPipe::new(MOST_OUTPUT_BYTES));
-        let mut wasi = WasiCtxBuilder::new();
-        wasi.arg(COMMAND).stdin(MemoryInputPipe::new(command.stdin.to_vec()));
-        wasi.stdout(output.clone()).stderr(errors.clone());
-        let mut store = self.store(&mut wasi).map_err(|error| fault(&error))?;
+        let streams = Streams::default();
+        let wasi = streams.of_command(command.stdin).map_err(|error| fault(&error))?;
+        let mut store = self.store(wasi).map_err(|error| fault(&error))?;
         let instance = linked.instantiate(&mut store).map_err(|error| fault(&error))?;
         let start = instance.get_typed_func::<(), ()>(&mut store, START);
         let outcome = start.map_err(|error| fault(&error))?.call(&mut store, ());
-        // The last owners of what was written.
+        // The other owner of what was written.
         drop(store);
-        let written = |pipe: MemoryOutputPipe| pipe.try_into_inner().unwrap_or_default();
+        let [output, errors] = streams.into_bytes();
         let exit = match &outcome {
             Ok(()) => Some(0),
             Err(error) => error.downcast_ref::<I32Exit>().map(|exit| exit.0),
         };
         let message = outcome.err().map(|error| format!("{error:#}")).unwrap_or_default();
-        command.end(exit, &message, &written(errors))?;
-        response.extend_from_slice(&written(output));
+        command.end(exit, &message, &errors)?;
+        response.extend_from_slice(&output);
         Ok(())
     }
 

@@ -1,157 +1,107 @@
-//! The WASI functions that a module imports, and no others.
+//! What the host offers to modules: WASI, and the state that it keeps for them.
 //!
-//! wasmtime-wasi defines all of preview 1 at once, which takes a fresh process as long as
-//! loading a small module. A function's module imports a handful, and so those are defined one
-//! by one, from the same implementation; a module that imports more gets everything.
+//! A module imports a handful of functions, and those alone are defined for it.
 
-use lumos_bench::state;
-use wasmtime::{AsContextMut, Caller, Extern, Linker, Module, Result};
-use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as preview1, WasiSnapshotPreview1};
-use wasmtime_wasi::p1::{self, WasiP1Ctx};
-use wasmtime_wasi::runtime::in_tokio;
-use wiggle::GuestMemory;
+use lumos_bench::state::{self, HostState};
+use lumos_wasi::{GuestMemory, I32Exit, MODULE, WasiCtx, for_each_function, ready};
+use wasmtime::{Caller, Error, Extern, Linker, Module, Result};
 
 use crate::Host;
-
-const MODULE: &str = "wasi_snapshot_preview1";
 
 /// Defines what `module` imports.
 ///
 /// # Errors
-/// Those of wasmtime; an import that WASI does not have is found when the module is linked.
+/// Those of wasmtime; an import that the host does not have is found when the module is linked.
 pub fn define_imports(linker: &mut Linker<Host>, module: &Module) -> Result<()> {
-    for import in module.imports() {
-        if import.module() == state::MODULE && define_state(linker, import.name())? {
-            continue;
-        }
-        if import.module() != MODULE || !define(linker, import.name())? {
-            // Those that are defined already are defined once more.
-            linker.allow_shadowing(true);
-            p1::add_to_linker_sync(linker, |host: &mut Host| &mut host.wasi)?;
-            return module
-                .imports()
-                .filter(|import| import.module() == state::MODULE)
-                .try_for_each(|import| define_state(linker, import.name()).map(drop));
-        }
-    }
-    Ok(())
+    // A module may import the same function twice.
+    linker.allow_shadowing(true);
+    module.imports().try_for_each(|import| match import.module() {
+        MODULE => define_preview_1(linker, import.name()),
+        state::MODULE => define_state(linker, import.name()),
+        _ => Ok(()),
+    })
 }
 
-/// Defines one function of the state that the host keeps, if it is one.
-fn define_state(linker: &mut Linker<Host>, name: &str) -> Result<bool> {
-    match name {
-        state::name::GET => linker.func_wrap(
-            state::MODULE,
-            name,
-            |mut caller: Caller<'_, Host>, key: u32, key_bytes: u32| -> Result<i64> {
-                let (memory, host) = memory_and_host(&mut caller)?;
-                let key = state::slice(memory, key, key_bytes).map_err(wrong)?;
-                Ok(host.state.get(key))
-            },
-        ),
-        state::name::PUT => linker.func_wrap(
-            state::MODULE,
-            name,
-            |mut caller: Caller<'_, Host>,
-             key: u32,
-             key_bytes: u32,
-             value: u32,
-             value_bytes: u32|
-             -> Result<i64> {
-                let (memory, host) = memory_and_host(&mut caller)?;
-                let key = state::slice(memory, key, key_bytes).map_err(wrong)?;
-                let value = state::slice(memory, value, value_bytes).map_err(wrong)?;
-                Ok(host.state.put(key, value))
-            },
-        ),
-        state::name::READ => linker.func_wrap(
-            state::MODULE,
-            name,
-            |mut caller: Caller<'_, Host>, into: u32| -> Result<()> {
-                let (memory, host) = memory_and_host(&mut caller)?;
-                state::copy_last(&host.state, memory, into).map_err(wrong)
-            },
-        ),
-        _ => return Ok(false),
-    }?;
-    Ok(true)
-}
-
-/// The caller's memory, and what the host keeps for it.
-fn memory_and_host<'c>(caller: &'c mut Caller<'_, Host>) -> Result<(&'c mut [u8], &'c mut Host)> {
-    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
-        wasmtime::bail!("missing required memory export");
-    };
-    Ok(memory.data_and_store_mut(caller))
-}
-
-fn wrong(error: anyhow::Error) -> wasmtime::Error {
-    wasmtime::format_err!("{error:#}")
-}
-
-/// Defines one function, if it is among those that Rust's standard library imports for a
-/// program without files.
-fn define(linker: &mut Linker<Host>, name: &str) -> Result<bool> {
-    match name {
-        "clock_time_get" => linker.func_wrap(
-            MODULE,
-            name,
-            |mut caller: Caller<'_, Host>, clock: i32, precision: i64, time: i32| {
-                call(&mut caller, |wasi, memory| {
-                    preview1::clock_time_get(wasi, memory, clock, precision, time)
-                })
-            },
-        ),
-        "environ_get" => {
-            linker.func_wrap(MODULE, name, |mut caller: Caller<'_, Host>, list: i32, text: i32| {
-                call(&mut caller, |wasi, memory| preview1::environ_get(wasi, memory, list, text))
-            })
-        }
-        "environ_sizes_get" => {
-            linker.func_wrap(MODULE, name, |mut caller: Caller<'_, Host>, count: i32, size: i32| {
-                call(&mut caller, |wasi, memory| {
-                    preview1::environ_sizes_get(wasi, memory, count, size)
-                })
-            })
-        }
-        "fd_write" => linker.func_wrap(
-            MODULE,
-            name,
-            |mut caller: Caller<'_, Host>, fd: i32, parts: i32, count: i32, written: i32| {
-                call(&mut caller, |wasi, memory| {
-                    in_tokio(preview1::fd_write(wasi, memory, fd, parts, count, written))
-                })
-            },
-        ),
-        "proc_exit" => linker.func_wrap(
-            MODULE,
-            name,
-            |mut caller: Caller<'_, Host>, status: i32| -> Result<()> {
-                call(&mut caller, |wasi, memory| preview1::proc_exit(wasi, memory, status))
-            },
-        ),
-        "random_get" => {
-            linker.func_wrap(MODULE, name, |mut caller: Caller<'_, Host>, at: i32, size: i32| {
-                call(&mut caller, |wasi, memory| preview1::random_get(wasi, memory, at, size))
-            })
-        }
-        _ => return Ok(false),
-    }?;
-    Ok(true)
-}
-
-/// Gives a function of WASI the caller's memory, as the code does that wasmtime-wasi generates.
-fn call<T>(
+/// Calls a function of the host with what the host keeps and the caller's memory.
+fn with_memory<T>(
     caller: &mut Caller<'_, Host>,
-    function: impl FnOnce(&mut WasiP1Ctx, &mut GuestMemory<'_>) -> Result<T>,
+    serve: impl FnOnce(&mut WasiCtx, &mut HostState, &mut [u8]) -> anyhow::Result<T>,
 ) -> Result<T> {
     let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
         wasmtime::bail!("missing required memory export");
     };
-    let fuel = caller.as_context_mut().hostcall_fuel();
-    let (bytes, host) = memory.data_and_store_mut(caller);
-    host.wasi.set_hostcall_fuel(fuel);
-    function(&mut host.wasi, &mut GuestMemory::Unshared(bytes))
+    let (memory, host) = memory.data_and_store_mut(caller);
+    serve(&mut host.wasi, &mut host.state, memory).map_err(|error| {
+        match error.downcast::<I32Exit>() {
+            Ok(exit) => Error::new(exit),
+            Err(error) => wasmtime::format_err!("{error:#}"),
+        }
+    })
+}
+
+/// The functions of preview 1, by the name and the parameters that a module imports them with.
+macro_rules! functions {
+    ($($name:ident($($parameter:ident: $type:ty),*) -> $result:ty;)*) => {
+        /// Defines the function of a name, if there is one.
+        fn define_preview_1(linker: &mut Linker<Host>, name: &str) -> Result<()> {
+            match name {
+                $(stringify!($name) => {
+                    let function = |
+                        mut caller: Caller<'_, Host>,
+                        $($parameter: $type),*
+                    | -> Result<$result> {
+                        with_memory(&mut caller, |wasi, _, memory| {
+                            let mut memory = GuestMemory::Unshared(memory);
+                            ready(lumos_wasi::functions::$name(
+                                wasi,
+                                &mut memory,
+                                $($parameter),*
+                            ))
+                        })
+                    };
+                    linker.func_wrap(MODULE, name, function).map(drop)
+                })*
+                _ => Ok(()),
+            }
+        }
+    };
+}
+
+for_each_function!(functions);
+
+/// Defines one function of the state that the host keeps, if it is one.
+fn define_state(linker: &mut Linker<Host>, name: &str) -> Result<()> {
+    match name {
+        state::name::GET => {
+            let get = |mut caller: Caller<'_, Host>, key: u32, key_bytes: u32| {
+                with_memory(&mut caller, |_, state, memory| {
+                    Ok(state.get(state::slice(memory, key, key_bytes)?))
+                })
+            };
+            linker.func_wrap(state::MODULE, name, get)
+        }
+        state::name::PUT => {
+            let put = |mut caller: Caller<'_, Host>,
+                       key: u32,
+                       key_bytes: u32,
+                       value: u32,
+                       value_bytes: u32| {
+                with_memory(&mut caller, |_, state, memory| {
+                    let key = state::slice(memory, key, key_bytes)?;
+                    Ok(state.put(key, state::slice(memory, value, value_bytes)?))
+                })
+            };
+            linker.func_wrap(state::MODULE, name, put)
+        }
+        state::name::READ => {
+            let read = |mut caller: Caller<'_, Host>, into: u32| {
+                with_memory(&mut caller, |_, state, memory| state::copy_last(state, memory, into))
+            };
+            linker.func_wrap(state::MODULE, name, read)
+        }
+        _ => return Ok(()),
+    }
+    .map(drop)
 }
 
 #[cfg(all(test, feature = "compiler"))]
