@@ -5,14 +5,14 @@
 //! built alone can get another build of its engine than the bench targets; `lumos-features` makes
 //! them alike.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::Result;
-use cargo_metadata::{Dependency, Package};
+use cargo_metadata::Package;
 use lumos_record::Layout;
 
 use crate::process;
-use crate::runtimes::RuntimeCrate;
+use crate::runtimes::{RuntimeCrate, WorkerDeclaration};
 
 /// A package as it is compiled.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,15 +29,22 @@ impl Unit {
         self.package.split(' ').next().unwrap_or_default()
     }
 
+    /// Whether it is an engine, or a part of it by its name.
+    fn is_of(&self, engine: &str) -> bool {
+        self.name()
+            .strip_prefix(engine)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+
     /// Whether it is one of the project's crates.
     fn is_own(&self) -> bool {
         self.package.contains(" (/") && self.name().starts_with("lumos-")
     }
 }
 
-/// What is compiled, and what each unit depends on.
+/// What is compiled.
 #[derive(Debug, Default)]
-struct Tree(BTreeMap<Unit, BTreeSet<Unit>>);
+struct Tree(BTreeSet<Unit>);
 
 /// Compares what workers and bench targets compile of what a runtime crate depends on.
 ///
@@ -59,20 +66,20 @@ pub fn check(
         // A bench target compiles nothing in another way than others do.
         let target = Tree::read(layout, &[&own[..], &["--edges", "normal,build,dev"]].concat())?;
         let title = format!("the bench target of {}", found.package);
-        alone.push((title, target.missing(None, &benches)));
-        for worker in &found.workers {
-            // The project's own crates differ by intention: a worker holds no Criterion. So does
-            // an engine without the crate's default features, but not what the harness is made of.
-            let is_meant =
-                |dependency: &&Dependency| dependency.path.is_some() || worker.features == defaults;
-            let names = package.dependencies.iter().filter(is_meant);
-            let names = names.map(|dependency| dependency.name.as_str()).collect();
+        alone.push((title, target.missing(&benches)));
+        // What compiles for other architectures alone hosts nothing, and is built for those alone.
+        let is_measured = |worker: &&WorkerDeclaration| worker.precompiles_for.covers(true);
+        for worker in found.workers.iter().filter(is_measured) {
             let features = worker.features.join(",");
             let chosen = ["--no-default-features", "--features", &features];
             let edges = ["--edges", "normal,build"];
             let tree = Tree::read(layout, &[&own[..], &chosen, &edges].concat())?;
-            let mut units = tree.missing(Some(&names), &benches);
-            units.retain(|unit| !unit.is_own());
+            let mut units = tree.missing(&benches);
+            // The project's own crates differ by intention: a worker holds no Criterion. So does
+            // an engine without the crate's default features, but nothing that it is made of.
+            let engine = package.metadata["lumos"]["engine"].as_str();
+            let engine = engine.filter(|_| worker.features != defaults);
+            units.retain(|unit| !unit.is_own() && !engine.is_some_and(|own| unit.is_of(own)));
             alone.push((worker.name.clone(), units));
         }
     }
@@ -100,7 +107,7 @@ fn of_command_line(layout: &Layout, benches: &Tree) -> Result<BTreeSet<Unit>> {
         let is_part = PARTS.contains(&unit.name());
         !unit.is_own() && !is_part && !benches.features_of(unit).is_empty()
     };
-    let mut units = tree.missing(None, benches);
+    let mut units = tree.missing(benches);
     units.retain(is_shared);
     Ok(units)
 }
@@ -142,33 +149,22 @@ impl Tree {
                 || path.last().is_some_and(|(parent, in_build)| parent.is_of_build || *in_build);
             let (package, features) = (package.to_owned(), features.to_owned());
             let unit = Unit { package, features, is_of_build };
-            if let Some((parent, _)) = path.last() {
-                tree.0.entry(parent.clone()).or_default().insert(unit.clone());
-            }
-            tree.0.entry(unit.clone()).or_default();
+            tree.0.insert(unit.clone());
             path.push((unit, false));
         }
         tree
     }
 
-    /// What these packages, or all, are compiled from here and not in another tree.
-    fn missing(&self, names: Option<&BTreeSet<&str>>, other: &Self) -> BTreeSet<Unit> {
-        let is_named = |unit: &&Unit| names.is_none_or(|names| names.contains(unit.name()));
-        let mut left: Vec<&Unit> = self.0.keys().filter(is_named).collect();
-        let mut seen = BTreeSet::new();
-        while let Some(unit) = left.pop() {
-            if seen.insert(unit) {
-                left.extend(self.0.get(unit).into_iter().flatten());
-            }
-        }
-        seen.into_iter().filter(|unit| !other.0.contains_key(*unit)).cloned().collect()
+    /// What is compiled here and not in another tree.
+    fn missing(&self, other: &Self) -> BTreeSet<Unit> {
+        self.0.difference(&other.0).cloned().collect()
     }
 
     /// The features that the package of a unit of another tree is compiled with here.
     fn features_of(&self, unit: &Unit) -> Vec<&str> {
         let is_same =
             |here: &&Unit| here.package == unit.package && here.is_of_build == unit.is_of_build;
-        self.0.keys().filter(is_same).map(|here| here.features.as_str()).collect()
+        self.0.iter().filter(is_same).map(|here| here.features.as_str()).collect()
     }
 }
 
@@ -187,7 +183,7 @@ mod tests {
              |   `-- \tcc v1.0.0\t\t\n\
              `-- \tother v2.0.0\tfast\t\n    `-- \tlog v0.4.0\t\t (*)\n",
         );
-        // The other dependency of the worker may differ, and a build script may use what it likes.
+        // A build script may use what it likes.
         let benches = |of_code: &str, of_script: &str| {
             Tree::parse(&format!(
                 "\tbenches v0.1.0 (/checkout)\t\t\n\
@@ -196,13 +192,29 @@ mod tests {
                  `-- \tcc v1.0.0\t\t\n        `-- \tlog v0.4.0\t{of_script}\t\n"
             ))
         };
-        let [engine, unknown] = ["engine", "no-such-engine"].map(|name| BTreeSet::from([name]));
-        assert!(worker.missing(Some(&engine), &benches("", "std")).is_empty());
+        let unit = |package: &str, features: &str| {
+            let (package, features) = (package.to_owned(), features.to_owned());
+            Unit { package, features, is_of_build: false }
+        };
+        let [own, other] = [unit("worker v0.1.0 (/checkout)", ""), unit("other v2.0.0", "fast")];
+        let differing = worker.missing(&benches("", "std"));
+        assert_eq!(differing, BTreeSet::from([other.clone(), own.clone()]));
         let benches = benches("std", "");
-        let log =
-            Unit { package: "log v0.4.0".to_owned(), features: String::new(), is_of_build: false };
+        let log = unit("log v0.4.0", "");
         assert_eq!(benches.features_of(&log), ["std"]);
-        assert_eq!(worker.missing(Some(&engine), &benches), BTreeSet::from([log]));
-        assert!(worker.missing(Some(&unknown), &benches).is_empty());
+        assert_eq!(worker.missing(&benches), BTreeSet::from([log, other, own]));
+    }
+
+    #[test]
+    fn an_engine_is_known_by_its_name_and_what_it_is_made_of_is_not_it() {
+        let unit = |package: &str| {
+            let package = package.to_owned();
+            Unit { package, features: String::new(), is_of_build: false }
+        };
+        for (package, is_engine) in
+            [("fast v1.0.0", true), ("fast-vm v1.0.0", true), ("fastrand v2.0.0", false)]
+        {
+            assert_eq!(unit(package).is_of("fast"), is_engine, "{package}");
+        }
     }
 }
