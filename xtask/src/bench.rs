@@ -864,15 +864,20 @@ impl Benches {
     fn interrupted(&self, selection: &Selection, session: &str, cases: usize) -> Interrupted {
         let run = self.find_run(session).ok();
         let ended = run.as_deref().and_then(|run| Some(Run::read(run).ok()?.ended().len()));
-        let rest = run.as_deref().map(|run| match run.file_name() {
-            _ if selection.verify => "nothing was timed that could be reported".to_owned(),
-            Some(name) if self.elsewhere.is_none() => {
-                format!("`cargo xtask report --run {}` reports them", name.display())
-            }
-            _ => format!("their records are in {}", run.display()),
-        });
+        let ended = ended.unwrap_or(0);
         let round = selection.round.as_ref().map(|round| (round.number, round.of));
-        Interrupted { ended: ended.unwrap_or(0), cases, round, rest }
+        let earlier = round.is_some_and(|(number, _)| number > 1);
+        let remedy = run.filter(|_| ended > 0 || earlier).map(|run| {
+            let name = run.file_name().unwrap_or_default().display();
+            // A round that lacks cases is left out of the report of the others.
+            let what = if earlier { "the rounds before it" } else { "them" };
+            match (selection.verify, self.elsewhere.is_none()) {
+                (true, _) => "nothing was timed that could be reported".to_owned(),
+                (_, true) => format!("`cargo xtask report --run {name}` reports {what}"),
+                _ => format!("their records are in {}", run.display()),
+            }
+        });
+        Interrupted { ended, cases, round, remedy }
     }
 
     /// Sorts cases suite by suite and function by function, so that all runtimes of one function

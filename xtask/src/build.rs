@@ -307,10 +307,10 @@ impl<'b> Builder<'b> {
         let bases = bases.join().unwrap_or_else(|panic| resume_unwind(panic));
         compiled?;
         self.images(bases?)?;
-        write(&self.folder, &self.manifest)?;
         if !self.lacking.is_empty() {
             bail!("{NO_BUILD} is set, and these are missing or stale: {}", self.lacking.join(", "));
         }
+        write(&self.folder, &self.manifest)?;
         if self.failures.is_empty() {
             return Ok(self.manifest);
         }
@@ -668,7 +668,9 @@ impl<'b> Builder<'b> {
                     self.built(ArtifactKind::Worker, None, Some(&worker.name), None, host)
                 });
                 let (Some(module), Some(program)) = (module, program) else {
-                    if is_asked {
+                    if is_asked && self.may_not_build {
+                        self.lacking.push(wanted.name());
+                    } else if is_asked {
                         let reason = "its module or its compiler could not be built".to_owned();
                         self.manifest.missing.insert(wanted.name(), reason);
                     }
@@ -739,7 +741,11 @@ impl<'b> Builder<'b> {
                 }
             }
         }
-        self.lacking.extend(images.finish()?);
+        self.lacking.extend(images.lacking());
+        // Where nothing may be built, nothing is removed either.
+        if self.lacking.is_empty() {
+            images.finish()?;
+        }
         self.progress = Arc::default();
         for (name, reason) in notes {
             eprintln!("note: no images on {name}: {reason}");

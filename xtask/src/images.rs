@@ -130,15 +130,18 @@ impl<'i> Images<'i> {
                 let is_asked = scope.is_some_and(has);
                 let (base, held) = match ingredients(&own, function, &form, platform) {
                     Ok(ingredients) => ingredients,
-                    Err(lack) => {
-                        match lack {
-                            _ if !is_asked => {}
-                            // What cannot be made on this node is not made by a build either.
-                            _ if !self.may_build && !self.before.missing.contains_key(&name) => {
-                                self.lacking.push(name);
-                            }
-                            Lack::Reason(reason) => _ = manifest.missing.insert(name, reason),
-                            Lack::NotAsked => manifest.partial |= platform.is_host(),
+                    // The lack of what it would hold is told of that.
+                    Err(Lack::NotAsked) => continue,
+                    Err(Lack::Reason(reason)) if is_asked && self.may_build => {
+                        manifest.missing.insert(name, reason);
+                        continue;
+                    }
+                    // Nobody has looked, so that what was found out before is what is known.
+                    Err(Lack::Reason(_)) => {
+                        match self.before.missing.get(&name) {
+                            Some(reason) => _ = manifest.missing.insert(name, reason.clone()),
+                            None if is_asked => self.lacking.push(name),
+                            None => manifest.partial |= platform.is_host(),
                         }
                         continue;
                     }
@@ -171,14 +174,17 @@ impl<'i> Images<'i> {
         Ok(())
     }
 
-    /// Writes the index, and leaves nothing else in the layout than what was added; gives the
-    /// names of the images that would have to be made, and may not.
+    /// The names of the images that would have to be made, and may not.
+    pub fn lacking(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lacking)
+    }
+
+    /// Writes the index, and leaves nothing else in the layout than what was added.
     ///
     /// # Errors
     /// When the layout cannot be written.
-    pub fn finish(self) -> Result<Vec<String>> {
-        self.store.finish(&self.names)?;
-        Ok(self.lacking)
+    pub fn finish(self) -> Result<()> {
+        self.store.finish(&self.names)
     }
 
     /// An image, and whether it is new: that of the last build when nothing differs, else one that
@@ -441,7 +447,10 @@ mod tests {
                 let (scope, bases) = (scope.as_ref(), &self.bases);
                 images.add(platform, scope, bases, &mut manifest, &mut at, &keep).unwrap();
             }
-            let lacking = images.finish().unwrap();
+            let lacking = images.lacking();
+            if lacking.is_empty() {
+                images.finish().unwrap();
+            }
             // What was made is kept at once, for the next build to find.
             let kept = kept.into_inner();
             assert_eq!(kept.len(), begun);
@@ -611,7 +620,10 @@ mod tests {
         let (manifest, built) = fake.build(&ArtifactManifest::default());
         assert_eq!(built, ["image noop scratch", "image noop distroless", "image noop fast"]);
         assert_eq!(manifest.missing.keys().collect::<Vec<_>>(), ["image noop debian"]);
-        assert!(manifest.partial);
+        // Nor is it named where nothing may be made: no build would make it.
+        let (kept, lacking) = fake.made(&manifest, false, &mut |name| panic!("{name} was made"));
+        assert!(lacking.is_empty());
+        assert_eq!(kept.missing, manifest.missing);
     }
 
     #[test]
@@ -627,7 +639,6 @@ mod tests {
         let named = lacking(&fake, &none);
         assert_eq!(named, [&images(all)[..], &["image noop fast".to_owned()]].concat());
         // What this node cannot make is not asked for again and again.
-        let (_, _) = fake.build(&none);
         assert!(lacking(&fake, &first).is_empty());
         fake.artifact(ArtifactKind::NativeExe, None, b"another");
         assert_eq!(lacking(&fake, &first), ["image noop scratch"]);

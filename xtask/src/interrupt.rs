@@ -4,6 +4,7 @@
 use std::fmt;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -25,21 +26,37 @@ extern "C" fn note(signal: libc::c_int) {
 /// The signals that ask for an end.
 const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
-/// Has signals that ask for an end be noted instead, as long as the guard lives.
+/// How many guards there are, and what signals did before the first: two sides may be measured at
+/// once.
+static WATCHED: Mutex<(usize, [libc::sighandler_t; 3])> = Mutex::new((0, [libc::SIG_DFL; 3]));
+
+/// Has signals that ask for an end be noted instead, as long as a guard lives.
 pub fn watch() -> Watched {
-    let handler: extern "C" fn(libc::c_int) = note;
-    // SAFETY: the handler does what a handler may do.
-    Watched(SIGNALS.map(|signal| unsafe { libc::signal(signal, handler as libc::sighandler_t) }))
+    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    let (guards, before) = &mut *watched;
+    if *guards == 0 {
+        let handler: extern "C" fn(libc::c_int) = note;
+        // SAFETY: the handler does what a handler may do.
+        *before =
+            SIGNALS.map(|signal| unsafe { libc::signal(signal, handler as libc::sighandler_t) });
+    }
+    *guards += 1;
+    Watched(())
 }
 
-/// The guard of [`watch`]: what signals did before.
-pub struct Watched([libc::sighandler_t; 3]);
+/// The guard of [`watch`].
+pub struct Watched(());
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        for (signal, before) in SIGNALS.into_iter().zip(self.0) {
-            // SAFETY: what was set before may be set again.
-            unsafe { libc::signal(signal, before) };
+        let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+        let (guards, before) = &mut *watched;
+        *guards -= 1;
+        if *guards == 0 {
+            for (signal, before) in SIGNALS.into_iter().zip(*before) {
+                // SAFETY: what was set before may be set again.
+                unsafe { libc::signal(signal, before) };
+            }
         }
     }
 }
@@ -78,8 +95,8 @@ pub struct Interrupted {
     pub cases: usize,
     /// Which of several rounds it was, and of how many.
     pub round: Option<(u32, u32)>,
-    /// What became of what there is, such as the command that reports it; none where nothing is.
-    pub rest: Option<String>,
+    /// Where the records are, or the command that reports them; none where there are none.
+    pub remedy: Option<String>,
 }
 
 impl Interrupted {
@@ -89,14 +106,54 @@ impl Interrupted {
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ended, cases, round, rest } = self;
+        let Self { ended, cases, round, remedy } = self;
         match round {
             Some((number, of)) => write!(f, "interrupted in round {number} of {of}: ")?,
             None => write!(f, "interrupted: ")?,
         }
         write!(f, "{ended} of {cases} cases have an outcome")?;
-        rest.iter().try_for_each(|rest| write!(f, "; {rest}"))
+        remedy.iter().try_for_each(|remedy| write!(f, "; {remedy}"))
     }
 }
 
 impl std::error::Error for Interrupted {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_do_what_they_did_once_the_last_guard_is_gone() {
+        let handler = || {
+            let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+            // SAFETY: it is only asked what is set, and writes all of it.
+            let action = unsafe {
+                libc::sigaction(libc::SIGHUP, std::ptr::null(), action.as_mut_ptr());
+                action.assume_init()
+            };
+            action.sa_sigaction
+        };
+        let before = handler();
+        let first = watch();
+        let second = watch();
+        let watched = handler();
+        assert_ne!(watched, before);
+        drop(first);
+        assert_eq!(handler(), watched);
+        drop(second);
+        assert_eq!(handler(), before);
+    }
+
+    #[test]
+    fn an_interruption_tells_what_there_is() {
+        let told = |round, remedy: Option<&str>| {
+            let remedy = remedy.map(str::to_owned);
+            Interrupted { ended: 3, cases: 10, round, remedy }.to_string()
+        };
+        assert_eq!(told(None, None), "interrupted: 3 of 10 cases have an outcome");
+        assert_eq!(
+            told(Some((2, 5)), Some("their records are in x")),
+            "interrupted in round 2 of 5: 3 of 10 cases have an outcome; their records are in x"
+        );
+    }
+}

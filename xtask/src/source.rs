@@ -39,8 +39,13 @@ pub fn worker_hash(layout: &Layout, package: &str) -> Result<String> {
     // What a compiler says of its work is defined there.
     parts.extend(["src", "Cargo.toml"].map(|part| root.join("harness/record").join(part)));
     parts.extend(["abi", "state"].map(|part| layout.guests().join(part)));
-    parts.push(root.join("runtimes").join(folder).join("src"));
-    parts.push(root.join("runtimes").join(folder).join("Cargo.toml"));
+    let own = root.join("runtimes").join(folder);
+    let manifest = own.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).with_context(|| manifest.display().to_string())?;
+    if text.contains("lumos-wasi") {
+        parts.extend(["src", "Cargo.toml"].map(|part| root.join("harness/wasi").join(part)));
+    }
+    parts.extend([own.join("src"), manifest]);
     parts.extend(["Cargo.toml", "Cargo.lock"].map(|file| root.join(file)));
     hash(root, &parts)
 }

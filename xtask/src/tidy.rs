@@ -30,15 +30,7 @@ const MAY_DEPEND: [(&str, &[&str]); 8] = [
     ("runtime", &["lumos-bench", "lumos-wasi", "lumos-abi", "lumos-state"]),
     (
         "lumos-overhead",
-        &[
-            "lumos-record",
-            "lumos-model",
-            "lumos-workloads",
-            "lumos-bench",
-            "lumos-wasi",
-            "lumos-abi",
-            "runtime",
-        ],
+        &["lumos-record", "lumos-model", "lumos-workloads", "lumos-bench", "lumos-abi", "runtime"],
     ),
     ("xtask", &["lumos-record", "lumos-model", "lumos-workloads", "lumos-features"]),
 ];

@@ -8,16 +8,14 @@ use lumos_workloads::sha256_hex;
 
 use crate::{Checked, cpu};
 
-/// Why an artifact is not there that nothing kept from being built.
-const PARTIAL: &str = ": the last build was of a part";
-
 /// Why an artifact may not be loaded; each says how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// The build could not make it, for the reason that it recorded; and the arguments with which
     /// a build makes it.
     Missing(String, String),
-    /// The manifest does not know of it: no build was asked for it. The same arguments.
+    /// The manifest does not know of it: no build was asked for it; with the arguments of one that
+    /// is.
     Absent(String, String),
     /// The file cannot be read.
     Unreadable(PathBuf, String),
@@ -154,8 +152,9 @@ impl Artifacts {
                     Refusal::Missing(format!("there is no {what}: {reason}"), arguments)
                 }
                 None => {
-                    let reason = if self.manifest.partial { PARTIAL } else { "" };
-                    Refusal::Absent(format!("there is no {what}{reason}"), arguments)
+                    let part =
+                        if self.manifest.partial { ": the last build was of a part" } else { "" };
+                    Refusal::Absent(format!("there is no {what}{part}"), arguments)
                 }
             });
         };

@@ -235,6 +235,7 @@ impl Built {
         std::fs::copy(&workload.file, copy)?;
         let wanted = |name: Option<&str>| name.is_none_or(|name| name == function);
         checkout.manifest.runtimes = vec![runtime.clone()];
+        checkout.manifest.missing.clone_from(&self.artifacts.manifest.missing);
         for artifact in &self.artifacts.manifest.artifacts {
             if wanted(artifact.function.as_deref()) {
                 let mut artifact = artifact.clone();

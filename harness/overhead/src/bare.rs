@@ -10,7 +10,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use lumos_abi::exports::{STATUS_OK, name};
 use lumos_abi::wire::HEADER_BYTES;
 use lumos_bench::{Checked, InvokeError, Limits};
-use lumos_wasi::WasiCtx;
+use wasi_common::WasiCtx;
+use wasi_common::sync::WasiCtxBuilder;
 use wasmtime::{
     InstancePre, Linker, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, TypedFunc,
 };
@@ -74,9 +75,7 @@ impl Wasmtime {
     /// # Errors
     /// Those of wasmtime.
     pub fn instantiate(&self) -> wasmtime::Result<Instance> {
-        let wasi = lumos_wasi::of_function(None);
-        let wasi = wasi.map_err(|error| wasmtime::format_err!("{error:#}"))?;
-        let host = Host { _wasi: wasi, limits: self.limits.clone() };
+        let host = Host { _wasi: WasiCtxBuilder::new().build(), limits: self.limits.clone() };
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limits);
         let instance = self.linked.instantiate(&mut store)?;

@@ -81,6 +81,22 @@ pub fn ready<T>(outcome: impl Future<Output = Result<T>>) -> Result<T> {
     }
 }
 
+/// Whether the host offers modules a function of that name: one of preview 1, or of the state that
+/// it keeps.
+pub fn offers(module: &str, name: &str) -> bool {
+    match module {
+        MODULE => NAMES.contains(&name),
+        state::MODULE => [state::name::GET, state::name::PUT, state::name::READ].contains(&name),
+        _ => false,
+    }
+}
+
+macro_rules! names {
+    ($($name:ident($($parameter:ident: $type:ty),*) -> $result:ty;)*) => {
+        &[$(stringify!($name)),*]
+    };
+}
+
 /// Calls a macro with all [`functions`](crate::functions), each by the name and the parameters
 /// that a module imports it with.
 #[macro_export]
@@ -137,21 +153,21 @@ macro_rules! for_each_function {
     };
 }
 
+/// The names of all [`functions`].
+const NAMES: &[&str] = for_each_function!(names);
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    macro_rules! names {
-        ($($name:ident($($parameter:ident: $type:ty),*) -> $result:ty;)*) => {
-            &[$(stringify!($name)),*]
-        };
-    }
+    use super::*;
 
     /// The list is that of the specification, which has one function for each name.
     #[test]
     fn every_function_of_preview_1_is_there_once() {
-        let all: &[&str] = for_each_function!(names);
-        let names: BTreeSet<&str> = all.iter().copied().collect();
-        assert_eq!((names.len(), all.len()), (46, 46));
+        let names: BTreeSet<&str> = NAMES.iter().copied().collect();
+        assert_eq!((names.len(), NAMES.len()), (46, 46));
+        assert!(offers(MODULE, "proc_exit") && offers(state::MODULE, state::name::GET));
+        assert!(!offers(MODULE, "environ_borrow") && !offers("env", "proc_exit"));
     }
 }

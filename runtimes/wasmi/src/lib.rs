@@ -1,17 +1,17 @@
 //! wasmi: an interpreter that translates Wasm to a bytecode of its own, each function at its
 //! first call (`wasmi-lazy`) or all of them while the module loads (`wasmi-eager`).
 
+mod wasi;
+
 use anyhow::{Context, Result, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
 use lumos_bench::engine::CommandRequest;
 use lumos_bench::guest::Mailbox;
-use lumos_bench::state::{self, Backend, HostState};
+use lumos_bench::state::{Backend, HostState};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 use lumos_wasi::{Streams, WasiCtx};
-use wasmi::{
-    Caller, CompilationMode, Config, Extern, Linker, Memory, Module, Store, StoreLimits, TypedFunc,
-};
+use wasmi::{CompilationMode, Config, Linker, Memory, Module, Store, StoreLimits, TypedFunc};
 
 /// An engine in one of its modes.
 #[derive(Debug)]
@@ -144,11 +144,8 @@ impl Engine for Wasmi {
 
     fn link(&self, module: &Module) -> Result<Linked> {
         let mut linker = Linker::new(&self.engine);
-        wasmi_wasi::add_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)
-            .map_err(|error| anyhow::anyhow!("{error}"))?;
-        if module.imports().any(|import| import.module() == state::MODULE) {
-            define_state(&mut linker).map_err(|error| anyhow::anyhow!("{error}"))?;
-        }
+        let defined = wasi::define_imports(&mut linker, module);
+        defined.map_err(|error| anyhow::anyhow!("{error}"))?;
         Ok(Linked { module: module.clone(), linker })
     }
 
@@ -177,11 +174,8 @@ impl Engine for Wasmi {
     }
 
     fn lacking_imports(&self, module: &Module) -> Vec<String> {
-        let Ok(Linked { mut linker, .. }) = self.link(module) else { return Vec::new() };
-        // The linker does not say what it holds, but what is there cannot be defined again.
-        let mut lacks = |import: &wasmi::ImportType<'_>| {
-            linker.func_wrap(import.module(), import.name(), || {}).is_ok()
-        };
+        let lacks =
+            |import: &wasmi::ImportType<'_>| !lumos_wasi::offers(import.module(), import.name());
         let show = |import: wasmi::ImportType<'_>| format!("{}.{}", import.module(), import.name());
         module.imports().filter(|import| lacks(import)).map(show).collect()
     }
@@ -253,56 +247,6 @@ impl Engine for Wasmi {
         let clock = instance.timed()?.1;
         clock.call(&mut instance.guest.store, ()).map_err(|error| fault(&error))
     }
-}
-
-/// Defines the state that the host keeps.
-fn define_state(linker: &mut Linker<Host>) -> Result<(), wasmi::errors::LinkerError> {
-    linker.func_wrap(
-        state::MODULE,
-        state::name::GET,
-        |mut caller: Caller<'_, Host>, key: u32, key_bytes: u32| -> Result<i64, wasmi::Error> {
-            let (memory, host) = memory_and_host(&mut caller)?;
-            let key = state::slice(memory, key, key_bytes).map_err(wrong)?;
-            Ok(host.state.get(key))
-        },
-    )?;
-    linker.func_wrap(
-        state::MODULE,
-        state::name::PUT,
-        |mut caller: Caller<'_, Host>,
-         key: u32,
-         key_bytes: u32,
-         value: u32,
-         value_bytes: u32|
-         -> Result<i64, wasmi::Error> {
-            let (memory, host) = memory_and_host(&mut caller)?;
-            let key = state::slice(memory, key, key_bytes).map_err(wrong)?;
-            let value = state::slice(memory, value, value_bytes).map_err(wrong)?;
-            Ok(host.state.put(key, value))
-        },
-    )?;
-    linker.func_wrap(
-        state::MODULE,
-        state::name::READ,
-        |mut caller: Caller<'_, Host>, into: u32| -> Result<(), wasmi::Error> {
-            let (memory, host) = memory_and_host(&mut caller)?;
-            state::copy_last(&host.state, memory, into).map_err(wrong)
-        },
-    )?;
-    Ok(())
-}
-
-/// The caller's memory, and what the host keeps for it.
-fn memory_and_host<'c>(
-    caller: &'c mut Caller<'_, Host>,
-) -> Result<(&'c mut [u8], &'c mut Host), wasmi::Error> {
-    let memory = caller.get_export("memory").and_then(Extern::into_memory);
-    let memory = memory.ok_or_else(|| wasmi::Error::new("the module exports no memory"))?;
-    Ok(memory.data_and_store_mut(caller))
-}
-
-fn wrong(error: anyhow::Error) -> wasmi::Error {
-    wasmi::Error::new(format!("{error:#}"))
 }
 
 fn show(error: wasmi::Error) -> anyhow::Error {

@@ -299,15 +299,8 @@ impl Engine for Wasmtime {
     }
 
     fn lacking_imports(&self, module: &Module) -> Vec<String> {
-        let mut linker = Linker::new(&self.engine);
-        if wasi::define_imports(&mut linker, module).is_err() {
-            return Vec::new();
-        }
-        let wasi = lumos_wasi::of_function(None);
-        let Ok(mut store) = wasi.and_then(|wasi| self.store(wasi)) else { return Vec::new() };
-        let lacks = |import: &wasmtime::ImportType<'_>| {
-            linker.get(&mut store, import.module(), import.name()).is_err()
-        };
+        let lacks =
+            |import: &wasmtime::ImportType<'_>| !lumos_wasi::offers(import.module(), import.name());
         let show =
             |import: wasmtime::ImportType<'_>| format!("{}.{}", import.module(), import.name());
         module.imports().filter(lacks).map(show).collect()
@@ -323,9 +316,14 @@ impl Engine for Wasmtime {
         let streams = Streams::default();
         let wasi = streams.of_command(command.stdin).map_err(|error| fault(&error))?;
         let mut store = self.store(wasi).map_err(|error| fault(&error))?;
-        let instance = linked.instantiate(&mut store).map_err(|error| fault(&error))?;
-        let start = instance.get_typed_func::<(), ()>(&mut store, START);
-        let outcome = start.map_err(|error| fault(&error))?.call(&mut store, ());
+        // A start section may end the command as well.
+        let outcome = match linked.instantiate(&mut store) {
+            Ok(instance) => {
+                let start = instance.get_typed_func::<(), ()>(&mut store, START);
+                start.map_err(|error| fault(&error))?.call(&mut store, ())
+            }
+            Err(error) => Err(error),
+        };
         // The other owner of what was written.
         drop(store);
         let [output, errors] = streams.into_bytes();

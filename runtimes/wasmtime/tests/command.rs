@@ -1,5 +1,5 @@
-//! The artifact for other runtimes: a WASI command that reads a request from standard input and
-//! writes the response to standard output.
+//! Functions as WASI commands, which read a request from standard input and write the response to
+//! standard output.
 
 use lumos_bench::conformance::Built;
 use lumos_bench::suites::verify_digest;

@@ -67,9 +67,9 @@ pub fn measure(
     for (revision, commit) in revisions.into_iter().zip(commits) {
         let build = Build::check_out(layout, builds.last(), revision, &commit)?;
         eprintln!("building {build}");
-        if !build.lists(arguments)? {
+        if !build.lists(arguments, true)? {
             // Where it is the arguments that are wrong, what was built serves the next call.
-            if !arguments.is_empty() && build.lists(&[])? {
+            if !arguments.is_empty() && build.lists(&[], false)? {
                 bail!("{build} cannot run `cargo xtask bench {}`: see above", arguments.join(" "));
             }
             build.remove(layout);
@@ -227,11 +227,11 @@ impl Build {
         command
     }
 
-    /// Sets up and builds what a run takes and lists its cases, if it can and has any; what a
-    /// compiler says goes to the terminal.
-    fn lists(&self, arguments: &[String]) -> Result<bool> {
+    /// Sets up and lists the cases of a run, if it can and has any, and `builds` what they take;
+    /// what a compiler says goes to the terminal.
+    fn lists(&self, arguments: &[String], builds: bool) -> Result<bool> {
         let mut command = self.xtask(&with(arguments, "--list"));
-        command.env(bench::LIST_BUILDS, "1");
+        command.envs(builds.then_some((bench::LIST_BUILDS, "1")));
         let output = command.stderr(Stdio::inherit()).output().context("cargo")?;
         Ok(output.status.success() && !output.stdout.is_empty())
     }
