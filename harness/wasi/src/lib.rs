@@ -8,10 +8,25 @@ use anyhow::{Context, Result, bail};
 use lumos_bench::engine::{COMMAND, Output};
 use lumos_bench::state::{self, Backend};
 use wasi_common::pipe::{ReadPipe, WritePipe};
-pub use wasi_common::snapshots::preview_1::wasi_snapshot_preview1 as functions;
 use wasi_common::sync::{Dir, WasiCtxBuilder, ambient_authority};
 pub use wasi_common::{I32Exit, WasiCtx};
 pub use wiggle::GuestMemory;
+
+/// The functions of preview 1.
+pub mod functions {
+    use anyhow::Result;
+    pub use wasi_common::snapshots::preview_1::wasi_snapshot_preview1::*;
+
+    use crate::{GuestMemory, I32Exit, WasiCtx};
+
+    /// Ends a command. wasi-common takes codes from 126 on for a fault, and other libraries do not.
+    ///
+    /// # Errors
+    /// Always: the code, as [`I32Exit`].
+    pub async fn proc_exit(_: &mut WasiCtx, _: &mut GuestMemory<'_>, code: i32) -> Result<()> {
+        Err(I32Exit(code).into())
+    }
+}
 
 /// What modules import preview 1 from.
 pub const MODULE: &str = "wasi_snapshot_preview1";
@@ -169,5 +184,15 @@ mod tests {
         assert_eq!((names.len(), NAMES.len()), (46, 46));
         assert!(offers(MODULE, "proc_exit") && offers(state::MODULE, state::name::GET));
         assert!(!offers(MODULE, "environ_borrow") && !offers("env", "proc_exit"));
+    }
+
+    #[test]
+    fn a_command_may_exit_with_any_code() {
+        let mut context = Streams::default().of_command(b"").unwrap();
+        for code in [0, 1, 126, 200, -1] {
+            let mut memory = GuestMemory::Unshared(&mut []);
+            let exit = ready(functions::proc_exit(&mut context, &mut memory, code)).unwrap_err();
+            assert_eq!(exit.downcast_ref::<I32Exit>().map(|exit| exit.0), Some(code));
+        }
     }
 }
