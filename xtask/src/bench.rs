@@ -334,7 +334,7 @@ fn compiling(packages: usize) -> Stage {
     let effort = Effort {
         key: "bench targets".to_owned(),
         units: packages,
-        usual_seconds: 110.0,
+        usual_seconds: 90.0,
         is_parallel: true,
         is_kept: true,
     };

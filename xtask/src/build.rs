@@ -345,7 +345,7 @@ impl<'b> Builder<'b> {
 
     fn expected_seconds(&self, wanted: &Wanted) -> f64 {
         /// Two processors took so long for a form of a function, and for a worker.
-        const USUAL: [f64; 2] = [2.5, 30.0];
+        const USUAL: [f64; 2] = [2.5, 20.0];
         let times = |is_like: &dyn Fn(&Artifact) -> bool| -> Option<f64> {
             let like = self.before.artifacts.iter().filter(|known| is_like(known));
             let times: Vec<f64> = like.map(|known| known.build_time_ns as f64 / 1e9).collect();

@@ -87,7 +87,8 @@ pub fn check(
         for unit in units {
             breaches.push(format!(
                 "{program}, built alone: {} is compiled with [{}], and elsewhere with [{}]; add \
-                 the features to harness/features/Cargo.toml",
+                 the features to harness/features/Cargo.toml, or to the crate's own where it alone \
+                 takes that",
                 unit.package,
                 unit.features,
                 benches.features_of(&unit).join("], [")
