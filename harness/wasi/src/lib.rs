@@ -101,7 +101,7 @@ pub fn ready<T>(outcome: impl Future<Output = Result<T>>) -> Result<T> {
 pub fn offers(module: &str, name: &str) -> bool {
     match module {
         MODULE => NAMES.contains(&name),
-        state::MODULE => [state::name::GET, state::name::PUT, state::name::READ].contains(&name),
+        state::MODULE => state::name::ALL.contains(&name),
         _ => false,
     }
 }
