@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::random::SplitMix64;
 use crate::samples::{Samples, middle, select_quantile};
+use crate::significance::mean_interval;
 
 /// A figure with its 95 % interval: `low <= point <= high`, in the unit of the samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,11 +31,17 @@ type MiddleRanks = [u32; 2];
 /// of a plain bootstrap, and the sets of samples behind one estimate, such as the two sides of a
 /// ratio, have draws of their own.
 ///
-/// Samples of several rounds are resampled in two steps (a hierarchical bootstrap: Davison and
-/// Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8): rounds are drawn, then
-/// samples within each of them. A resample's figure is the median of those of its rounds. All
-/// sets of samples of equally many rounds share the draw of rounds, so that what a round does to
-/// both sides of a ratio cancels out.
+/// Of [`Bootstrap::FEWEST_ROUNDS`] rounds and more, a median or a ratio has another interval: that
+/// of Student's distribution over what each round gives, on a logarithmic scale. What a process
+/// keeps from its start to its end, and what the node does meanwhile, is a round's own, and often
+/// larger than what its samples differ by; to resample few rounds would make that seem smaller
+/// than it is. Ratios are those of a round, so what it does to both sides cancels out.
+///
+/// Of what follows from several medians, such as a line through them, there is a resampling in two
+/// steps (a hierarchical bootstrap: Davison and Hinkley, "Bootstrap Methods and their
+/// Application", 1997, section 3.8): rounds are drawn, then samples within each of them. A
+/// resample's figure is the median of those of its rounds. All sets of samples of equally many
+/// rounds share the draw of rounds.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
     seed: u64,
@@ -73,6 +80,9 @@ impl Bootstrap {
     /// `2^(1-n)`; with fewer than 6, not even that whole range is a 95 % interval.
     pub const FEWEST: usize = 6;
 
+    /// The fewest rounds whose differences carry an interval of their own.
+    pub const FEWEST_ROUNDS: usize = 3;
+
     /// Prepares to resample; equal seeds give equal intervals.
     pub fn new(seed: u64) -> Self {
         Self { seed, ranks: HashMap::new(), rounds: HashMap::new() }
@@ -81,8 +91,9 @@ impl Bootstrap {
     /// The median with its interval; none for fewer than [`Bootstrap::FEWEST`] samples.
     pub fn median(&mut self, samples: &Samples) -> Option<Estimate> {
         carries_interval(samples).then(|| {
-            let mut medians = self.medians(0, samples);
-            interval(samples.median(), &mut medians)
+            let of_rounds = samples.rounds().iter().map(|(_, round)| round.median());
+            over_rounds(&of_rounds.collect::<Vec<_>>())
+                .unwrap_or_else(|| interval(samples.median(), &mut self.medians(0, samples)))
         })
     }
 
@@ -113,6 +124,11 @@ impl Bootstrap {
         }
         let shifted = |above: f64, below: f64| (constant + above) / (constant + below);
         let rounds = common_rounds(numerator, denominator);
+        let mut points: Vec<f64> =
+            rounds.iter().map(|(a, b)| shifted(a.median(), b.median())).collect();
+        if let Some(estimate) = over_rounds(&points) {
+            return Some(estimate);
+        }
         if rounds.len() >= 2 {
             let mut of_round = |place: Place, (round, samples): (usize, &Samples)| {
                 self.plain_medians(place + ROUND_STRIDE * round as Place, samples)
@@ -126,9 +142,7 @@ impl Bootstrap {
                     above.into_iter().zip(below).map(|(a, b)| shifted(a, b)).collect()
                 })
                 .collect();
-            let mut points: Vec<f64> =
-                rounds.iter().map(|(a, b)| shifted(a.median(), b.median())).collect();
-            let mut resampled = self.over_rounds(&ratios);
+            let mut resampled = self.resampled_rounds(&ratios);
             return Some(interval(middle(&mut points), &mut resampled));
         }
         let above = self.medians(0, numerator);
@@ -147,12 +161,12 @@ impl Bootstrap {
             .zip(samples.rounds())
             .map(|(round, (_, samples))| self.plain_medians(place + ROUND_STRIDE * round, samples))
             .collect();
-        self.over_rounds(&rounds)
+        self.resampled_rounds(&rounds)
     }
 
     /// Of every resample, the median over rounds that are drawn of `rounds`: for each, what it
     /// gives in every resample.
-    fn over_rounds(&mut self, rounds: &[Vec<f64>]) -> Vec<f64> {
+    fn resampled_rounds(&mut self, rounds: &[Vec<f64>]) -> Vec<f64> {
         let (seed, count) = (self.seed, rounds.len());
         let drawn = self.rounds.entry(count).or_insert_with(|| {
             let mut random = SplitMix64::new(SplitMix64::new(seed ^ count as u64).next_u64());
@@ -182,6 +196,19 @@ impl Bootstrap {
         let value = |rank: u32| sorted[rank as usize];
         ranks.iter().map(|&[low, high]| value(low) + (value(high) - value(low)) * 0.5).collect()
     }
+}
+
+/// The median of what rounds give, with the interval of Student's distribution on a logarithmic
+/// scale; none for too few, or where one has no logarithm.
+fn over_rounds(figures: &[f64]) -> Option<Estimate> {
+    if figures.len() < Bootstrap::FEWEST_ROUNDS || figures.iter().any(|&figure| figure <= 0.0) {
+        return None;
+    }
+    let logarithms: Vec<f64> = figures.iter().map(|figure| figure.ln()).collect();
+    let [low, high] = mean_interval(&logarithms, 1.0 - Bootstrap::CONFIDENCE)?.map(f64::exp);
+    let point = middle(&mut figures.to_vec());
+    // The middle of few rounds is not their mean, and may lie beyond an end.
+    Some(Estimate { point, low: low.min(point), high: high.max(point) })
 }
 
 /// Whether there are enough samples for an interval.

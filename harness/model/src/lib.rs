@@ -25,4 +25,4 @@ pub use platform::{negligible_from, platform_ratio};
 pub use pull::pull_ns;
 pub use random::SplitMix64;
 pub use samples::{Samples, SamplesError, median, quantile};
-pub use significance::{holm, mean_differs};
+pub use significance::{holm, mean_differs, mean_interval};

@@ -19,27 +19,53 @@ const FEWEST_TO_TRIM: usize = 10;
 /// None for fewer than two values, or one that is not finite. Values that are all the same give
 /// 0, or 1 where all are 0; so do those that are left.
 pub fn mean_differs(values: &[f64]) -> Option<f64> {
-    if values.len() < 2 || values.iter().any(|value| !value.is_finite()) {
-        return None;
-    }
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    let count = values.len();
-    let cut = cut(count);
-    let left = count - 2 * cut;
-    let trimmed = mean(&values[cut..count - cut]);
-    let (least, most) = (values[cut], values[count - cut - 1]);
-    for value in &mut values {
-        *value = value.clamp(least, most);
-    }
-    let centre = mean(&values);
-    let squares = values.iter().map(|value| (value - centre).powi(2)).sum::<f64>();
-    // Without a cut, that is the standard deviation over the root of the count.
-    let error = (squares / (count - 1) as f64 * count as f64).sqrt() / left as f64;
+    let Location { mean, error, degrees } = Location::of(values)?;
     if error == 0.0 {
-        return Some(if trimmed == 0.0 { 1.0 } else { 0.0 });
+        return Some(if mean == 0.0 { 1.0 } else { 0.0 });
     }
-    Some(beyond(trimmed / error, left as u32 - 1))
+    Some(beyond(mean / error, degrees))
+}
+
+/// The ends of the interval of the mean of `values` that leaves out the share `outside`: those
+/// means from which [`mean_differs`] would not tell theirs with a smaller probability.
+///
+/// None where [`mean_differs`] gives none.
+pub fn mean_interval(values: &[f64], outside: f64) -> Option<[f64; 2]> {
+    let Location { mean, error, degrees } = Location::of(values)?;
+    let reach = error * statistic(outside, degrees);
+    Some([mean - reach, mean + reach])
+}
+
+/// The mean of values, trimmed where they are many, and how far it may be off.
+struct Location {
+    mean: f64,
+    /// The standard error.
+    error: f64,
+    /// Of Student's distribution of the mean over its error.
+    degrees: u32,
+}
+
+impl Location {
+    fn of(values: &[f64]) -> Option<Self> {
+        if values.len() < 2 || values.iter().any(|value| !value.is_finite()) {
+            return None;
+        }
+        let mut values = values.to_vec();
+        values.sort_by(f64::total_cmp);
+        let count = values.len();
+        let cut = cut(count);
+        let left = count - 2 * cut;
+        let trimmed = mean(&values[cut..count - cut]);
+        let (least, most) = (values[cut], values[count - cut - 1]);
+        for value in &mut values {
+            *value = value.clamp(least, most);
+        }
+        let centre = mean(&values);
+        let squares = values.iter().map(|value| (value - centre).powi(2)).sum::<f64>();
+        // Without a cut, that is the standard deviation over the root of the count.
+        let error = (squares / (count - 1) as f64 * count as f64).sqrt() / left as f64;
+        Some(Self { mean: trimmed, error, degrees: left as u32 - 1 })
+    }
 }
 
 /// How many values are left out at each end.
@@ -51,21 +77,28 @@ fn cut(count: usize) -> usize {
 /// `chance` for `count` of them, and mean and spread stay what they are: Student's statistic grows
 /// with the square root of the count. None if that is more than `most`.
 pub(crate) fn values_until(chance: f64, count: usize, wanted: f64, most: usize) -> Option<usize> {
-    let beyond = |t: f64, count: usize| match count - 2 * cut(count) - 1 {
-        0 => 1.0,
-        degrees => self::beyond(t, degrees as u32),
+    let degrees = |count: usize| (count - 2 * cut(count) - 1) as u32;
+    let statistic = match degrees(count) {
+        0 => return None,
+        degrees => statistic(chance, degrees),
     };
-    // The statistic of that chance, by halving where it lies.
+    (count..=most).find(|&more| {
+        beyond(statistic * (more as f64 / count as f64).sqrt(), degrees(more)) <= wanted
+    })
+}
+
+/// Student's statistic that is exceeded with that probability, to either side: found by halving
+/// where it lies.
+fn statistic(chance: f64, degrees: u32) -> f64 {
     let (mut least, mut greatest) = (0.0, 1e9);
     for _ in 0..100 {
         let middle = f64::midpoint(least, greatest);
-        match beyond(middle, count) > chance {
+        match beyond(middle, degrees) > chance {
             true => least = middle,
             false => greatest = middle,
         }
     }
-    (count..=most)
-        .find(|&more| beyond(greatest * (more as f64 / count as f64).sqrt(), more) <= wanted)
+    greatest
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -145,6 +178,19 @@ mod tests {
         }
         assert_eq!(beyond(0.0, 4), 1.0);
         assert_eq!(beyond(f64::INFINITY, 4), 0.0);
+    }
+
+    #[test]
+    fn an_interval_ends_where_a_mean_would_differ() {
+        let values = [0.04, 0.11, 0.18, 0.07, 0.05];
+        let [low, high] = mean_interval(&values, 0.05).unwrap();
+        for end in [low, high] {
+            let chance = mean_differs(&values.map(|value| value - end)).unwrap();
+            assert!((chance - 0.05).abs() < 1e-9, "{chance}");
+        }
+        assert!((high - 0.09 - 2.776 * 0.025_5).abs() < 1e-3, "{high}");
+        assert_eq!(mean_interval(&[0.1; 4], 0.05), Some([0.1; 2]));
+        assert_eq!(mean_interval(&[0.1], 0.05), None);
     }
 
     #[test]
