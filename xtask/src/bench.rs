@@ -11,7 +11,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, TargetKind};
 use globset::Glob;
-use lumos_model::SplitMix64;
 use lumos_record::{
     ArtifactKind, ArtifactManifest, Case, Lane, Layout, Need, Profile, PullCheck, Record, Round,
     Run, Runtime, Setting, Suite, Toolchain, parse_bytes, parse_cpus,
@@ -26,7 +25,7 @@ use crate::progress::Progress;
 use crate::runtimes::RuntimeCrate;
 use crate::stages::{Effort, Stage, Stages};
 use crate::targets::{self, Arch, Isa, Platform};
-use crate::{baselines, build, foreign, process, report, runtimes, setup, turns};
+use crate::{baselines, build, foreign, process, report, runtimes, setup};
 
 /// Sets up what is missing, builds the guests, runs the suites and ends with a report.
 #[derive(Debug, clap::Args)]
@@ -70,11 +69,11 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     isa: Vec<Isa>,
     /// Measure everything so many times, one round after the other, so that figures hold what
-    /// changes on the node by itself; each round takes the profile's whole time
-    #[arg(long, value_name = "NUMBER", default_value_t = 1,
+    /// changes on the node by itself; each round takes a fifth of the profile's time
+    #[arg(long, value_name = "NUMBER", default_value_t = Round::USUAL,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Draws the order of the runtime crates for each function, in each round
+    /// Draws the order of the runtimes for each sample
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How many seconds one invocation may take
@@ -121,15 +120,14 @@ impl Arguments {
     }
 
     /// What larger profiles add to a quick run of everything; none for another.
-    fn more(&self, layout: &Layout, cases: &[(usize, Case)]) -> Result<Option<String>> {
+    fn more(&self, layout: &Layout, cases: &[Case]) -> Result<Option<String>> {
         let globs = [&self.suite, &self.runtime, &self.function, &self.payload];
         let is_all = globs.iter().all(|globs| globs.is_empty()) && !self.foreign.is_given();
         if self.profile != Profile::Quick || !is_all {
             return Ok(None);
         }
         let workloads = Workloads::read(&layout.workloads())?;
-        let of_case = |(_, case): &(usize, Case)| case.function.clone();
-        let measured: BTreeSet<String> = cases.iter().map(of_case).collect();
+        let measured: BTreeSet<&str> = cases.iter().map(|case| case.function.as_str()).collect();
         Ok(Some(format!(
             "This was the profile quick, with {} of {} functions. `--profile standard` adds the \
              others and images on every base, `--profile full` every payload and every suite.",
@@ -164,7 +162,7 @@ impl Default for Arguments {
             drop_caches: false,
             target: "host".to_owned(),
             isa: Vec::new(),
-            rounds: 1,
+            rounds: Round::USUAL,
             seed: 0,
             limit: 60,
             list: false,
@@ -182,6 +180,7 @@ pub struct Selection {
     profile: Profile,
     seed: u64,
     round: Option<Round>,
+    rounds: u32,
     suites: Vec<String>,
     functions: Vec<String>,
     runtimes: Vec<String>,
@@ -229,6 +228,22 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(summary.failures > 0)))
 }
 
+/// Measures everything in a profile, and returns the folder of the last round's run.
+///
+/// # Errors
+/// As [`run`].
+pub fn measure_all(layout: &Layout, profile: Profile) -> Result<PathBuf> {
+    match measure(layout, &Arguments { profile, ..Arguments::default() })? {
+        (_, Outcome::Measured(_, _, run)) => Ok(run),
+        _ => bail!("nothing was measured"),
+    }
+}
+
+/// Where the output of measuring processes goes.
+pub fn log_of(layout: &Layout) -> PathBuf {
+    layout.lumos().join("bench.log")
+}
+
 /// What came of the arguments.
 enum Outcome {
     /// The cases were printed.
@@ -236,7 +251,7 @@ enum Outcome {
     /// They were run once.
     Verified(Verdict),
     /// They were measured in that checkout, in the run of that folder.
-    Measured(Layout, Vec<(usize, Case)>, PathBuf),
+    Measured(Layout, Vec<Case>, PathBuf),
 }
 
 /// Sets up, builds, and runs the cases that the arguments ask for.
@@ -292,7 +307,7 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
         if std::env::var_os(LIST_BUILDS).is_some() && foreign.is_none() {
             build(needed)?;
         }
-        for (_, case) in &cases {
+        for case in &cases {
             println!("{case}");
         }
         eprintln!("{} cases", cases.len());
@@ -305,12 +320,9 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
         Some(_) => Ok(declared),
         None => build(needed.clone()),
     })?;
-    // What is only verified is the same in each round.
-    let rounds = if arguments.verify { 1 } else { arguments.rounds };
-    let measuring = measuring(arguments, cases.len() * rounds as usize);
-    let run = stages.run(&measuring, || {
-        benches.rounds(rounds, &selection, cases.clone(), &arguments.criterion)
-    })?;
+    let measuring = measuring(arguments, cases.len() * selection.rounds as usize);
+    let run = stages
+        .run(&measuring, || benches.measure(&selection, cases.len(), &arguments.criterion))?;
     drop(emulation);
     let outcome = match arguments.verify {
         true => Outcome::Verified(Verdict::read(&run)?),
@@ -351,9 +363,9 @@ fn building(artifacts: usize) -> Stage {
 fn measuring(arguments: &Arguments, cases: usize) -> Stage {
     let (verb, usual_seconds) = match (arguments.verify, arguments.profile) {
         (true, _) => ("verify", 0.4),
-        (false, Profile::Quick) => ("measure", 0.8),
-        (false, Profile::Standard) => ("measure", 1.3),
-        (false, Profile::Full) => ("measure", 8.0),
+        (false, Profile::Quick) => ("measure", 0.16),
+        (false, Profile::Standard) => ("measure", 0.26),
+        (false, Profile::Full) => ("measure", 1.6),
     };
     let effort = Effort {
         key: format!("{verb} {}", arguments.profile),
@@ -362,13 +374,19 @@ fn measuring(arguments: &Arguments, cases: usize) -> Stage {
         is_parallel: false,
         is_kept: false,
     };
-    Stage { title: format!("{verb} {cases} cases"), effort: Some(effort) }
+    let title = match arguments.rounds {
+        rounds if rounds > 1 && !arguments.verify => {
+            format!("{verb} {} cases in {rounds} rounds", cases / rounds as usize)
+        }
+        _ => format!("{verb} {cases} cases"),
+    };
+    Stage { title, effort: Some(effort) }
 }
 
 /// What cases take, each of one of these runtimes.
-fn needs(layout: &Layout, cases: &[(usize, Case)], runtimes: &[Runtime]) -> Result<BTreeSet<Need>> {
+fn needs(layout: &Layout, cases: &[Case], runtimes: &[Runtime]) -> Result<BTreeSet<Need>> {
     let workloads = Workloads::read(&layout.workloads())?;
-    let of_case = |(_, case): &(usize, Case)| {
+    let of_case = |case: &Case| {
         let is_own = |runtime: &&Runtime| runtime.is_called(case.suite.lane(), &case.runtime);
         runtimes.iter().find(is_own).map(|runtime| workloads.needs(case, runtime))
     };
@@ -392,12 +410,12 @@ fn packages(selection: &Selection, runtimes: &[Runtime]) -> Result<BTreeSet<Stri
 
 /// Runs the programs that check what a report models, where the run holds their suite, and keeps
 /// what they found in the run's folder.
-fn check_models(layout: &Layout, cases: &[(usize, Case)], run: &Path) -> Result<()> {
+fn check_models(layout: &Layout, cases: &[Case], run: &Path) -> Result<()> {
     let crates = runtimes::read(layout, &Toolchain::default())?;
     for (package, check) in
         crates.iter().filter_map(|found| Some((&found.package, found.check.as_ref()?)))
     {
-        if !cases.iter().any(|(_, case)| case.suite == check.suite) {
+        if !cases.iter().any(|case| case.suite == check.suite) {
             continue;
         }
         let mut command = process::cargo();
@@ -554,6 +572,8 @@ fn select(
         profile: arguments.profile,
         seed: arguments.seed,
         round: None,
+        // What is only verified is the same in each round.
+        rounds: if arguments.verify { 1 } else { arguments.rounds },
         suites: arguments.suite.clone(),
         functions: arguments.function.clone(),
         runtimes,
@@ -571,7 +591,7 @@ impl Selection {
     /// A quick selection of suites and of runtimes, by their names in both lanes.
     pub fn quick(suites: &[Suite], runtimes: Vec<String>) -> Self {
         let suites = suites.iter().map(|suite| suite.name().to_owned()).collect();
-        Self { profile: Profile::Quick, suites, runtimes, ..Self::default() }
+        Self { profile: Profile::Quick, rounds: 1, suites, runtimes, ..Self::default() }
     }
 
     /// The same, measured as one of several rounds.
@@ -723,7 +743,7 @@ impl Benches {
         Self { measured, elsewhere: Some(criterion), ..self.clone() }
     }
 
-    /// The same, taking its samples in turns with another side; see [`turns::take`].
+    /// The same, taking its samples in turns with another side; see [`lumos_turns::take`].
     pub fn in_turns(&self, turn: &str) -> Self {
         Self { turn: Some(turn.to_owned()), ..self.clone() }
     }
@@ -735,7 +755,7 @@ impl Benches {
 
     /// Where the output of the measuring processes goes.
     pub fn log(&self) -> PathBuf {
-        self.measured.lumos().join("bench.log")
+        log_of(&self.measured)
     }
 
     fn command(&self, program: &Path, selection: &Selection) -> Result<Command> {
@@ -749,123 +769,90 @@ impl Benches {
         command.env("LUMOS_SELECT", serde_json::to_string(selection)?);
         command.env("LUMOS_ARTIFACTS_READY", "1");
         if let Some(turn) = &self.turn {
-            command.env(turns::VARIABLE, turn);
+            command.env(lumos_turns::Turns::VARIABLE, turn);
         }
         Ok(command)
     }
 
-    /// Every case of a selection with the index of its program, in the order of a plain run.
+    /// Every case of a selection, suite by suite and function by function.
     ///
     /// # Errors
     /// When a program fails.
-    pub fn list(&self, selection: &Selection) -> Result<Vec<(usize, Case)>> {
+    pub fn list(&self, selection: &Selection) -> Result<Vec<Case>> {
         let selection = Selection { list: true, ..selection.clone() };
         let mut cases = Vec::new();
-        for (index, (_, program)) in self.programs.iter().enumerate() {
+        for (_, program) in &self.programs {
             let lines = process::output(&mut self.command(program, &selection)?)?;
             for line in lines.lines() {
                 let case: Case = serde_json::from_str(line)
                     .with_context(|| format!("{} listed `{line}`", program.display()))?;
-                cases.push((index, case));
+                cases.push(case);
             }
         }
-        self.shuffle(&mut cases, selection.seed);
+        // A stable sort: the cases of one program stay in its own order.
+        cases.sort_by_cached_key(|case| (case.suite, case.function.clone()));
         Ok(cases)
     }
 
-    /// Runs the cases so many times, and returns the folder of the last round's run. Each of
-    /// several rounds is a run of its own, has an order of its own, and is saved as a Criterion
-    /// baseline of its own.
-    fn rounds(
+    /// Measures so many cases in the rounds of a selection, and returns the folder of the last
+    /// round's run.
+    fn measure(
         &self,
-        rounds: u32,
         selection: &Selection,
-        mut cases: Vec<(usize, Case)>,
+        cases: usize,
         criterion: &[String],
     ) -> Result<PathBuf> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let session = format!("xtask-{}-{}", std::process::id(), now.as_nanos());
-        let (name, others) = without_baseline(criterion)?;
-        let home = self.criterion();
         // Of a baseline that is saved again, older rounds are not a part.
-        if let Some(name) = &name {
-            baselines::remove_rounds(&home, name)?;
+        if let Some(name) = saved_baseline(criterion)? {
+            baselines::remove_rounds(&self.criterion(), &name)?;
         }
-        if rounds == 1 {
-            return self.run(selection, &cases, criterion, &session);
-        }
-        refuse_comparing(&others)?;
-        let (name, criterion) = (name.unwrap_or_else(|| ROUNDS.to_owned()), others);
-        let mut last = PathBuf::new();
-        for number in 1..=rounds {
-            eprintln!("round {number} of {rounds}");
-            let round = Round { series: session.clone(), number, of: rounds };
-            let mut criterion = criterion.clone();
-            criterion.extend(["--save-baseline".to_owned(), round.baseline(&name)]);
-            let seed = draw(selection.seed, "round", number as usize);
-            self.shuffle(&mut cases, seed);
-            let session = format!("{session}-{number}");
-            let selection = selection.in_round(round);
-            last = self.run(&selection, &cases, &criterion, &session)?;
-        }
-        Ok(last)
+        self.run(selection, cases, criterion, &session)
     }
 
-    /// Runs the cases, and returns the folder of their run.
+    /// Runs so many cases in the rounds of a selection, and returns the folder of the last one's
+    /// run. One of the programs conducts all of them.
     ///
     /// # Errors
     /// When a measuring process fails by itself; of cases, the run tells.
     pub fn run(
         &self,
         selection: &Selection,
-        cases: &[(usize, Case)],
+        cases: usize,
         criterion: &[String],
         session: &str,
     ) -> Result<PathBuf> {
-        let command_line = serde_json::to_string(&command_line())?;
         let log_path = self.log();
         let log = File::create(&log_path).with_context(|| log_path.display().to_string())?;
         let log = Mutex::new(log);
         let progress = match self.turn {
-            None => Progress::begin("measuring", cases.len()),
+            None => Progress::begin("measuring", 1),
             // Two of them would write over each other.
             Some(_) => Progress::hidden(),
         };
         let _watched = interrupt::watch();
-        let same_group = |a: &(usize, Case), b: &(usize, Case)| {
-            (a.0, a.1.suite, &a.1.function) == (b.0, b.1.suite, &b.1.function)
-        };
-        for group in cases.chunk_by(same_group) {
-            let (index, case) = &group[0];
-            let (package, program) = &self.programs[*index];
-            progress.at(&format!("{} on {package}", case.group()));
-            let selection = Selection {
-                suites: vec![case.suite.name().to_owned()],
-                functions: vec![case.function.clone()],
-                ..selection.clone()
-            };
-            let mut command = self.command(program, &selection)?;
-            command.args(criterion).env("LUMOS_SESSION", session);
-            command.env("LUMOS_COMMAND_LINE", &command_line);
-            let ended = run_logged(&mut command, &log, &progress);
-            if interrupt::is_interrupted() {
-                return Err(self.interrupted(&selection, session, cases.len()).into());
-            }
-            ended.with_context(|| {
-                format!("{}; its output is in {}", case.group(), log_path.display())
-            })?;
-            progress.advance(group.len());
-        }
+        let (_, conductor) = self.programs.first().context("there is no bench target")?;
+        let mut command = self.command(conductor, selection)?;
+        command.args(criterion).env("LUMOS_SESSION", session);
+        let programs: BTreeMap<_, _> = self.programs.iter().cloned().collect();
+        command.env("LUMOS_PROGRAMS", serde_json::to_string(&programs)?);
+        command.env("LUMOS_COMMAND_LINE", serde_json::to_string(&command_line())?);
+        let ended = run_logged(&mut command, &log, &progress);
         drop(progress);
+        if interrupt::is_interrupted() {
+            return Err(self.interrupted(selection, session, cases).into());
+        }
+        ended.with_context(|| format!("its output is in {}", log_path.display()))?;
         self.find_run(session)
     }
 
     /// What there is of a run that somebody has interrupted.
     fn interrupted(&self, selection: &Selection, session: &str, cases: usize) -> Interrupted {
         let run = self.find_run(session).ok();
-        let ended = run.as_deref().and_then(|run| Some(Run::read(run).ok()?.ended().len()));
-        let ended = ended.unwrap_or(0);
-        let round = selection.round.as_ref().map(|round| (round.number, round.of));
+        let read = run.as_deref().and_then(|run| Run::read(run).ok());
+        let ended = read.as_ref().map_or(0, |run| run.ended().len());
+        let round = read.and_then(|run| Some((run.manifest.round?.number, selection.rounds)));
         let earlier = round.is_some_and(|(number, _)| number > 1);
         let remedy = run.filter(|_| ended > 0 || earlier).map(|run| {
             let name = run.file_name().unwrap_or_default().display();
@@ -880,73 +867,39 @@ impl Benches {
         Interrupted { ended, cases, round, remedy }
     }
 
-    /// Sorts cases suite by suite and function by function, so that all runtimes of one function
-    /// are measured close to each other. Which program comes first there is drawn with the seed, so
-    /// that none is always the first; what is drawn for one does not depend on which others there
-    /// are, as two commits that are measured in turns may have other ones.
-    fn shuffle(&self, cases: &mut [(usize, Case)], seed: u64) {
-        // A stable sort: the cases of one program stay in its own order.
-        cases.sort_by_cached_key(|(index, case)| {
-            let what = format!("{} {}", self.programs[*index].0, case.group());
-            (case.suite, case.function.clone(), draw(seed, &what, 0))
-        });
-    }
-
     fn find_run(&self, session: &str) -> Result<PathBuf> {
         let runs = Run::all(&self.measured.runs())?;
         let own = |folder: &&PathBuf| {
-            Run::read_manifest(folder).is_ok_and(|manifest| manifest.session == session)
+            Run::read_manifest(folder).is_ok_and(|manifest| {
+                let series = manifest.round.as_ref().map(|round| &round.series);
+                manifest.session == session || series.is_some_and(|series| series == session)
+            })
         };
         runs.iter().rev().find(own).cloned().context("the suites left no run")
     }
 }
 
-/// Takes the name of a baseline to save, if there is one, out of the arguments for Criterion.
-fn without_baseline(criterion: &[String]) -> Result<(Option<String>, Vec<String>)> {
-    let mut name = None;
-    let mut others = Vec::new();
+/// The name of a baseline to save, if there is one among the arguments for Criterion.
+fn saved_baseline(criterion: &[String]) -> Result<Option<String>> {
     let mut words = criterion.iter();
     while let Some(word) = words.next() {
         let (option, value) = match word.split_once('=') {
             Some((option, value)) => (option, Some(value.to_owned())),
             None => (word.as_str(), None),
         };
-        match option {
-            "-s" | "--save-baseline" => {
-                let value = value.or_else(|| words.next().cloned());
-                let lacks = || format!("{option} lacks the name of a baseline");
-                name = Some(value.with_context(lacks)?);
-            }
-            _ => others.push(word.clone()),
+        if ["-s", "--save-baseline"].contains(&option) {
+            let value = value.or_else(|| words.next().cloned());
+            return value
+                .with_context(|| format!("{option} lacks the name of a baseline"))
+                .map(Some);
         }
     }
-    Ok((name, others))
-}
-
-/// Refuses arguments with which Criterion compares: it knows of no rounds.
-fn refuse_comparing(criterion: &[String]) -> Result<()> {
-    let compares = |option: &&str| *option == "-b" || option.starts_with("--baseline");
-    if let Some(option) = criterion.iter().map(|word| option(word)).find(compares) {
-        bail!(
-            "{option} makes Criterion compare a single round with the baseline: leave it out, \
-             and compare all rounds with `cargo xtask compare`"
-        );
-    }
-    Ok(())
+    Ok(None)
 }
 
 /// The option of a word, without the value that may be in it.
 pub fn option(word: &str) -> &str {
     word.split_once('=').map_or(word, |(option, _)| option)
-}
-
-/// The Criterion baseline that rounds are saved as when no other is asked for.
-const ROUNDS: &str = "rounds";
-
-/// A number that seems random, and is the same for the same arguments.
-fn draw(seed: u64, group: &str, index: usize) -> u64 {
-    let words = group.bytes().map(u64::from).chain([index as u64]);
-    words.fold(seed, |state, word| SplitMix64::new(state ^ word).next_u64())
 }
 
 /// What the user typed.
@@ -955,15 +908,47 @@ fn command_line() -> Vec<String> {
     words.chain(std::env::args().skip(1)).collect()
 }
 
+/// How far a bench target is that conducts, as it tells line by line.
+#[derive(Debug, Default)]
+struct Reached {
+    /// The round, counted from 0, and how many there are.
+    round: Option<(usize, usize)>,
+}
+
+impl Reached {
+    /// Of a line `row 3 of 80: call/json`, how many rows of all rounds are done, of how many, and
+    /// what is under way; nothing of another.
+    fn hear<'l>(&mut self, line: &'l str) -> Option<(usize, usize, &'l str)> {
+        let of = |text: &str| -> Option<(usize, usize)> {
+            let (number, all) = text.split_once(" of ")?;
+            Some((number.parse::<usize>().ok()?.checked_sub(1)?, all.parse().ok()?))
+        };
+        if let Some(round) = line.strip_prefix("round ").and_then(of) {
+            self.round = Some(round);
+            return None;
+        }
+        let (row, what) = line.strip_prefix("row ")?.split_once(": ")?;
+        let ((row, rows), (round, rounds)) = (of(row)?, self.round.unwrap_or((0, 1)));
+        Some((round * rows + row, rounds * rows, what))
+    }
+}
+
 /// Runs a bench target: its output goes to the log, and what is worth knowing to the terminal.
 fn run_logged(command: &mut Command, log: &Mutex<File>, progress: &Progress) -> Result<()> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let _told = interrupt::pass_on_to(&child);
     let pipes = (child.stdout.take(), child.stderr.take());
     let copy = |pipe: &mut dyn std::io::Read, tell: bool| {
+        let (mut told, mut reached) = (BTreeSet::new(), Reached::default());
         for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line);
-            if tell && ["FAILED", "skipped", "error"].iter().any(|word| line.starts_with(word)) {
+            let begins = |words: &[&str]| words.iter().any(|word| line.starts_with(word));
+            if let Some((done, all, row)) = reached.hear(&line).filter(|_| tell) {
+                progress.reached(done, all, row);
+            } else if tell
+                && begins(&["FAILED", "skipped", "error"])
+                && told.insert(line.to_string())
+            {
                 progress.say(&line);
             }
             if let Ok(mut log) = log.lock() {
@@ -1003,29 +988,23 @@ mod tests {
     }
 
     #[test]
-    fn the_order_depends_on_the_seed_and_on_nothing_else() {
-        let order = |seed| {
-            let mut indices = [0, 1, 2, 3, 4, 5];
-            indices.sort_by_key(|&index| draw(seed, "call/noop", index));
-            indices
-        };
-        assert_eq!(order(1), order(1));
-        assert!((2..9).any(|seed| order(seed) != order(1)));
+    fn a_baseline_is_found_among_the_arguments_for_criterion() {
+        let saved =
+            |line: &str| saved_baseline(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(saved("-s main --sample-size 20 call/").unwrap().as_deref(), Some("main"));
+        assert_eq!(saved("--save-baseline=a b").unwrap().as_deref(), Some("a"));
+        assert_eq!(saved("--baseline a").unwrap(), None);
+        assert!(saved("call -s").is_err());
     }
 
     #[test]
-    fn a_baseline_is_taken_out_of_the_arguments_for_criterion() {
-        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let (name, rest) = without_baseline(&words("-s main --sample-size 20 call/")).unwrap();
-        assert_eq!((name.as_deref(), rest), (Some("main"), words("--sample-size 20 call/")));
-        let (name, _) = without_baseline(&words("--save-baseline=a b")).unwrap();
-        assert_eq!(name.as_deref(), Some("a"));
-        assert_eq!(without_baseline(&[]).unwrap().0, None);
-        assert!(without_baseline(&words("call -s")).is_err());
-        assert!(refuse_comparing(&words("--sample-size 20 call/")).is_ok());
-        for line in ["--baseline main", "call/ -b main", "--baseline-lenient=main"] {
-            let error = refuse_comparing(&words(line)).unwrap_err().to_string();
-            assert!(error.contains("cargo xtask compare"), "{error}");
+    fn a_conductor_tells_how_far_it_is() {
+        let mut reached = Reached::default();
+        assert_eq!(reached.hear("row 3 of 80: call/json"), Some((2, 80, "call/json")));
+        assert_eq!(reached.hear("round 2 of 5"), None);
+        assert_eq!(reached.hear("row 1 of 80: warm/noop"), Some((80, 400, "warm/noop")));
+        for other in ["row", "row x of 80: a", "row 0 of 80: a", "FAILED row 1 of 2: a"] {
+            assert_eq!(reached.hear(other), None, "{other}");
         }
     }
 

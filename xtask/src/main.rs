@@ -35,7 +35,6 @@ mod test;
 mod text;
 mod tidy;
 mod toolchain;
-mod turns;
 mod verify;
 
 /// Measures how serverless functions really run.

@@ -61,6 +61,13 @@ impl Progress {
         self.bar.set_message(step.to_owned());
     }
 
+    /// Says that so many steps are done, of how many, and which one is under way.
+    pub fn reached(&self, done: usize, all: usize, step: &str) {
+        self.bar.set_length(all as u64);
+        self.bar.set_position(done as u64);
+        self.at(step);
+    }
+
     /// Counts finished steps.
     pub fn advance(&self, steps: usize) {
         self.bar.inc(steps as u64);

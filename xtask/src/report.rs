@@ -40,7 +40,7 @@ use export::Export;
 use grid::Grid;
 pub use load::{Evidence, Outcome, load as evidence_of};
 use page::Page;
-use schema::Report;
+pub use schema::{CaseRatio, Report};
 pub use summary::Summary;
 
 /// Reads a run and writes its report: JSON, CSV, Markdown and a page of HTML.
@@ -111,7 +111,10 @@ pub fn generate(layout: &Layout, run_folder: &Path, output_folder: &Path) -> Res
 }
 
 /// Reads a run and works out its figures.
-fn read(layout: &Layout, run_folder: &Path) -> Result<Report> {
+///
+/// # Errors
+/// When the run's records cannot be read.
+pub fn read(layout: &Layout, run_folder: &Path) -> Result<Report> {
     analysis::analyse(evidence(layout, run_folder)?)
 }
 

@@ -6,6 +6,8 @@
 //! measured and compared as everything else is; Criterion's own verdicts on the same samples are
 //! read from what it prints.
 
+mod replicate;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +17,8 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use lumos_model::{Comparison, Verdict};
 use lumos_record::{
-    Lane, Layout, Mode, Node, Record, Revision, Round, Run, RunManifest, Runtime, Suite, Toolchain,
+    Lane, Layout, Mode, Node, Profile, Record, Revision, Round, Run, RunManifest, Runtime, Suite,
+    Toolchain,
 };
 use lumos_workloads::sha256_hex;
 use serde::Serialize;
@@ -23,7 +26,8 @@ use serde_json::json;
 
 use crate::bench::{Benches, Selection};
 use crate::build::{self, Scope, Wish};
-use crate::{compare, turns};
+use crate::compare;
+use crate::compare::git::RUNS_A_ROUND;
 
 /// Measures how often comparisons are wrong here: the same code against itself, and against code
 /// that is slower by a known amount.
@@ -39,6 +43,14 @@ pub struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = Comparison::FEWEST_ROUNDS as u32,
           value_parser = clap::value_parser!(u32).range(Comparison::FEWEST_ROUNDS as i64..=100))]
     rounds: u32,
+    /// Measure this profile twice instead, one run right after the other, and compare their
+    /// ratios cell by cell [default: quick]
+    #[arg(long, value_name = "PROFILE", num_args = 0..=1, default_missing_value = "quick")]
+    replicate: Option<Profile>,
+    /// How many such pairs of runs
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "replicate",
+          value_parser = one_or_more())]
+    pairs: usize,
 }
 
 fn one_or_more() -> clap::builder::RangedU64ValueParser<usize> {
@@ -144,6 +156,9 @@ const LEAST_FOUND: [(f64, f64); 2] = [(0.10, 0.90), (0.25, 1.0)];
 /// # Errors
 /// When something cannot be built or run, or a target is missed; the message says which.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
+    if let Some(profile) = arguments.replicate {
+        return replicate::run(layout, profile, arguments.pairs);
+    }
     let declared = build::build(layout, &Wish::host(Scope::of([]))?)?.runtimes;
     let is_chosen =
         |runtime: &&Runtime| runtime.sandbox == Runtime::PROCESS && MODES.contains(&runtime.mode);
@@ -267,17 +282,22 @@ impl Field<'_> {
         let arguments = CRITERION.map(str::to_owned);
         let mut runs: [PathBuf; 2] = Default::default();
         let mut criterion = Vec::new();
-        let cases = [benches[0].list(selection)?, benches[1].list(selection)?];
-        for run in 0..self.rounds * turns::A_ROUND {
+        let cases = [benches[0].list(selection)?, benches[1].list(selection)?].map(|of| of.len());
+        let runs_of_all = self.rounds * RUNS_A_ROUND as u32;
+        for run in 0..runs_of_all {
             let measure = |side: usize, turn: &str| {
                 let series = format!("selftest-{}-{name}-{}", std::process::id(), sides[side].name);
-                let (number, of) = (run + 1, self.rounds * turns::A_ROUND);
+                let (number, of) = (run + 1, runs_of_all);
                 let session = format!("{series}-{number}");
                 let selection = selection.in_round(Round { series, number, of });
                 let benches = benches[side].in_turns(turn);
-                benches.run(&selection, &cases[side], &arguments, &session)
+                benches.run(&selection, cases[side], &arguments, &session)
             };
-            runs = turns::take(run % turns::A_ROUND, measure)?.sides;
+            let first = run as usize % RUNS_A_ROUND;
+            let taken = lumos_turns::take(2, first, |_| {}, measure)?;
+            for (run, taken) in runs.iter_mut().zip(taken.sides) {
+                *run = taken?;
+            }
             let ends = [ends(&runs[0])?, ends(&runs[1])?];
             for (place, benches) in benches.iter().enumerate() {
                 let (own, other) = (&ends[place], &ends[1 - place]);

@@ -18,13 +18,21 @@ pub struct Arguments {}
 /// Which of the project's crates a crate may depend on; `runtime` stands for every crate below
 /// `runtimes/`. `lumos-overhead` measures what runtimes cost, so it may import them, and nobody
 /// may import it.
-const MAY_DEPEND: [(&str, &[&str]); 8] = [
+const MAY_DEPEND: [(&str, &[&str]); 9] = [
     ("lumos-record", &[]),
+    ("lumos-turns", &[]),
     ("lumos-model", &["lumos-record"]),
     ("lumos-workloads", &["lumos-record"]),
     (
         "lumos-bench",
-        &["lumos-record", "lumos-workloads", "lumos-abi", "lumos-state", "lumos-features"],
+        &[
+            "lumos-record",
+            "lumos-turns",
+            "lumos-workloads",
+            "lumos-abi",
+            "lumos-state",
+            "lumos-features",
+        ],
     ),
     ("lumos-wasi", &["lumos-bench"]),
     ("runtime", &["lumos-bench", "lumos-wasi", "lumos-abi", "lumos-state"]),
@@ -32,7 +40,7 @@ const MAY_DEPEND: [(&str, &[&str]); 8] = [
         "lumos-overhead",
         &["lumos-record", "lumos-model", "lumos-workloads", "lumos-bench", "lumos-abi", "runtime"],
     ),
-    ("xtask", &["lumos-record", "lumos-model", "lumos-workloads", "lumos-features"]),
+    ("xtask", &["lumos-record", "lumos-model", "lumos-turns", "lumos-workloads", "lumos-features"]),
 ];
 
 /// Runs the command.

@@ -1,12 +1,13 @@
 //! The Criterion suites, the same for every runtime.
 //!
-//! A runtime crate's bench target is one call of [`main`]. The process that cargo starts
-//! builds what is missing, begins or joins a run, and supervises a second process that
-//! measures.
+//! A runtime crate's bench target is one call of [`main`]. The process that cargo starts builds
+//! what is missing, and conducts others that measure: one for each runtime, in rounds. Under
+//! `cargo xtask bench` one of these programs conducts those of all crates.
 
 mod breakdown;
 mod chain;
 mod command;
+mod conductor;
 mod counts;
 mod harness;
 mod in_process;
@@ -14,6 +15,7 @@ mod page_cache;
 pub mod pinned;
 pub mod plan;
 pub mod pull;
+pub mod sampling;
 pub mod select;
 pub mod served;
 pub mod session;
@@ -22,6 +24,7 @@ mod supervise;
 pub mod timing;
 mod turns;
 pub mod watch;
+mod weather;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -29,9 +32,8 @@ use std::process::{Command, ExitCode};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
-use criterion::Criterion;
 use lumos_record::{
-    ArtifactKind, ChainFacts, Lane, Layout, Need, Record, SandboxFacts, Setting, Suite,
+    ArtifactKind, ChainFacts, Lane, Layout, Need, Record, Runtime, SandboxFacts, Setting, Suite,
 };
 use lumos_workloads::Workloads;
 
@@ -39,14 +41,17 @@ use crate::artifact::Artifacts;
 use crate::sandbox::process::Process;
 use crate::sandbox::{Site, SocketDirectory};
 use crate::{Engine, Limits, NoEngine, Sandbox};
+use conductor::Conductor;
 use counts::Order;
+use harness::Harness;
 pub(crate) use harness::Trouble;
 pub use harness::verify_digest;
-use harness::{Chosen, Harness};
 use plan::Plan;
+use sampling::{Asked, Samples};
 use select::{CriterionArguments, Filter, Purpose, Selection};
 use session::Session;
 use states::States;
+use supervise::Part;
 use turns::Turns;
 use watch::Watch;
 
@@ -98,11 +103,18 @@ fn try_main<E: Engine, S: Sandbox>(
     if let Some(order) = Order::from_environment()? {
         return order.obey(new_engine);
     }
+    let layout = layout()?;
+    if std::env::var_os(conductor::TIDY).is_some() {
+        for leftover in S::remove_leftovers(&layout) {
+            eprintln!("removed what an earlier run left behind: {leftover}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let CriterionArguments { filter, save_baseline, purpose } = CriterionArguments::parse(&words)?;
+    let CriterionArguments { filter, save_baseline, baseline, asked, purpose } =
+        CriterionArguments::parse(&words)?;
     let selection = Selection::from_environment()?;
     let filter = Filter::new(&selection, filter)?;
-    let layout = layout()?;
     let run = std::env::var_os(Session::RUN);
     let workloads = Workloads::read(&layout.workloads())?;
     if run.is_none() && std::env::var_os(ARTIFACTS_READY).is_none() {
@@ -126,15 +138,23 @@ fn try_main<E: Engine, S: Sandbox>(
     };
     let keeps = purpose == Purpose::Measure && !selection.list;
     if keeps && run.is_none() {
-        let mut session =
-            Session::begin(&layout, &selection, &artifacts, save_baseline.as_deref())?;
-        let limit = selection.invocation_limit();
-        return supervise::run(&layout, &mut session, limit, || S::remove_leftovers(&layout));
+        let conductor = Conductor {
+            package,
+            layout: &layout,
+            artifacts: &artifacts,
+            workloads: &workloads,
+            selection: &selection,
+            filter: &filter,
+            save_baseline: save_baseline.as_deref(),
+            baseline: baseline.as_deref(),
+        };
+        return conductor.run(|| S::remove_leftovers(&layout));
     }
+    let turns = Turns::from_environment(&selection);
     let session = match run {
         Some(run) => {
             let mut session = Session::join(Path::new(&run))?;
-            session.announce(package)?;
+            session.announce(package, turns.as_ref().and_then(Turns::processor))?;
             Some(session)
         }
         None => None,
@@ -149,9 +169,10 @@ fn try_main<E: Engine, S: Sandbox>(
         selection,
         filter,
         purpose,
-        save_baseline,
+        asked,
+        part: Part::from_environment()?,
     };
-    process.run(session, Chosen::find(&words))
+    process.run(session, turns)
 }
 
 /// The checkout that is measured.
@@ -178,20 +199,7 @@ fn build_artifacts(layout: &Layout, needs: &BTreeSet<Need>) -> Result<()> {
     Ok(())
 }
 
-impl Chosen {
-    fn find(words: &[String]) -> Self {
-        let has = |name: &str| {
-            words.iter().any(|word| word == name || word.starts_with(&format!("{name}=")))
-        };
-        Self {
-            sample_size: has("--sample-size"),
-            warm_up: has("--warm-up-time"),
-            measurement: has("--measurement-time"),
-        }
-    }
-}
-
-/// The process that measures one crate's runtimes.
+/// The process that measures a runtime, or tries all of a crate.
 struct Measuring<'m, E, S> {
     package: &'m str,
     new_engine: fn(&str, &Limits) -> Result<E>,
@@ -202,11 +210,18 @@ struct Measuring<'m, E, S> {
     selection: Selection,
     filter: Filter,
     purpose: Purpose,
-    save_baseline: Option<String>,
+    asked: Asked,
+    part: Option<Part>,
 }
 
 impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
-    fn run(self, session: Option<Session>, chosen: Chosen) -> Result<ExitCode> {
+    /// Whether a runtime is one of those that this process measures.
+    fn measures(&self, runtime: &Runtime) -> bool {
+        runtime.package == self.package
+            && self.part.as_ref().is_none_or(|part| *part == Part::of(runtime))
+    }
+
+    fn run(self, session: Option<Session>, turns: Option<Turns>) -> Result<ExitCode> {
         let limits = self.selection.limits(&Setting::default());
         confine(&limits);
         let manifest = self.artifacts.manifest.clone();
@@ -226,24 +241,22 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             Some(path) => Watch::shared(Path::new(&path), limit)?,
             None => Watch::alone(limit),
         };
-        // A tenth of Criterion's own number of resamples: its intervals are not what the
-        // report shows, and a case should not take longer to analyse than to measure.
-        let criterion = Criterion::default().without_plots().nresamples(10_000);
         let mut harness = Harness {
-            layout: self.layout,
-            artifacts: self.artifacts,
+            layout: self.layout.clone(),
+            artifacts: self.artifacts.clone(),
             watch,
             unwatched: Watch::alone(limit),
             worker_uses: Vec::new(),
-            criterion: criterion.configure_from_args(),
-            chosen,
-            selection: self.selection,
+            trying: session.is_none().then(conductor::criterion),
+            asked: self.asked,
+            selection: self.selection.clone(),
             time_per_case: plan.time_per_case,
             session,
-            save_baseline: self.save_baseline,
             failures: 0,
             states: States::new(&sockets),
-            turns: Turns::from_environment(),
+            turns,
+            row: 0,
+            samples: Samples::default(),
         };
         if let Some(session) = &mut harness.session {
             let facts = sandbox.facts();
@@ -256,8 +269,10 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
         let mut told_chains = HashSet::new();
         for planned in &plan.cases {
             let case = planned.case();
-            let own = planned.runtime.package == self.package;
-            if !own || !self.filter.accepts(&case) || ended.contains(&case) {
+            if !self.measures(planned.runtime)
+                || !self.filter.accepts(&case)
+                || ended.contains(&case)
+            {
                 continue;
             }
             if harness.selection.list {
@@ -281,6 +296,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
                 continue;
             }
             let name = planned.runtime.name.as_str();
+            harness.row = planned.row;
             harness.case(&case, |harness| {
                 // Made at its first case, since one that cannot be made fails its cases alone.
                 let mut engine = || {
@@ -319,7 +335,9 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
                 }
             })?;
         }
-        harness.criterion.final_summary();
+        if let Some(criterion) = &harness.trying {
+            criterion.final_summary();
+        }
         if harness.failures > 0 {
             eprintln!("{} cases failed; the run goes on record with them", harness.failures);
         }

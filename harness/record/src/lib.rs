@@ -23,7 +23,7 @@ pub use node::Node;
 pub use pull::{Pull, PullCheck};
 pub use record::{
     Breakdown, ChainFacts, Counted, CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record,
-    SandboxFacts, Skip, TimedCalls, WorkerUse,
+    SandboxFacts, Skip, TimedCalls, Weather, WorkerUse,
 };
 pub use run::{ReadRunError, Revision, Round, Run, RunManifest, RunWriter};
 pub use setting::{Setting, parse_bytes, parse_cpus};

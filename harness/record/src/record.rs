@@ -19,6 +19,8 @@ pub enum Record {
     Sandbox(SandboxFacts),
     /// What a chain consists of, before its first case.
     Chain(ChainFacts),
+    /// What the node did by itself, at the end of a round.
+    Weather(Weather),
     /// A case began; without a later outcome it was interrupted.
     Started {
         /// The case.
@@ -57,6 +59,7 @@ impl Record {
             Self::Run(_)
             | Self::Process(_)
             | Self::Sandbox(_)
+            | Self::Weather(_)
             | Self::Started { .. }
             | Self::Phases(_)
             | Self::Worker(_)
@@ -66,7 +69,7 @@ impl Record {
     }
 }
 
-/// A measuring process: one per runtime crate, more when one had to be ended.
+/// A measuring process: one per runtime, more when one had to be ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// The crate, such as `lumos-wasmi`.
@@ -75,6 +78,65 @@ pub struct Process {
     pub pid: u32,
     /// Its command line.
     pub command_line: Vec<String>,
+    /// The processor that it shares with all others of its round; none where it takes no turns, or
+    /// where the node does not let it choose: then the scheduler moves it, which shows in short
+    /// times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<u32>,
+}
+
+/// What the node did by itself while a round was measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weather {
+    /// How long the round took.
+    pub wall_ns: u64,
+    /// What the hypervisor took of all processors meanwhile; none where the kernel does not tell.
+    pub stolen_ns: Option<u64>,
+    /// How often the kernel took the processor from a measuring process or a worker.
+    pub involuntary_switches: u64,
+    /// The clock of the first processor at the end; none where the kernel does not tell.
+    pub frequency_khz: Option<u64>,
+    /// The times of a piece of work that is always the same, before each row, on the processor
+    /// that is measured on.
+    pub calibrations_ns: Vec<u64>,
+    /// The number of the round that this one stands for, which the node has disturbed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<u32>,
+}
+
+impl Weather {
+    /// How much longer than in the quietest round the same work may have taken, in the middle,
+    /// before a round is measured again: a tenth.
+    const SLOWER: f64 = 1.1;
+    /// The share of the processors' time that may have been stolen before it is.
+    const STOLEN: f64 = 0.05;
+
+    /// The median of the calibrations; 0 where there are none.
+    pub fn calibration_ns(&self) -> u64 {
+        let mut sorted = self.calibrations_ns.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or(0)
+    }
+
+    /// The share that was stolen of one processor's time; 0 where the kernel does not tell.
+    pub fn stolen(&self) -> f64 {
+        self.stolen_ns.unwrap_or(0) as f64 / self.wall_ns.max(1) as f64
+    }
+
+    /// Which of several rounds is to be measured again: of those that the node has disturbed, the
+    /// one in which the same work took longest. The rule was written down before any of them was
+    /// measured, and looks at no figure that is reported: a round counts as disturbed where that
+    /// work took more than a tenth longer than in the quietest round, or where more than a
+    /// twentieth of a processor's time was stolen.
+    pub fn worst(rounds: &[Self]) -> Option<usize> {
+        let quietest = rounds.iter().map(Self::calibration_ns).min()? as f64;
+        let is_disturbed = |weather: &Self| {
+            weather.calibration_ns() as f64 > quietest * Self::SLOWER
+                || weather.stolen() > Self::STOLEN
+        };
+        let disturbed = rounds.iter().enumerate().filter(|(_, weather)| is_disturbed(weather));
+        disturbed.max_by_key(|(_, weather)| weather.calibration_ns()).map(|(place, _)| place)
+    }
 }
 
 /// What a sandbox is made of on this node, such as a container engine's version.
@@ -95,14 +157,13 @@ pub struct ChainFacts {
     pub functions: Vec<String>,
 }
 
-/// A case that ended in samples, which Criterion keeps.
+/// A case that ended in samples.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finished {
     /// The case.
     pub case: Case,
-    /// The folder of the run that holds a copy of Criterion's `benchmark.json`, `sample.json`
-    /// and `estimates.json`, relative to the run's folder. A later run overwrites Criterion's
-    /// own files; this copy stays.
+    /// The folder of the samples, relative to the run's: `sample.json` and `benchmark.json`, in
+    /// Criterion's form.
     pub criterion: PathBuf,
     /// Responses that were checked against the expected digest; none was wrong. In `pull`, the
     /// unpacked images, whose layers were.
@@ -288,6 +349,24 @@ mod tests {
         assert!(ledger(1_019_000, &phases).reconcile().is_ok());
         let message = ledger(1_100_000, &phases).reconcile().unwrap_err();
         assert!(message.contains("1000000") && message.contains("1100000"), "{message}");
+    }
+
+    #[test]
+    fn the_round_that_the_node_has_disturbed_most_is_measured_again() {
+        let weather = |calibration_ns, stolen_ns| Weather {
+            wall_ns: 1_000_000,
+            stolen_ns: Some(stolen_ns),
+            calibrations_ns: vec![calibration_ns - 1, calibration_ns, 9_000],
+            ..Weather::default()
+        };
+        assert_eq!(weather(200, 0).calibration_ns(), 200);
+        let calm = [weather(200, 0), weather(215, 40_000), weather(210, 0)];
+        assert_eq!(Weather::worst(&calm), None);
+        let slow = [weather(200, 0), weather(230, 0), weather(250, 0)];
+        assert_eq!(Weather::worst(&slow), Some(2));
+        let stolen = [weather(200, 60_000), weather(205, 0)];
+        assert_eq!(Weather::worst(&stolen), Some(0));
+        assert_eq!(Weather::worst(&[]), None);
     }
 
     #[test]

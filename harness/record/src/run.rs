@@ -1,4 +1,4 @@
-//! A run's folder: `records.jsonl`, and copies of the samples that Criterion took.
+//! A run's folder: `records.jsonl`, and the samples.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -33,6 +33,10 @@ pub struct Round {
 }
 
 impl Round {
+    /// How many rounds there are where nobody asks for another number: the fewest that carry a
+    /// verdict. They share the time that a profile may take.
+    pub const USUAL: u32 = 5;
+
     /// The name of the Criterion baseline that a round is saved as: the baseline's with the
     /// number of the round.
     pub fn baseline(&self, name: &str) -> String {

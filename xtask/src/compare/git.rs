@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use lumos_record::{Layout, Run};
 
 use super::side::{self, Sides};
-use crate::{bench, process, turns};
+use crate::{bench, process};
 
 /// A commit, checked out and built.
 struct Build {
@@ -33,6 +33,12 @@ const TAKEN_OVER: [&str; 9] = [
     "lumos/build",
     "lumos/images",
 ];
+
+/// How often a round runs each side: A B, then B A.
+///
+/// Some processes are slower than others of the same program from their start to their end. Of
+/// more and shorter ones, fewer are affected.
+pub const RUNS_A_ROUND: usize = 2;
 
 /// What to know of revisions that were measured one after the other.
 const NOT_IN_TURNS: &str = "one of the revisions is of before samples were taken in turns: within \
@@ -81,10 +87,11 @@ pub fn measure(
     let mut pairs = 0;
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
-        for first in 0..turns::A_ROUND {
-            let taken = turns::take(first, |side, turn| builds[side].bench(arguments, turn))?;
+        for first in 0..RUNS_A_ROUND {
+            let run = |side: usize, turn: &str| builds[side].bench(arguments, turn);
+            let taken = lumos_turns::take(2, first, |_| {}, run)?;
             for (runs, run) in runs.iter_mut().zip(taken.sides) {
-                runs.push(run);
+                runs.push(run?);
             }
             pairs += taken.pairs;
         }
@@ -92,7 +99,7 @@ pub fn measure(
     let read = |side: usize| {
         let found = side::runs(&builds[side].layout, &runs[side])?;
         let name = builds[side].revision.clone();
-        let (kind, runs_a_round) = (side::Kind::Revision, turns::A_ROUND as usize);
+        let (kind, runs_a_round) = (side::Kind::Revision, RUNS_A_ROUND);
         anyhow::Ok(side::Side { name, kind, runs_a_round, ..found })
     };
     let (base, mut new) = (read(0)?, read(1)?);
@@ -230,7 +237,7 @@ impl Build {
     /// Sets up and lists the cases of a run, if it can and has any, and `builds` what they take;
     /// what a compiler says goes to the terminal.
     fn lists(&self, arguments: &[String], builds: bool) -> Result<bool> {
-        let mut command = self.xtask(&with(arguments, "--list"));
+        let mut command = self.xtask(&with(arguments, &["--list"]));
         command.envs(builds.then_some((bench::LIST_BUILDS, "1")));
         let output = command.stderr(Stdio::inherit()).output().context("cargo")?;
         Ok(output.status.success() && !output.stdout.is_empty())
@@ -240,8 +247,12 @@ impl Build {
     fn bench(&self, arguments: &[String], turn: &str) -> Result<PathBuf> {
         let runs = self.layout.runs();
         let before = Run::all(&runs)?;
-        let mut command = self.xtask(arguments);
-        command.env(turns::VARIABLE, turn).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Rounds are of both revisions.
+        let mut command = self.xtask(&with(arguments, &["--rounds", "1"]));
+        command
+            .env(lumos_turns::Turns::VARIABLE, turn)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().context("cargo")?;
         // Both sides speak at the same time.
         let lines =
@@ -263,12 +274,12 @@ impl Build {
     }
 }
 
-/// The arguments with another before those for Criterion.
-fn with(arguments: &[String], another: &str) -> Vec<String> {
+/// The arguments with others before those for Criterion.
+fn with(arguments: &[String], others: &[&str]) -> Vec<String> {
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
-    let mut all = arguments.to_vec();
-    all.insert(end, another.to_owned());
-    all
+    let (own, criterion) = arguments.split_at(end);
+    let others = others.iter().map(|&other| other.to_owned());
+    own.iter().cloned().chain(others).chain(criterion.iter().cloned()).collect()
 }
 
 #[cfg(test)]
@@ -291,9 +302,9 @@ mod tests {
     fn arguments_for_criterion_stay_at_the_end() {
         let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(
-            with(&words("--suite call -- -n"), "--list"),
+            with(&words("--suite call -- -n"), &["--list"]),
             words("--suite call --list -- -n")
         );
-        assert_eq!(with(&words("--suite call"), "--list"), words("--suite call --list"));
+        assert_eq!(with(&words("--suite call"), &["--list"]), words("--suite call --list"));
     }
 }

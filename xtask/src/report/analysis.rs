@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use lumos_model::{Bootstrap, MINIMAL_EFFECT, Samples, Verdict, negligible_from};
+use lumos_model::{Bootstrap, Comparison, Estimate, MINIMAL_EFFECT, Samples, negligible_from};
 use lumos_record::{Case, Ledger, Phase, Setting, Suite, WorkerUse};
 
 use super::load::{CaseEvidence, Evidence, Outcome, median_of};
@@ -130,6 +130,12 @@ fn frame(evidence: &Evidence) -> Report {
     }
 }
 
+/// What can be said of each of the comparisons of a table; see [`Comparison::judge`].
+pub fn verdicts(compared: &[Comparison]) -> Vec<String> {
+    let judged = Comparison::judge(compared, MINIMAL_EFFECT);
+    judged.into_iter().map(|judged| judged.verdict.name().to_owned()).collect()
+}
+
 /// What the steps of an analysis share.
 struct Analysis<'a> {
     bootstrap: Bootstrap,
@@ -237,6 +243,7 @@ impl Analysis<'_> {
     /// Adds the ratio of every case to each of its references that was measured.
     fn add_ratios(&mut self, report: &mut Report, runtimes: &Runtimes) {
         let cases = self.cases;
+        let mut found = Vec::new();
         // What native code is compared with there is built in another way, and has a setting of
         // its own.
         for case in cases.keys().filter(|case| case.suite != Suite::Variants) {
@@ -244,13 +251,23 @@ impl Analysis<'_> {
             for (place, reference) in runtimes.references(case).into_iter().enumerate() {
                 let below = Case { runtime: reference.clone(), ..case.clone() };
                 let Some(below) = self.samples(&below).cloned() else { continue };
-                report.ratios.extend(self.ratio(case, &reference, &samples, &below));
+                found.extend(self.ratio(case, &reference, &samples, &below));
                 // What a platform adds dwarfs what one sandbox adds over another.
                 if case.suite == Suite::ColdStart && place == 0 {
                     report.platform.extend(self.platform(case, reference, &samples, &below));
                 }
             }
         }
+        if !self.emulated {
+            // What a suite compares is one table.
+            for table in found.chunk_by_mut(|(a, _), (b, _)| a.case.suite == b.case.suite) {
+                let compared: Vec<_> = table.iter().map(|(_, compared)| compared.clone()).collect();
+                for ((ratio, _), verdict) in table.iter_mut().zip(verdicts(&compared)) {
+                    ratio.verdict = Some(verdict);
+                }
+            }
+        }
+        report.ratios.extend(found.into_iter().map(|(ratio, _)| ratio));
     }
 
     fn ratio(
@@ -259,18 +276,19 @@ impl Analysis<'_> {
         reference: &str,
         above: &Samples,
         below: &Samples,
-    ) -> Option<CaseRatio> {
-        let ratio = self.bootstrap.ratio(above, below)?;
-        let verdict = (!self.emulated).then(|| Verdict::of(&ratio, MINIMAL_EFFECT).name().into());
-        Some(CaseRatio {
+    ) -> Option<(CaseRatio, Comparison)> {
+        let compared = Comparison::new(above, below, &mut self.bootstrap)?;
+        let Estimate { point, low, high } = compared.ratio;
+        let ratio = CaseRatio {
             case: case.clone(),
             lane: case.suite.lane(),
             reference: reference.to_owned(),
-            ratio: ratio.point,
-            low: ratio.low,
-            high: ratio.high,
-            verdict,
-        })
+            ratio: point,
+            low,
+            high,
+            verdict: None,
+        };
+        Some((ratio, compared))
     }
 
     fn platform(

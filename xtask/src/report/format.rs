@@ -1,32 +1,70 @@
-//! Figures for people: three significant digits and a unit that suits.
+//! Figures for people: three significant digits at most, and a unit that suits.
 
 /// Three significant digits, without an exponent.
 fn three_digits(value: f64) -> String {
+    digits(value, 0.0)
+}
+
+/// Three significant digits at most, and none behind the first one of `reach`: how far the truth
+/// may be from the figure.
+fn digits(value: f64, reach: f64) -> String {
     // The magnitude after rounding: 9.996 becomes 10.0, not 10.00.
     let magnitude = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
     let rounded_up = (value.abs() / 10f64.powf(magnitude - 2.0)).round() >= 1000.0;
-    let decimals = (2.0 - magnitude - f64::from(u8::from(rounded_up))).clamp(0.0, 9.0);
-    if magnitude > 2.0 {
-        let step = 10f64.powf(magnitude - 2.0);
+    let finest = (magnitude - 2.0 + f64::from(u8::from(rounded_up))).max(-9.0);
+    let place = match reach > 0.0 {
+        true => reach.log10().floor().clamp(finest, magnitude.max(finest)),
+        false => finest,
+    };
+    if place > 0.0 {
+        let step = 10f64.powf(place);
         return format!("{:.0}", (value / step).round() * step);
     }
-    format!("{value:.*}", decimals as usize)
+    format!("{value:.*}", -place as usize)
 }
+
+/// How far the ends of an interval are from its figure.
+fn reach(value: f64, [low, high]: [f64; 2]) -> f64 {
+    (high - value).max(value - low)
+}
+
+/// A time in nanoseconds with as many digits as its interval supports.
+pub fn known_duration(time_ns: f64, ends_ns: [f64; 2]) -> String {
+    with_unit_and_reach(time_ns, reach(time_ns, ends_ns), &TIMES)
+}
+
+/// A ratio with as many digits as its interval supports.
+pub fn known_ratio(value: f64, ends: [f64; 2]) -> String {
+    format!("{}×", digits(value, reach(value, ends)))
+}
+
+/// Both ends of an interval, with as many digits as its width is worth.
+pub fn ends_of_ratio([low, high]: [f64; 2]) -> String {
+    let width = (high - low) / 10.0;
+    format!("{}–{}×", digits(low, width), digits(high, width))
+}
+
+/// The units of times in nanoseconds.
+const TIMES: [(f64, &str); 4] = [(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")];
 
 /// Picks the unit in which the rounded figure is at least 1.
 fn with_unit(value: f64, units: &[(f64, &str)]) -> String {
+    with_unit_and_reach(value, 0.0, units)
+}
+
+fn with_unit_and_reach(value: f64, reach: f64, units: &[(f64, &str)]) -> String {
     let (scale, unit) = units
         .iter()
         .copied()
         .take_while(|(scale, _)| value.abs() >= scale * 0.9995)
         .last()
         .unwrap_or(units[0]);
-    format!("{} {unit}", three_digits(value / scale))
+    format!("{} {unit}", digits(value / scale, reach / scale))
 }
 
 /// A time in nanoseconds: `27.4 ns`, `612 µs`, `2.41 ms`, `1.20 s`.
 pub fn duration(time_ns: f64) -> String {
-    with_unit(time_ns, &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")])
+    with_unit(time_ns, &TIMES)
 }
 
 /// A power of ten of nanoseconds, for the marks of a scale: `100 ns`, `1 ms`.
@@ -162,6 +200,25 @@ mod tests {
         assert_eq!(ratio(1.1), "1.10×");
         assert_eq!(ratio(699.4), "699×");
         assert_eq!(ratio(0.0123), "0.0123×");
+    }
+
+    #[test]
+    fn figures_have_no_more_digits_than_are_known() {
+        let duration = |time_ns: f64, reach_ns: f64| {
+            known_duration(time_ns, [time_ns - reach_ns / 2.0, time_ns + reach_ns])
+        };
+        assert_eq!(duration(2_414_000.0, 4_000.0), "2.41 ms");
+        assert_eq!(duration(2_414_000.0, 50_000.0), "2.41 ms");
+        assert_eq!(duration(2_414_000.0, 300_000.0), "2.4 ms");
+        assert_eq!(duration(2_414_000.0, 1e6), "2 ms");
+        assert_eq!(duration(2_414_000.0, 9e9), "2 ms");
+        assert_eq!(duration(347_000.0, 80_000.0), "350 µs");
+        assert_eq!(duration(27.44, 0.0), "27.4 ns");
+        assert_eq!(known_ratio(1.234, [1.21, 1.26]), "1.23×");
+        assert_eq!(known_ratio(1.234, [0.9, 1.5]), "1.2×");
+        assert_eq!(known_ratio(12.34, [1.0, 90.0]), "10×");
+        assert_eq!(ends_of_ratio([0.612, 1.42]), "0.61–1.42×");
+        assert_eq!(ends_of_ratio([0.98, 1.04]), "0.980–1.04×");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Reads what a run left: its records, its copies of Criterion's files, the artifact manifest.
+//! Reads what a run left: its records, its samples, the artifact manifest.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -6,15 +6,15 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use lumos_model::{Samples, median};
+use lumos_model::{Samples, median, quantile};
 use lumos_record::{
     ArtifactManifest, Breakdown, Case, Counted, Finished, Layout, Ledger, PullCheck, Record, Run,
-    RunManifest, WorkerUse,
+    RunManifest, Weather, WorkerUse,
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::schema::Rounds;
+use super::schema::{RoundWeather, Rounds};
 use crate::baselines::{self, Benchmark};
 
 impl fmt::Display for Outcome {
@@ -187,7 +187,9 @@ fn rounds(runs: &mut Vec<(u32, Run)>, warnings: &mut Vec<String>) -> Option<Roun
         }
         whole
     });
+    let again = put_in_place(runs);
     let counted: Vec<u32> = runs.iter().map(|(number, _)| *number).collect();
+    let weather = runs.iter().filter_map(|(number, run)| round_weather(*number, run)).collect();
     for number in &interrupted {
         warnings.push(format!(
             "Round {number} of {asked} was interrupted: what it measured is left out."
@@ -197,7 +199,46 @@ fn rounds(runs: &mut Vec<(u32, Run)>, warnings: &mut Vec<String>) -> Option<Roun
         let count = counted.len();
         warnings.push(format!("Of {asked} rounds, {count} were measured to their end."));
     }
-    Some(Rounds { asked, counted, interrupted })
+    Some(Rounds { asked, counted, interrupted, again, weather })
+}
+
+/// What is known of the node in a round; none where an older version of Lumos measured.
+fn weather(run: &Run) -> Option<&Weather> {
+    run.records.iter().find_map(|record| match record {
+        Record::Weather(weather) => Some(weather),
+        _ => None,
+    })
+}
+
+fn round_weather(round: u32, run: &Run) -> Option<RoundWeather> {
+    let weather = weather(run)?;
+    let calibrations: Vec<f64> = weather.calibrations_ns.iter().map(|&ns| ns as f64).collect();
+    Some(RoundWeather {
+        round,
+        wall_ns: weather.wall_ns,
+        calibration_ns: weather.calibration_ns(),
+        calibration_p95_ns: quantile(&calibrations, 0.95)?,
+        stolen: weather.stolen_ns.map(|_| weather.stolen()),
+        involuntary_switches: weather.involuntary_switches,
+        frequency_khz: weather.frequency_khz,
+    })
+}
+
+/// Puts rounds that were measured again in the place of those that the node has disturbed, and
+/// gives the numbers of these.
+fn put_in_place(runs: &mut Vec<(u32, Run)>) -> Vec<u32> {
+    let mut again = Vec::new();
+    for later in (0..runs.len()).rev() {
+        let stands_for = weather(&runs[later].1).and_then(|weather| weather.instead_of);
+        let earlier = runs.iter().position(|(number, _)| Some(*number) == stands_for);
+        let Some(earlier) = earlier.filter(|&earlier| earlier < later) else { continue };
+        let (number, _) = runs[earlier];
+        let (_, run) = runs.remove(later);
+        runs[earlier] = (number, run);
+        again.push(number);
+    }
+    again.sort_unstable();
+    again
 }
 
 /// Joins what the rounds say of each case. Samples of some rounds count, whatever happened in
@@ -295,7 +336,11 @@ fn by_case(run_folder: &Path, records: Vec<Record>) -> BTreeMap<Case, CaseEviden
     let mut cases: BTreeMap<Case, CaseEvidence> = BTreeMap::new();
     for record in records {
         match record {
-            Record::Run(_) | Record::Process(_) | Record::Sandbox(_) | Record::Chain(_) => {}
+            Record::Run(_)
+            | Record::Process(_)
+            | Record::Sandbox(_)
+            | Record::Weather(_)
+            | Record::Chain(_) => {}
             // A case that starts again leaves nothing of its earlier attempt.
             Record::Started { case } => drop(cases.insert(case, CaseEvidence::default())),
             Record::Finished(finished) => {
@@ -346,8 +391,8 @@ struct PointEstimate {
     point_estimate: f64,
 }
 
-/// Reads the samples of a finished case, after checking that its three files are of one
-/// measurement of that very case.
+/// Reads the samples of a finished case, after checking that its files are of one measurement of
+/// that very case. A run of before Lumos took the samples itself has Criterion's estimates too.
 fn read_samples(run_folder: &Path, finished: &Finished) -> Result<Samples> {
     let Finished { case, criterion, .. } = finished;
     let benchmark: Benchmark = baselines::read_json(run_folder, criterion, baselines::BENCHMARK)?;
@@ -359,6 +404,9 @@ fn read_samples(run_folder: &Path, finished: &Finished) -> Result<Samples> {
         benchmark.group_id
     );
     let samples = baselines::read_samples(run_folder, criterion)?;
+    if !run_folder.join(criterion).join("estimates.json").exists() {
+        return Ok(samples);
+    }
     let estimates: Estimates = baselines::read_json(run_folder, criterion, "estimates.json")?;
     let theirs = estimates.median.point_estimate;
     let ours = samples.median();

@@ -19,7 +19,8 @@ use super::format;
 use super::grid::{Cell, Comparison, Grid};
 use super::schema::{
     Absence, CaseEstimate, Claim, ClaimFigure, Figure, InstructionCount, PhaseEstimate,
-    PlatformRatio, PullComparison, PullEstimate, Report, Spread, Statistic, WorkerEstimate,
+    PlatformRatio, PullComparison, PullEstimate, Report, RoundWeather, Spread, Statistic,
+    WorkerEstimate,
 };
 
 /// What stands where there is nothing to show.
@@ -472,8 +473,13 @@ fn facts(report: &Report) -> Vec<(String, String)> {
             0 => String::new(),
             lost => format!(", {lost} interrupted"),
         };
+        let again = match rounds.again.len() {
+            0 => String::new(),
+            again => format!(", {again} measured again since the node was disturbed"),
+        };
         let (counted, asked) = (rounds.counted.len(), rounds.asked);
-        facts.insert(1, ("Rounds".to_owned(), format!("{counted} of {asked}{lost}")));
+        facts.insert(1, ("Rounds".to_owned(), format!("{counted} of {asked}{lost}{again}")));
+        facts.extend(weather(&rounds.weather).map(|told| ("Weather".to_owned(), told)));
     }
     facts.extend(report.sandboxes.iter().map(|(package, told)| {
         let told: Vec<String> =
@@ -483,9 +489,31 @@ fn facts(report: &Report) -> Vec<(String, String)> {
     facts
 }
 
+/// How quiet the node was; nothing where no round tells.
+fn weather(rounds: &[RoundWeather]) -> Option<String> {
+    let of_rounds = || rounds.iter().map(|round| round.calibration_ns as f64);
+    let (least, most) = (of_rounds().reduce(f64::min)?, of_rounds().reduce(f64::max)?);
+    let within = rounds.iter().map(|round| round.calibration_p95_ns / round.calibration_ns as f64);
+    let stolen = rounds.iter().filter_map(|round| round.stolen).reduce(f64::max);
+    let stolen =
+        stolen.map(|share| format!("; at most {:.1} % of a processor was stolen", share * 100.0));
+    Some(format!(
+        "the same work took {} from round to round (medians), and in one row of twenty up to {} \
+         as long as the round's median{}",
+        format::interval(least, most, format::duration),
+        format::ratio(within.fold(1.0, f64::max)),
+        stolen.unwrap_or_default()
+    ))
+}
+
 /// Whether a suite has anything to compare: images are unpacked for containers alone.
 fn has_ratios(grid: &Grid) -> bool {
     grid.runtimes.len() > 1 && grid.suite != Suite::Pull
+}
+
+/// A median with the digits that its interval supports.
+fn known(estimate: &CaseEstimate) -> String {
+    format::known_duration(estimate.median, [estimate.low, estimate.high])
 }
 
 /// The ratios of a suite, coloured by how far from 1 they are.
@@ -513,21 +541,21 @@ fn heat_cell(cell: &Cell, notes: &mut Notes) -> MatrixCell {
     match cell {
         Cell::Absent(reason) => MatrixCell::absent(reason, notes),
         Cell::Measured(estimate, Comparison::Reference) => {
-            MatrixCell::plain(format::duration(estimate.median), "the reference")
+            MatrixCell::plain(known(estimate), "the reference")
         }
         Cell::Measured(estimate, Comparison::None(reason)) => {
-            let text = format::duration(estimate.median);
+            let text = known(estimate);
             MatrixCell { note: notes.number(reason), ..MatrixCell::plain(text, reason) }
         }
         Cell::Measured(estimate, Comparison::Ratio(ratio)) => {
             let verdict = ratio.verdict.as_deref();
             let title = format!(
                 "{} ({}), {}",
-                format::duration(estimate.median),
-                format::ratio_interval(ratio.low, ratio.high),
+                known(estimate),
+                format::ends_of_ratio([ratio.low, ratio.high]),
                 verdict.unwrap_or("not ranked")
             );
-            MatrixCell::plain(format::ratio(ratio.ratio), title).coloured(ratio.ratio, verdict)
+            MatrixCell::plain(ratio.known(), title).coloured(ratio.ratio, verdict)
         }
     }
 }
@@ -584,7 +612,7 @@ fn line(payload: &str, runtime: &str, colour: usize, cell: &Cell, notes: &mut No
 
 impl Row {
     fn fill(&mut self, estimate: &CaseEstimate, notes: &mut Notes) {
-        self.median = format::duration(estimate.median);
+        self.median = known(estimate);
         self.interval = format::interval(estimate.low, estimate.high, format::duration);
         self.n = estimate.n.to_string();
         match estimate.p95 {
@@ -604,8 +632,8 @@ impl Row {
             Comparison::Reference => self.ratio = "reference".into(),
             Comparison::None(reason) => self.ratio_note = notes.number(reason),
             Comparison::Ratio(ratio) => {
-                self.ratio = format::ratio(ratio.ratio);
-                self.ratio_interval = format::ratio_interval(ratio.low, ratio.high);
+                self.ratio = ratio.known();
+                self.ratio_interval = format::ends_of_ratio([ratio.low, ratio.high]);
                 self.verdict = ratio.verdict.clone().unwrap_or_else(|| "not ranked".into());
             }
         }
@@ -621,7 +649,7 @@ fn suite_chart(grid: &Grid, palette: &Palette) -> String {
                 value: estimate.median,
                 low: estimate.low,
                 high: estimate.high,
-                title: format!("{runtime}: {}", format::duration(estimate.median)),
+                title: format!("{runtime}: {}", known(estimate)),
             }),
         };
         let dots: Vec<Dot> = grid.runtimes.iter().filter_map(dot).collect();

@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use lumos_model::Verdict;
 use lumos_record::{
     Artifact, ArtifactKind, Case, Lane, Mode, Node, Phase, Profile, Pull, Revision, Runtime,
     Setting, StateBackend, Suite, Toolchain, Variant,
 };
 use serde::{Deserialize, Serialize};
+
+use super::format;
 
 /// The version of this shape: raised when a reader of older reports would go wrong.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -148,6 +151,35 @@ pub struct Rounds {
     pub counted: Vec<u32>,
     /// The numbers of those that were interrupted, and do not count.
     pub interrupted: Vec<u32>,
+    /// The numbers of those that the node disturbed, and that were measured again: the later
+    /// measurement counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<u32>,
+    /// What the node did by itself in each that counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weather: Vec<RoundWeather>,
+}
+
+/// What the node did by itself in a round.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RoundWeather {
+    /// The round's number.
+    pub round: u32,
+    /// How long it took.
+    pub wall_ns: u64,
+    /// What a piece of work took that is always the same, before each row: the median.
+    pub calibration_ns: u64,
+    /// Its 95th percentile.
+    pub calibration_p95_ns: f64,
+    /// The share of a processor's time that the hypervisor took; none where the kernel does not
+    /// tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stolen: Option<f64>,
+    /// How often the kernel took the processor from a measuring process or a worker.
+    pub involuntary_switches: u64,
+    /// The clock of the first processor at the end, in kHz; none where the kernel does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frequency_khz: Option<u64>,
 }
 
 /// How figures became estimates.
@@ -220,6 +252,18 @@ pub struct CaseRatio {
     /// `faster`, `slower`, `equivalent` or `inconclusive`; none on an emulated node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<String>,
+}
+
+impl CaseRatio {
+    /// The ratio for people, with the digits that its interval supports. Where that leaves open
+    /// which side is faster it is the interval: a figure would be taken for a finding.
+    pub fn known(&self) -> String {
+        let ends = [self.low, self.high];
+        match self.verdict.as_deref() == Some(Verdict::Inconclusive.name()) {
+            true => format::ends_of_ratio(ends),
+            false => format::known_ratio(self.ratio, ends),
+        }
+    }
 }
 
 /// A median that may have too few samples for an interval.

@@ -55,8 +55,16 @@ struct Row {
 enum Value {
     Measured {
         median_ns: f64,
+        /// The ends of the median's 95 % interval.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interval_ns: Option<[f64; 2]>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ratio: Option<f64>,
+        /// The ends of the ratio's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ratio_interval: Option<[f64; 2]>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verdict: Option<String>,
     },
     Absent {
         absent: String,
@@ -164,13 +172,19 @@ fn extract(report: &Report) -> Results {
 fn value(cell: &Cell) -> Value {
     match cell {
         Cell::Absent(reason) => Value::Absent { absent: reason.clone() },
-        Cell::Measured(estimate, comparison) => Value::Measured {
-            median_ns: estimate.median,
-            ratio: match comparison {
-                Comparison::Ratio(ratio) => Some(ratio.ratio),
+        Cell::Measured(estimate, comparison) => {
+            let ratio = match comparison {
+                Comparison::Ratio(ratio) => Some(ratio),
                 Comparison::Reference | Comparison::None(_) => None,
-            },
-        },
+            };
+            Value::Measured {
+                median_ns: estimate.median,
+                interval_ns: Some([estimate.low, estimate.high]),
+                ratio: ratio.map(|found| found.ratio),
+                ratio_interval: ratio.map(|found| [found.low, found.high]),
+                verdict: ratio.and_then(|found| found.verdict.clone()),
+            }
+        }
     }
 }
 
@@ -180,10 +194,13 @@ fn render(results: &Results) -> String {
     let node = &results.node;
     let emulated = if node.emulated { " **Emulated: nothing here is a ranking.**" } else { "" };
     let memory = format::bytes(node.memory_bytes as f64);
+    let has_ends = |cell: &Value| matches!(cell, Value::Measured { ratio_interval: Some(_), .. });
+    let mut cells = results.tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.cells);
+    let ratio = if cells.any(has_ends) { "the 95 % interval of the ratio" } else { "the ratio" };
     // Writing to a string cannot fail, here and below.
     let _ = writeln!(
         text,
-        "Medians, and in brackets the ratio to native in the same lane. One payload per function; \
+        "Medians, and in brackets {ratio} to native in the same lane. One payload per function; \
          run `{}` of {}, made by `{}` (profile {}) on {}, {} logical processors, {memory}.{emulated}",
         results.run,
         format::moment(results.started_unix_ms),
@@ -219,9 +236,16 @@ fn render_table(table: &Table, text: &mut String) {
 
 fn cell_text<'a>(cell: &'a Value, reasons: &mut Vec<&'a str>) -> String {
     match cell {
-        Value::Measured { median_ns, ratio: None } => format::duration(*median_ns),
-        Value::Measured { median_ns, ratio: Some(ratio) } => {
-            format!("{} ({})", format::duration(*median_ns), format::ratio(*ratio))
+        Value::Measured { median_ns, interval_ns, ratio, ratio_interval, .. } => {
+            let time = match interval_ns {
+                Some(ends) => format::known_duration(*median_ns, *ends),
+                None => format::duration(*median_ns),
+            };
+            match (ratio, ratio_interval) {
+                (_, Some(ends)) => format!("{time} ({})", format::ends_of_ratio(*ends)),
+                (Some(ratio), None) => format!("{time} ({})", format::ratio(*ratio)),
+                (None, None) => time,
+            }
         }
         Value::Absent { absent } => {
             let known = reasons.iter().position(|reason| reason == absent);

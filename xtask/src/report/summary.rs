@@ -138,10 +138,14 @@ fn text(cell: &Cell) -> String {
         Cell::Absent(reason) => {
             reason.split_once(':').map_or(reason.as_str(), |(kind, _)| kind).to_owned()
         }
-        Cell::Measured(estimate, Comparison::Ratio(ratio)) => {
-            format!("{} {:>6}", format::duration(estimate.median), format::ratio(ratio.ratio))
+        Cell::Measured(estimate, comparison) => {
+            let time = format::known_duration(estimate.median, [estimate.low, estimate.high]);
+            let ratio = match comparison {
+                Comparison::Ratio(ratio) => ratio.known(),
+                Comparison::Reference | Comparison::None(_) => String::new(),
+            };
+            format!("{time} {ratio:>10}")
         }
-        Cell::Measured(estimate, _) => format!("{} {:6}", format::duration(estimate.median), ""),
     }
 }
 
@@ -205,7 +209,8 @@ impl fmt::Display for Summary {
         }
         writeln!(
             f,
-            "\nMedians, and how many times native in the same lane. One payload per function."
+            "\nMedians, and how many times native in the same lane: the 95 % interval where that leaves \
+             open which is faster. One payload per function."
         )?;
         if let Some(check) = &self.pulls {
             write_pulls(f, check)?;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use lumos_record::{
     Artifact, ArtifactKind, ArtifactManifest, Breakdown, Case, ChainFacts, Compilation, CpuTime,
     Failure, Finished, Image, Layout, Ledger, Mode, Node, Phase, PhaseSpan, Profile, Pull,
-    PullCheck, Record, Revision, RunManifest, RunWriter, Runtime, Setting, Skip, StateBackend,
-    Suite, TimedCalls, Toolchain, Variant, WorkerUse,
+    PullCheck, Record, Revision, Round, RunManifest, RunWriter, Runtime, Setting, Skip,
+    StateBackend, Suite, TimedCalls, Toolchain, Variant, WorkerUse,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -72,7 +72,51 @@ impl Fixture {
         let case = self::case(Suite::Pull, "noop", "alpha-box", Case::NO_PAYLOAD);
         fixture.measure(&case, &[1.0; 24], &steady(24, 9e6));
         fixture.follow_by(&[Some(25_000_000), None]);
+        fixture.in_rounds();
         fixture
+    }
+
+    /// Makes the run one of five rounds, in which the node is fast and slow, and each case varies
+    /// by up to a hundredth by itself.
+    fn in_rounds(&self) {
+        let records = fs::read_to_string(self.run_folder().join(Run::RECORDS)).unwrap();
+        let (manifest, rest) = records.split_once('\n').unwrap();
+        for (number, weather) in (1..).zip([1.0, 1.4, 0.9, 1.01, 1.2]) {
+            let folder = self.round_folder(number);
+            let Record::Run(mut own) = serde_json::from_str(manifest).unwrap() else { panic!() };
+            own.run = folder.file_name().unwrap().to_string_lossy().into_owned();
+            own.round = Some(Round { series: "fixture".into(), number, of: 5 });
+            if number > 1 {
+                self.copy_round(&folder, number, weather);
+            }
+            let own = serde_json::to_string(&Record::Run(own)).unwrap();
+            fs::write(folder.join(Run::RECORDS), format!("{own}\n{rest}")).unwrap();
+        }
+    }
+
+    fn copy_round(&self, folder: &Path, number: u32, weather: f64) {
+        fs::create_dir_all(folder).unwrap();
+        fs::copy(self.run_folder().join(PullCheck::FILE), folder.join(PullCheck::FILE)).unwrap();
+        for case in 1..=self.cases {
+            let relative = format!("criterion/{case:04}");
+            let (from, to) = (self.run_folder().join(&relative), folder.join(&relative));
+            fs::create_dir_all(&to).unwrap();
+            fs::copy(from.join("benchmark.json"), to.join("benchmark.json")).unwrap();
+            let sample = fs::read(from.join("sample.json")).unwrap();
+            let mut sample: Value = serde_json::from_slice(&sample).unwrap();
+            let own = 1.0 + ((case * 7 + number as usize * 3) % 5) as f64 / 400.0;
+            for time in sample["times"].as_array_mut().unwrap() {
+                *time = json!(time.as_f64().unwrap() * weather * own);
+            }
+            fs::write(to.join("sample.json"), sample.to_string()).unwrap();
+        }
+    }
+
+    fn round_folder(&self, number: u32) -> PathBuf {
+        match number {
+            1 => self.run_folder(),
+            _ => self.layout.runs().join(format!("{RUN}-{number}")),
+        }
     }
 
     fn measure_served(&mut self, function: &str, runtime: &str, factor: f64) {
@@ -580,7 +624,7 @@ fn pulls_that_cannot_be_read_are_a_warning_and_absent_ones_are_not() {
     // Four round trips of 0.4 ms, and 200 KiB in frames at 25 MB/s.
     assert!((ratio - 11e6 / (1.6e6 + 204_800.0 * 1514.0 / 1448.0 * 40.0)).abs() < 1e-9);
     assert!(report["pull"]["check"]["pulls"][1]["modelled_ns"].is_null(), "no limit, no model");
-    let path = fixture.run_folder().join(PullCheck::FILE);
+    let path = fixture.round_folder(5).join(PullCheck::FILE);
     fs::write(&path, "{").unwrap();
     let report = fixture.report();
     assert!(report["warnings"][0].as_str().unwrap().contains("cannot be read"), "{report}");

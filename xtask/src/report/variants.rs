@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lumos_model::{Bootstrap, MINIMAL_EFFECT, Samples, Verdict, geometric_mean};
+use lumos_model::{Bootstrap, Comparison, Estimate, Samples, geometric_mean};
 use lumos_record::{Artifact, ArtifactKind, Case, Setting, Suite, Variant};
 
+use super::analysis::verdicts;
 use super::load::CaseEvidence;
 use super::runtimes::{Runtimes, payload_rank};
 use super::schema::{
@@ -26,16 +27,13 @@ pub fn estimates(
         .map(|case| case.runtime.as_str())
         .filter(|name| runtimes.is_reference(Suite::Variants.lane(), name))
         .collect();
+    let mut compared = Vec::new();
     let mut ratio = |above: &Samples, reference: &str, below: &Case| -> Option<VariantRatio> {
-        let ratio = bootstrap.ratio(above, samples(below)?)?;
-        let ranked = !report.node.emulated;
-        Some(VariantRatio {
-            reference: reference.to_owned(),
-            ratio: ratio.point,
-            low: ratio.low,
-            high: ratio.high,
-            verdict: ranked.then(|| Verdict::of(&ratio, MINIMAL_EFFECT).name().into()),
-        })
+        let found = Comparison::new(above, samples(below)?, bootstrap)?;
+        let Estimate { point, low, high } = found.ratio;
+        compared.push(found);
+        let reference = reference.to_owned();
+        Some(VariantRatio { reference, ratio: point, low, high, verdict: None })
     };
     let mut found = Vec::new();
     for estimate in report.estimates.iter().filter(|entry| entry.case.suite == Suite::Variants) {
@@ -52,6 +50,14 @@ pub fn estimates(
             ratio(above, name, &below)
         });
         found.push(described(report, runtimes, estimate, variant, [to_default, to_native]));
+    }
+    if !report.node.emulated {
+        let ratios = found.iter_mut().flat_map(|entry: &mut VariantEstimate| {
+            entry.to_default.iter_mut().chain(&mut entry.to_native)
+        });
+        for (ratio, verdict) in ratios.zip(verdicts(&compared)) {
+            ratio.verdict = Some(verdict);
+        }
     }
     found.sort_by_cached_key(|entry| {
         let case = &entry.case;

@@ -311,6 +311,7 @@ pub fn outcomes(run: &Run) -> Result<BTreeMap<Case, Outcome>> {
             Record::Run(_)
             | Record::Process(_)
             | Record::Sandbox(_)
+            | Record::Weather(_)
             | Record::Phases(_)
             | Record::Worker(_)
             | Record::Breakdown(_)

@@ -9,10 +9,10 @@ use crate::suites::select::Selection;
 
 /// What has every runtime, on every base, in the suites that nobody has to ask for.
 fn standard() -> Selection {
-    Selection { profile: Profile::Standard, ..Selection::default() }
+    Selection { profile: Profile::Standard, rounds: 1, ..Selection::default() }
 }
 
-/// Measures the function that does nothing, with the fewest samples that Criterion takes.
+/// Measures the function that does nothing, with the fewest samples.
 pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
     let checkout = built.checkout(runtime, "noop")?;
     let ended = checkout.run(&standard(), &FEWEST_SAMPLES)?;
@@ -35,7 +35,8 @@ pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
 pub(super) fn check_counts(built: &Built, runtime: &Runtime) -> Result<()> {
     let checkout = built.checkout(runtime, "json")?;
     let suites = vec![Suite::Counts.to_string()];
-    let selection = Selection { suites, profile: Profile::Quick, ..Selection::default() };
+    let selection =
+        Selection { suites, profile: Profile::Quick, rounds: 1, ..Selection::default() };
     let count = || outcomes(&checkout.run(&selection, &[])?.run()?);
     let (first, second) = (count()?, count()?);
     ensure!(!first.is_empty() && first == second, "{first:?}, and then {second:?}");

@@ -70,7 +70,7 @@ pub(super) fn fresh<E: Engine>(
     let mut invocations = Invocations::new(response);
     let (cost, ()) = invocations.time_one(&watch, run)?;
     if !harness.selection.verify {
-        harness.measure_steady(case, cost, request.len(), |iterations| {
+        harness.measure_steady(case, cost, |iterations| {
             let each = |total, _| Ok(total + invocations.time_one(&watch, run)?.0);
             (0..iterations).try_fold(std::time::Duration::ZERO, each)
         })?;

@@ -1,4 +1,4 @@
-//! What the cases of a process share: Criterion, the artifacts, and the way in which a case's
+//! What the cases of a process share: the artifacts, their turns, and the way in which a case's
 //! outcome becomes records.
 
 use std::any::Any;
@@ -6,17 +6,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use anyhow::Result;
-use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use criterion::{BenchmarkId, Criterion};
 use lumos_record::{
     Breakdown, Case, Counted, Failure, Layout, Ledger, Profile, Record, Skip, Suite, WorkerUse,
 };
 use lumos_workloads::{Payload, sha256_hex};
 
+use super::sampling::{Asked, Samples, Sampling};
 use super::select::Selection;
-use super::session::{Session, criterion_directory};
+use super::session::Session;
 use super::states::States;
 use super::timing::Stop;
-use super::turns::{self, Turns};
+use super::turns::Turns;
 use super::watch::Watch;
 use crate::artifact::{Artifacts, Refusal};
 use crate::sandbox::Unready;
@@ -76,8 +77,7 @@ pub struct Measured {
     pub details: Details,
 }
 
-/// What a case leaves beside the samples that Criterion keeps, an entry for each: those of
-/// Criterion's warm-up first.
+/// What a case leaves beside its samples, an entry for each.
 #[derive(Debug)]
 pub enum Details {
     /// Nothing.
@@ -99,34 +99,6 @@ pub struct Count {
     pub counter: &'static str,
 }
 
-/// How the samples of a steady case are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sampling {
-    /// How many samples.
-    pub samples: usize,
-    /// The time to take them in.
-    pub measurement: Duration,
-    /// The time before the first.
-    pub warm_up: Duration,
-}
-
-impl Sampling {
-    /// Chooses for a case of which one iteration takes `cost`, and which may take `time`.
-    pub fn choose(cost: Duration, time: Duration) -> Self {
-        const FEWEST: u32 = 10;
-        const MOST: u32 = 50;
-        let measurement = time * 3 / 4;
-        let affordable = measurement.as_nanos() / cost.as_nanos().max(1);
-        if affordable < u128::from(FEWEST) {
-            // One iteration a sample, and the fewest that Criterion takes.
-            let least = Duration::from_millis(1);
-            return Self { samples: FEWEST as usize, measurement: least, warm_up: least };
-        }
-        let samples = affordable.min(u128::from(MOST)) as usize;
-        Self { samples, measurement, warm_up: time / 5 }
-    }
-}
-
 /// What a run keeps beside the engines.
 pub struct Harness {
     /// Where things are.
@@ -141,41 +113,28 @@ pub struct Harness {
     pub unwatched: Watch,
     /// What the workers of the case in progress used.
     pub worker_uses: Vec<WorkerUse>,
-    /// Criterion, with the user's arguments.
-    pub criterion: Criterion,
-    /// Which of Criterion's settings the user has chosen; these are left alone.
-    pub chosen: Chosen,
-    /// The time that a case may take.
+    /// Criterion, with the user's arguments, where cases are only tried, or told by name.
+    pub trying: Option<Criterion>,
+    /// What the user has asked for of the sampling.
+    pub asked: Asked,
+    /// The time that a case may take in this round.
     pub time_per_case: Duration,
     /// The records; none when nothing is kept.
     pub session: Option<Session>,
-    /// The baseline that samples are saved under, beside Criterion's own.
-    pub save_baseline: Option<String>,
     /// How many cases failed.
     pub failures: usize,
     /// What functions keep their state in.
     pub states: States,
-    /// Whom the samples are taken in turns with, if with anybody.
+    /// Whom the samples are taken in turns with; none where nothing is kept.
     pub turns: Option<Turns>,
-}
-
-/// Which of Criterion's settings are on the command line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Chosen {
-    /// `--sample-size`
-    pub sample_size: bool,
-    /// `--warm-up-time`
-    pub warm_up: bool,
-    /// `--measurement-time`
-    pub measurement: bool,
+    /// The row of the case in progress.
+    pub row: usize,
+    /// The samples of the case in progress.
+    pub samples: Samples,
 }
 
 /// The payload of the unwinding that ends a case inside Criterion.
 struct Stopped(Stop);
-
-/// A panic of Criterion itself, such as at the name of a baseline that does not exist: it
-/// concerns the whole process.
-struct Misuse(Box<dyn Any + Send>);
 
 impl Harness {
     /// Runs one case and records its outcome.
@@ -189,6 +148,7 @@ impl Harness {
     ) -> Result<()> {
         self.record(&Record::Started { case: case.clone() })?;
         self.worker_uses.clear();
+        self.samples = Samples::default();
         let outcome = self.attempt(run).and_then(|measured| self.keep(case, measured));
         match outcome {
             Ok(records) => records.iter().try_for_each(|record| self.record(record)),
@@ -196,7 +156,6 @@ impl Harness {
             Err(Trouble::Failure(cause)) => {
                 eprintln!("FAILED {case}: {cause}");
                 self.failures += 1;
-                self.forget(case);
                 self.record(&Record::Failure(Failure { case: case.clone(), cause }))
             }
         }
@@ -210,8 +169,8 @@ impl Harness {
         let outcome = catch_unwind(AssertUnwindSafe(|| run(self)));
         // A case that stopped in the middle of an invocation has left its deadline behind.
         self.watch.disarm();
-        outcome.unwrap_or_else(|panic| match panic.downcast::<Misuse>() {
-            Ok(misuse) => resume_unwind(misuse.0),
+        outcome.unwrap_or_else(|panic| match panic.downcast::<Stopped>() {
+            Ok(stopped) => Err(Trouble::Failure(stopped.0)),
             Err(panic) => Err(Trouble::Failure(describe_panic(&*panic))),
         })
     }
@@ -239,35 +198,21 @@ impl Harness {
             let (case, counter) = (case.clone(), counter.to_owned());
             return Ok(vec![Record::Counted(Counted { case, instructions, counter })]);
         }
-        let (finished, times) = session
-            .keep_samples(&self.layout, case, measured.verified, measured.size_bytes)
+        let finished = session
+            .keep_samples(case, &self.samples, measured.verified, measured.size_bytes)
             .map_err(|error| Trouble::Failure(format!("{error:#}")))?;
         let mut records: Vec<Record> = self.worker_uses.drain(..).map(Record::Worker).collect();
         records.extend(match measured.details {
             Details::None | Details::Count(_) => Vec::new(),
-            Details::Cold(starts) => cold_records(kept(starts, times.len()))?,
-            Details::Breakdown(samples) => {
-                let samples = (0..).zip(kept(samples, times.len()));
-                samples
-                    .map(|(sample, found)| Record::Breakdown(Breakdown { sample, ..found }))
-                    .collect()
-            }
+            Details::Cold(starts) => cold_records(starts)?,
+            Details::Breakdown(samples) => (0..)
+                .zip(samples)
+                .map(|(sample, found)| Record::Breakdown(Breakdown { sample, ..found }))
+                .collect(),
         });
         // Last, so that a case which is finished has all of its records.
         records.push(Record::Finished(finished));
         Ok(records)
-    }
-
-    /// Removes what Criterion keeps of a case that failed: it would be taken for its samples.
-    fn forget(&self, case: &Case) {
-        if self.session.is_none() || self.selection.verify {
-            return;
-        }
-        let directory = criterion_directory(&self.layout, case);
-        for name in ["new"].into_iter().chain(self.save_baseline.as_deref()) {
-            // Often there is nothing to remove.
-            let _ = std::fs::remove_dir_all(directory.join(name));
-        }
     }
 
     /// Measures a case whose state does not change from one iteration to the next.
@@ -278,13 +223,12 @@ impl Harness {
         &mut self,
         case: &Case,
         cost: Duration,
-        bytes: usize,
         routine: impl FnMut(u64) -> Result<Duration, Stop>,
     ) -> Result<(), Trouble> {
         self.check_affordable(case.suite, cost)?;
-        let sampling = Sampling::choose(cost, self.time_per_case);
-        let throughput = (case.suite.takes_payload() && bytes > 0).then_some(bytes as u64);
-        self.measure(case, sampling, SamplingMode::Auto, throughput, routine)
+        let rounds = self.selection.rounds();
+        let sampling = Sampling::steady(cost, self.time_per_case, rounds, &self.asked);
+        self.measure(case, cost, sampling, routine)
     }
 
     /// Measures what has to begin anew each time, such as a cold start: one iteration a sample,
@@ -299,16 +243,9 @@ impl Harness {
         routine: impl FnMut(u64) -> Result<Duration, Stop>,
     ) -> Result<(), Trouble> {
         self.check_affordable(case.suite, cost)?;
-        let affordable = self.time_per_case.as_nanos() / cost.as_nanos().max(1);
-        let samples = affordable.clamp(10, 100) as usize;
-        // However short a cold start is, a second one does not fit into a sample.
-        let measurement = Duration::from_nanos(1);
-        let sampling = Sampling { samples, measurement, warm_up: Duration::from_millis(1) };
-        let chosen = Chosen { sample_size: self.chosen.sample_size, ..Chosen::default() };
-        let chosen = std::mem::replace(&mut self.chosen, chosen);
-        let outcome = self.measure(case, sampling, SamplingMode::Flat, None, routine);
-        self.chosen = chosen;
-        outcome
+        let rounds = self.selection.rounds();
+        let sampling = Sampling::cold(cost, self.time_per_case, rounds, &self.asked);
+        self.measure(case, cost, sampling, routine)
     }
 
     /// The most that one case may take when it needs more than its share.
@@ -339,59 +276,54 @@ impl Harness {
     fn measure(
         &mut self,
         case: &Case,
+        cost: Duration,
         sampling: Sampling,
-        mode: SamplingMode,
-        throughput: Option<u64>,
         mut routine: impl FnMut(u64) -> Result<Duration, Stop>,
     ) -> Result<(), Trouble> {
-        let mut group = self.criterion.benchmark_group(case.group());
-        group.sampling_mode(mode);
-        if !self.chosen.sample_size {
-            group.sample_size(sampling.samples);
+        if let Some(criterion) = &mut self.trying {
+            try_with(criterion, case, routine);
+            return Ok(());
         }
-        if !self.chosen.warm_up {
-            group.warm_up_time(sampling.warm_up);
-        }
-        if !self.chosen.measurement {
-            group.measurement_time(sampling.measurement);
-        }
-        if let Some(bytes) = throughput {
-            group.throughput(Throughput::Bytes(bytes));
-        }
-        let id = BenchmarkId::new(&case.runtime, case.input());
-        let mut samples = turns::Samples::new(self.turns.as_ref(), case);
-        // A case that fails leaves Criterion by unwinding: whatever duration it returned
-        // instead would be taken for a sample.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            group.bench_function(id, |bencher| {
-                bencher.iter_custom(|iterations| {
-                    samples.begin(iterations);
-                    let time = catch_unwind(AssertUnwindSafe(|| routine(iterations)))
-                        .unwrap_or_else(|panic| Err(describe_panic(&*panic)))
-                        .unwrap_or_else(|stop| resume_unwind(Box::new(Stopped(stop))));
-                    // Criterion does not write samples of no time at all.
-                    time.max(Duration::from_nanos(1))
-                });
-            });
-        }));
-        match outcome {
-            Ok(()) => {
-                group.finish();
-                Ok(())
+        // A runtime's panic leaves what is under way, such as a worker, as a failure does.
+        let mut routine = |iterations: u64| {
+            catch_unwind(AssertUnwindSafe(|| routine(iterations)))
+                .unwrap_or_else(|panic| Err(describe_panic(&*panic)))
+        };
+        let iterations = sampling.warm_up(cost, &mut routine)?;
+        for number in 0..sampling.samples {
+            if let Some(turns) = &mut self.turns {
+                turns.wait(self.row, number, sampling.samples, case);
             }
-            Err(payload) => match payload.downcast::<Stopped>() {
-                Ok(stopped) => Err(Trouble::Failure(stopped.0)),
-                Err(panic) => resume_unwind(Box::new(Misuse(panic))),
-            },
+            self.samples.push(iterations, routine(iterations)?);
         }
+        Ok(())
     }
 
     /// Tells Criterion that a case exists, when it only wants to list the cases.
     pub fn register(&mut self, case: &Case) {
-        let mut group = self.criterion.benchmark_group(case.group());
+        let Some(criterion) = &mut self.trying else { return };
+        let mut group = criterion.benchmark_group(case.group());
         group.bench_function(BenchmarkId::new(&case.runtime, case.input()), |_| {});
         group.finish();
     }
+}
+
+/// Has Criterion run a case as it likes, such as once, or for so long as a profiler wants.
+///
+/// A case that fails leaves Criterion by unwinding: whatever duration it returned instead would be
+/// taken for a sample.
+fn try_with(
+    criterion: &mut Criterion,
+    case: &Case,
+    mut routine: impl FnMut(u64) -> Result<Duration, Stop>,
+) {
+    let mut group = criterion.benchmark_group(case.group());
+    group.bench_function(BenchmarkId::new(&case.runtime, case.input()), |bencher| {
+        bencher.iter_custom(|iterations| {
+            routine(iterations).unwrap_or_else(|stop| resume_unwind(Box::new(Stopped(stop))))
+        });
+    });
+    group.finish();
 }
 
 fn describe_panic(panic: &(dyn Any + Send)) -> Stop {
@@ -400,11 +332,6 @@ fn describe_panic(panic: &(dyn Any + Send)) -> Stop {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("the runtime's code panicked: {}", message.unwrap_or("without a message"))
-}
-
-/// The entries of the samples that Criterion kept: the last ones, after its warm-up.
-fn kept<T>(mut entries: Vec<T>, count: usize) -> Vec<T> {
-    entries.split_off(entries.len().saturating_sub(count))
 }
 
 /// The records of cold starts.
@@ -452,17 +379,6 @@ mod tests {
     use super::*;
     use lumos_record::{Phase, PhaseSpan};
 
-    #[test]
-    fn sampling_fits_the_time() {
-        let time = Duration::from_secs(2);
-        let fast = Sampling::choose(Duration::from_nanos(30), time);
-        assert_eq!((fast.samples, fast.measurement), (50, Duration::from_millis(1500)));
-        let slow = Sampling::choose(Duration::from_millis(100), time);
-        assert_eq!(slow.samples, 15);
-        let slowest = Sampling::choose(Duration::from_secs(1), time);
-        assert_eq!((slowest.samples, slowest.measurement), (10, Duration::from_millis(1)));
-    }
-
     fn cold(outer_ns: u64, phase_ns: u64) -> Cold {
         let case = Case {
             suite: Suite::ColdStart,
@@ -482,12 +398,12 @@ mod tests {
     }
 
     #[test]
-    fn the_cold_starts_of_the_warm_up_are_left_out() {
-        let starts = (1..=13).map(|n| cold(n * 1_000_000, n * 1_000_000)).collect();
-        let records = cold_records(kept(starts, 10)).unwrap();
-        assert_eq!(records.len(), 20);
-        let Record::Phases(first) = &records[0] else { panic!("{:?}", records[0]) };
-        assert_eq!((first.sample, first.outer_ns), (0, 4_000_000));
+    fn cold_starts_are_numbered() {
+        let starts = (1..=3).map(|n| cold(n * 1_000_000, n * 1_000_000)).collect();
+        let records = cold_records(starts).unwrap();
+        assert_eq!(records.len(), 6);
+        let Record::Phases(last) = &records[4] else { panic!("{:?}", records[4]) };
+        assert_eq!((last.sample, last.outer_ns), (2, 3_000_000));
     }
 
     #[test]

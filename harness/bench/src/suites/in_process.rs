@@ -191,11 +191,9 @@ pub(super) fn run<E: Engine>(
         prepared.run(planned.suite, 1, &watch)?.min(prepared.run(planned.suite, 1, &watch)?);
     let request_bytes = prepared.request.len();
     if !harness.selection.verify {
-        let mut places = harness.turns.as_ref().map(|_| Random::new());
-        harness.measure_steady(case, cost, request_bytes, |iterations| {
-            if let Some(random) = &mut places {
-                prepared.move_elsewhere(random.draw(), &watch)?;
-            }
+        let mut places = Random::new();
+        harness.measure_steady(case, cost, |iterations| {
+            prepared.move_elsewhere(places.draw(), &watch)?;
             prepared.run(planned.suite, iterations, &watch)
         })?;
     }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 #[derive(Debug)]
 pub struct Pinned {
     before: libc::cpu_set_t,
+    processor: u32,
 }
 
 impl Pinned {
@@ -44,7 +45,12 @@ impl Pinned {
         // SAFETY: the set is live, and has room for every processor that it can name.
         unsafe { libc::CPU_SET(cpu, &mut one) };
         set(&one)?;
-        Ok(Self { before })
+        Ok(Self { before, processor: u32::try_from(cpu)? })
+    }
+
+    /// The number of the processor.
+    pub fn processor(&self) -> u32 {
+        self.processor
     }
 }
 

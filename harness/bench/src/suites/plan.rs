@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lumos_record::{
-    ArtifactKind, ArtifactManifest, Case, Lane, Profile, Runtime, Setting, StateBackend, Suite,
-    Variant,
+    ArtifactKind, ArtifactManifest, Case, Lane, Profile, Round, Runtime, Setting, StateBackend,
+    Suite, Variant,
 };
 use lumos_workloads::{Chain, Payload, Workload, Workloads, sha256_hex};
 
@@ -42,8 +42,8 @@ impl Planned<'_> {
     }
 }
 
-/// The time that a profile gives to all cases together: below the limits that the documents
-/// promise, since slow cases take longer than their share.
+/// The time that a profile gives to all cases together, in all rounds: below the limits that the
+/// documents promise, since slow cases take longer than their share.
 fn time_budget(profile: Profile) -> Duration {
     match profile {
         Profile::Quick => Duration::from_secs(110),
@@ -75,7 +75,7 @@ fn in_order<'r>(runtimes: &'r [Runtime], selection: &Selection) -> Vec<&'r Runti
     runtimes
 }
 
-/// Below this a case cannot be measured: Criterion wants ten samples.
+/// Below this, in all rounds, a case cannot be measured.
 const LEAST_PER_CASE: Duration = Duration::from_millis(250);
 
 /// All cases of a profile, over all runtimes, in the order in which they are measured: the
@@ -84,7 +84,8 @@ const LEAST_PER_CASE: Duration = Duration::from_millis(250);
 pub struct Plan<'p> {
     /// The cases.
     pub cases: Vec<Planned<'p>>,
-    /// The time that each may take, its preparation left out.
+    /// The time that each may take in a round, its preparation left out: a part of what it has in
+    /// as many rounds as are usual.
     pub time_per_case: Duration,
     /// One case in this many is measured; the others are skipped for want of time.
     pub stride: usize,
@@ -138,7 +139,7 @@ impl<'p> Plan<'p> {
             true => LEAST_PER_CASE.as_millis().div_ceil(share.as_millis().max(1)) as usize,
             false => 1,
         };
-        let time_per_case = share.clamp(LEAST_PER_CASE, most_per_case(profile));
+        let time_per_case = share.clamp(LEAST_PER_CASE, most_per_case(profile)) / Round::USUAL;
         Self { cases, time_per_case, stride }
     }
 
@@ -245,7 +246,7 @@ fn payloads<'w>(
 
 #[cfg(test)]
 mod tests {
-    use lumos_record::{Mode, Round};
+    use lumos_record::Mode;
 
     use super::*;
 

@@ -1,12 +1,14 @@
 //! Which cases to run: what `cargo xtask bench` asks for, and Criterion's own filter.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use globset::{Glob, GlobMatcher};
 use lumos_record::{Case, Profile, Round, Setting, Suite};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::sampling::Asked;
 use crate::Limits;
 
 /// The choice of `cargo xtask bench`, passed to the measuring processes as JSON in
@@ -20,6 +22,8 @@ pub struct Selection {
     pub seed: u64,
     /// Which round this is, for the run's manifest; none where all is measured once.
     pub round: Option<Round>,
+    /// How many rounds there are; 0 means the default.
+    pub rounds: u32,
     /// Globs over suites; empty means all.
     pub suites: Vec<String>,
     /// Globs over functions.
@@ -79,11 +83,21 @@ impl Selection {
     }
 
     /// How long one invocation may take.
-    pub fn invocation_limit(&self) -> std::time::Duration {
-        std::time::Duration::from_millis(match self.invocation_limit_ms {
+    pub fn invocation_limit(&self) -> Duration {
+        Duration::from_millis(match self.invocation_limit_ms {
             0 => Self::DEFAULT_LIMIT_MS,
             limit => limit,
         })
+    }
+
+    /// How many rounds there are.
+    pub fn rounds(&self) -> u32 {
+        match self.rounds {
+            // What is only verified is the same in each.
+            _ if self.verify => 1,
+            0 => Round::USUAL,
+            rounds => rounds,
+        }
     }
 
     /// What a function may use under a setting.
@@ -188,6 +202,10 @@ pub struct CriterionArguments {
     pub filter: CriterionFilter,
     /// The name given to `--save-baseline`.
     pub save_baseline: Option<String>,
+    /// The name given to `--baseline`: what Criterion compares with, and refuses to do without.
+    pub baseline: Option<String>,
+    /// What is asked for of the sampling.
+    pub asked: Asked,
     /// What the process is to do.
     pub purpose: Purpose,
 }
@@ -233,7 +251,8 @@ impl CriterionArguments {
     pub fn parse(arguments: &[String]) -> anyhow::Result<Self> {
         let (mut pattern, mut exact, mut bench) = (None, false, false);
         let mut purpose = Purpose::Measure;
-        let mut save_baseline = None;
+        let (mut save_baseline, mut baseline) = (None, None);
+        let mut asked = Asked::default();
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let (name, inline) = match argument.split_once('=') {
@@ -243,6 +262,10 @@ impl CriterionArguments {
             match name {
                 "--bench" => bench = true,
                 "--exact" => exact = true,
+                "--quick" => anyhow::bail!(
+                    "Criterion's --quick takes as many samples as it likes, and so none in turns: \
+                     `--profile quick` and `--rounds` choose how much is measured"
+                ),
                 "--test" => purpose = purpose.max(Purpose::Try),
                 "--list" | "--load-baseline" | "--help" | "-h" | "--version" | "-V" => {
                     purpose = Purpose::Look;
@@ -258,9 +281,17 @@ impl CriterionArguments {
                 _ => {}
             }
             if Self::WITH_VALUE.contains(&name) {
-                let value = inline.or_else(|| rest.next().map(String::as_str));
-                if matches!(name, "-s" | "--save-baseline") {
-                    save_baseline = value.map(str::to_owned);
+                let value = inline.map(str::to_owned).or_else(|| rest.next().cloned());
+                let number = value.as_deref().map(str::parse::<f64>).and_then(Result::ok);
+                // What is no number of that kind, Criterion refuses.
+                let seconds = number.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                match name {
+                    "-s" | "--save-baseline" => save_baseline = value,
+                    "-b" | "--baseline" => baseline = value,
+                    "--sample-size" => asked.samples = number.map(|number| number as usize),
+                    "--warm-up-time" => asked.warm_up = seconds,
+                    "--measurement-time" => asked.measurement = seconds,
+                    _ => {}
                 }
             }
         }
@@ -273,7 +304,7 @@ impl CriterionArguments {
             Some(id) if exact => CriterionFilter::Exact(id.to_owned()),
             Some(pattern) => CriterionFilter::Regex(Regex::new(pattern)?),
         };
-        Ok(Self { filter, save_baseline, purpose })
+        Ok(Self { filter, save_baseline, baseline, asked, purpose })
     }
 }
 
@@ -329,6 +360,8 @@ mod tests {
         let parsed = arguments("--bench --save-baseline main --sample-size 20 warm/.*native");
         assert_eq!(parsed.save_baseline.as_deref(), Some("main"));
         assert_eq!(parsed.purpose, Purpose::Measure);
+        let asked = Asked { samples: Some(20), ..Asked::default() };
+        assert_eq!(parsed.asked, asked);
         let filter = Filter::new(&Selection::default(), parsed.filter).unwrap();
         assert!(filter.accepts(&case(Suite::Warm, "noop", "native-process", "empty")));
         assert!(!filter.accepts(&case(Suite::Call, "noop", "native", "empty")));
@@ -347,6 +380,8 @@ mod tests {
     #[test]
     fn a_bad_pattern_and_a_bad_selection_are_errors() {
         assert!(CriterionArguments::parse(&["(".to_owned()]).is_err());
+        let quick = CriterionArguments::parse(&["--bench".to_owned(), "--quick".to_owned()]);
+        assert!(quick.unwrap_err().to_string().contains("in turns"));
         let selection = Selection { suites: vec!["a[".into()], ..Selection::default() };
         assert!(Filter::new(&selection, CriterionFilter::All).is_err());
     }

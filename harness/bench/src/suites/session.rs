@@ -9,11 +9,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use lumos_record::{
-    ArtifactManifest, Case, Finished, Lane, Layout, Process, Record, Revision, Round, Run,
-    RunManifest, RunWriter, SCHEMA_VERSION,
+    ArtifactManifest, Case, Finished, Lane, Layout, Process, Record, Revision, Run, RunManifest,
+    RunWriter, SCHEMA_VERSION,
 };
 use lumos_workloads::sha256_hex;
 
+use super::sampling::Samples;
 use super::select::Selection;
 use crate::artifact::Artifacts;
 use crate::node;
@@ -30,17 +31,17 @@ impl Session {
     /// The environment variable by which a supervisor tells its child the run's folder.
     pub const RUN: &str = "LUMOS_RUN";
 
-    /// Joins the run of this session, or begins it; its samples are also saved as that baseline.
+    /// Joins the run of that session, or begins it; its samples are also saved as that baseline.
     ///
     /// # Errors
     /// When the folder of runs cannot be read or written.
     pub fn begin(
         layout: &Layout,
+        session: String,
         selection: &Selection,
         artifacts: &Artifacts,
         save_baseline: Option<&str>,
     ) -> Result<Self> {
-        let session = session_name();
         let runs = layout.runs();
         // The session's run can only be among the newest.
         for directory in Run::all(&runs)?.iter().rev().take(5) {
@@ -48,10 +49,7 @@ impl Session {
                 return Self::join(directory);
             }
         }
-        let baseline = save_baseline.map(|name| {
-            let of_round = selection.round.as_ref().and_then(|_| Round::of_baseline(name));
-            of_round.map_or(name, |(name, _)| name).to_owned()
-        });
+        let baseline = save_baseline.map(str::to_owned);
         let manifest = RunManifest { baseline, ..manifest(layout, selection, artifacts, session)? };
         let writer = RunWriter::create(&runs, manifest)
             .with_context(|| format!("cannot begin a run in {}", runs.display()))?;
@@ -76,15 +74,16 @@ impl Session {
         self.writer.directory()
     }
 
-    /// Announces this process.
+    /// Announces this process, and the processor that it keeps to.
     ///
     /// # Errors
     /// When the record cannot be written.
-    pub fn announce(&mut self, package: &str) -> Result<()> {
+    pub fn announce(&mut self, package: &str, processor: Option<u32>) -> Result<()> {
         self.write(&Record::Process(Process {
             package: package.to_owned(),
             pid: std::process::id(),
             command_line: std::env::args().collect(),
+            processor,
         }))
     }
 
@@ -131,19 +130,17 @@ impl Session {
         }
     }
 
-    /// The case that process `pid` was at when it ended.
+    /// The one of `cases` that has begun and has no outcome: whoever measures them was at it.
     ///
     /// # Errors
     /// When the records cannot be read.
-    pub fn in_progress(&self, pid: u32) -> Result<Option<Case>> {
+    pub fn in_progress(&self, cases: &HashSet<Case>) -> Result<Option<Case>> {
         let mut current = None;
-        let mut own = false;
         for record in Run::read(self.directory())?.records {
             match record {
-                Record::Process(process) => own = process.pid == pid,
-                Record::Started { case } if own => current = Some(case),
+                Record::Started { case } if cases.contains(&case) => current = Some(case),
                 record
-                    if own && record.outcome_of().is_some_and(|c| Some(c) == current.as_ref()) =>
+                    if record.outcome_of().is_some_and(|case| Some(case) == current.as_ref()) =>
                 {
                     current = None;
                 }
@@ -153,35 +150,28 @@ impl Session {
         Ok(current)
     }
 
-    /// Copies Criterion's files of a case into the run, where no later run overwrites them, and
-    /// returns the times that Criterion kept, one a sample, in nanoseconds.
+    /// Writes the samples of a case into the run's folder.
     ///
     /// # Errors
-    /// When Criterion has left no files, or not those of this case.
+    /// When the folder cannot be written.
     pub fn keep_samples(
         &self,
-        layout: &Layout,
         case: &Case,
+        samples: &Samples,
         verified: u64,
         size_bytes: u64,
-    ) -> Result<(Finished, Vec<f64>)> {
-        let source = criterion_directory(layout, case).join("new");
-        // Criterion's own names are cut; two cases must not share a folder here.
-        let relative = PathBuf::from("criterion").join(case.to_string().replace('/', "__"));
-        let copy = self.directory().join(&relative);
-        fs::create_dir_all(&copy)?;
-        for name in ["benchmark.json", "sample.json", "estimates.json"] {
-            let file = source.join(name);
-            fs::copy(&file, copy.join(name)).with_context(|| file.display().to_string())?;
-        }
-        let read = |name: &str| -> Result<serde_json::Value> {
-            Ok(serde_json::from_slice(&fs::read(copy.join(name))?)?)
-        };
-        let id = read("benchmark.json")?["full_id"].as_str().unwrap_or_default().to_owned();
-        anyhow::ensure!(id == case.to_string(), "{} holds the samples of {id}", source.display());
-        let times = serde_json::from_value(read("sample.json")?["times"].take())?;
-        Ok((Finished { case: case.clone(), criterion: relative, verified, size_bytes }, times))
+    ) -> Result<Finished> {
+        let relative = samples_of(case);
+        let folder = self.directory().join(&relative);
+        samples.write(&folder, case).with_context(|| folder.display().to_string())?;
+        Ok(Finished { case: case.clone(), criterion: relative, verified, size_bytes })
     }
+}
+
+/// The folder of a case's samples in that of a run.
+pub fn samples_of(case: &Case) -> PathBuf {
+    // Criterion's own names are cut; two cases must not share a folder here.
+    PathBuf::from("samples").join(case.to_string().replace('/', "__"))
 }
 
 /// Where Criterion keeps the files of a case: it replaces characters and cuts long names.
@@ -199,7 +189,7 @@ fn file_name(name: &str) -> String {
 
 /// The session: given by `cargo xtask bench`, else the `cargo bench` that started this
 /// process, else this process alone.
-fn session_name() -> String {
+pub fn session_name() -> String {
     if let Ok(session) = std::env::var(Session::SESSION) {
         return session;
     }
@@ -242,7 +232,11 @@ fn manifest(
     engines.sort();
     Ok(RunManifest {
         schema_version: SCHEMA_VERSION,
-        run: format!("{day}-{}", std::process::id()),
+        run: match &selection.round {
+            // A round may take less than a second.
+            Some(round) => format!("{day}-{}-{}", std::process::id(), round.number),
+            None => format!("{day}-{}", std::process::id()),
+        },
         started_unix_ms: now.as_millis() as u64,
         session,
         node: match &selection.emulator {
@@ -306,16 +300,18 @@ mod tests {
     fn the_case_in_progress_is_the_one_without_outcome() {
         let directory = tempfile::tempdir().unwrap();
         let mut session = session(directory.path());
-        session.announce("lumos-fake").unwrap();
-        let pid = std::process::id();
+        let own = HashSet::from([case("one"), case("two")]);
+        let in_progress = |session: &Session| session.in_progress(&own).unwrap();
         session.write(&Record::Started { case: case("one") }).unwrap();
-        assert_eq!(session.in_progress(pid).unwrap(), Some(case("one")));
+        assert_eq!(in_progress(&session), Some(case("one")));
+        // Another process goes on meanwhile.
+        session.write(&Record::Started { case: case("others") }).unwrap();
+        assert_eq!(in_progress(&session), Some(case("one")));
         let failure = Failure { case: case("one"), cause: "broke".into() };
         session.write(&Record::Failure(failure)).unwrap();
-        assert_eq!(session.in_progress(pid).unwrap(), None);
+        assert_eq!(in_progress(&session), None);
         session.write(&Record::Started { case: case("two") }).unwrap();
-        assert_eq!(session.in_progress(pid).unwrap(), Some(case("two")));
-        assert_eq!(session.in_progress(pid + 1).unwrap(), None);
+        assert_eq!(in_progress(&session), Some(case("two")));
         assert_eq!(session.ended().unwrap(), HashSet::from([case("one")]));
     }
 

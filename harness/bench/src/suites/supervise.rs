@@ -1,15 +1,18 @@
-//! The supervisor: runs the measuring process, ends it when a guest hangs inside it, and starts
-//! another for the cases that are left.
+//! The supervisor: runs the measuring process of a runtime, ends it when a guest hangs inside it,
+//! and starts another for the cases that are left.
 
+use std::collections::HashSet;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lumos_record::{Failure, Layout, Record};
+use lumos_record::{Case, Failure, Layout, Record, Runtime};
+use serde::{Deserialize, Serialize};
 
+use super::select::Selection;
 use super::session::Session;
 use super::watch::Watch;
 use crate::sandbox::SocketDirectory;
@@ -21,13 +24,78 @@ pub const SOCKETS: &str = "LUMOS_SOCKETS";
 /// How often the supervisor looks: rarely enough not to disturb what is measured.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// The exit code of a Rust program whose main thread panicked.
-const PANICKED: u8 = 101;
-
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn note_interrupt(_signal: libc::c_int) {
     INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// Has signals that ask for an end be noted from now on.
+pub fn note_interrupts() {
+    let handler: extern "C" fn(libc::c_int) = note_interrupt;
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // SAFETY: the handler only stores to an atomic.
+        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+    }
+}
+
+/// Which of the runtimes a measuring process measures.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Part {
+    /// The crate.
+    pub package: String,
+    /// The engine's name.
+    pub runtime: String,
+    /// The sandbox.
+    pub sandbox: String,
+}
+
+impl Part {
+    /// The environment variable that carries it.
+    const VARIABLE: &str = "LUMOS_PART";
+
+    /// The part of a runtime.
+    pub fn of(runtime: &Runtime) -> Self {
+        Self {
+            package: runtime.package.clone(),
+            runtime: runtime.name.clone(),
+            sandbox: runtime.sandbox.clone(),
+        }
+    }
+
+    /// The part of this process; none where it measures all runtimes of its crate.
+    ///
+    /// # Errors
+    /// When the variable is set to something else.
+    pub fn from_environment() -> Result<Option<Self>> {
+        let Ok(json) = std::env::var(Self::VARIABLE) else { return Ok(None) };
+        serde_json::from_str(&json).context(Self::VARIABLE).map(Some)
+    }
+}
+
+/// A runtime in a round.
+pub struct Side<'s> {
+    /// The checkout.
+    pub layout: &'s Layout,
+    /// The bench target of the runtime's crate.
+    pub program: &'s Path,
+    /// The runtime.
+    pub part: &'s Part,
+    /// The cases.
+    pub cases: &'s HashSet<Case>,
+    /// What was asked for.
+    pub selection: &'s Selection,
+    /// The folder of the run.
+    pub run: &'s Path,
+}
+
+/// How a side ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With that exit code.
+    Exit(u8),
+    /// Because the user asked for it.
+    Interrupted,
 }
 
 /// How a measuring process ended.
@@ -40,71 +108,54 @@ enum End {
     Died(String),
 }
 
-/// Runs this program again as the measuring process, until all cases have an outcome. Before and
-/// after, `remove_leftovers` removes what processes that are no more have left behind.
-///
-/// # Errors
-/// When a process cannot be started, or a run not be recorded.
-pub fn run(
-    layout: &Layout,
-    session: &mut Session,
-    limit: Duration,
-    remove_leftovers: impl Fn() -> Vec<String>,
-) -> Result<ExitCode> {
-    for leftover in remove_leftovers() {
-        eprintln!("removed what an earlier run left behind: {leftover}");
+impl Side<'_> {
+    /// Runs measuring processes until all cases have an outcome, with that value of
+    /// [`lumos_turns::Turns::VARIABLE`].
+    ///
+    /// # Errors
+    /// When a process cannot be started, or a run not be recorded.
+    pub fn measure(&self, turn: &str) -> Result<Ended> {
+        let sockets = SocketDirectory::create().context("cannot make a folder for sockets")?;
+        let limit = self.selection.invocation_limit();
+        let mut session = Session::join(self.run)?;
+        loop {
+            let watch_file = sockets.path().join("watch");
+            let watch = Watch::shared(&watch_file, limit)?;
+            watch.disarm();
+            let mut child = self.start(turn, sockets.path(), &watch_file)?;
+            let end = wait(&mut child, watch, limit)?;
+            let case = session.in_progress(self.cases)?;
+            let (case, cause) = match (end, case) {
+                (End::Interrupted, _) => return Ok(Ended::Interrupted),
+                (End::Exit(code), None) => return Ok(Ended::Exit(code)),
+                (End::Exit(code), Some(case)) => {
+                    let code = format!("exit code {code}");
+                    (case, format!("the function ended the measuring process with {code}"))
+                }
+                (End::Died(cause), Some(case)) => (case, cause),
+                (End::Died(cause), None) => {
+                    anyhow::bail!("the measuring process ended between two cases: {cause}");
+                }
+            };
+            eprintln!("FAILED {case}: {cause}; going on with the other cases");
+            session.write(&Record::Failure(Failure { case, cause }))?;
+        }
     }
-    let code = measure(layout, session, limit);
-    // A measuring process that was ended had no time to tidy up.
-    remove_leftovers();
-    code
-}
 
-fn measure(layout: &Layout, session: &mut Session, limit: Duration) -> Result<ExitCode> {
-    let sockets = SocketDirectory::create().context("cannot make a folder for sockets")?;
-    let handler: extern "C" fn(libc::c_int) = note_interrupt;
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: the handler only stores to an atomic.
-        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+    fn start(&self, turn: &str, sockets: &Path, watch: &Path) -> Result<Child> {
+        Command::new(self.program)
+            .args(std::env::args_os().skip(1))
+            .env(Selection::VARIABLE, serde_json::to_string(self.selection)?)
+            .env(Part::VARIABLE, serde_json::to_string(self.part)?)
+            .env(Session::RUN, self.run)
+            .env(SOCKETS, sockets)
+            .env(Watch::VARIABLE, watch)
+            .env(lumos_turns::Turns::VARIABLE, turn)
+            // The process does not have to ask cargo, which takes half a second.
+            .env("CARGO_TARGET_DIR", &self.layout.target)
+            .spawn()
+            .with_context(|| self.program.display().to_string())
     }
-    loop {
-        let watch_file = sockets.path().join("watch");
-        let watch = Watch::shared(&watch_file, limit)?;
-        watch.disarm();
-        let mut child = start(layout, session.directory(), sockets.path(), &watch_file)?;
-        let end = wait(&mut child, watch, limit)?;
-        let case = session.in_progress(child.id())?;
-        let (case, cause) = match (end, case) {
-            (End::Interrupted, _) => return Ok(ExitCode::from(130)),
-            // Criterion panics when its arguments ask for what it does not have.
-            (End::Exit(code), None) | (End::Exit(code @ PANICKED), _) => {
-                return Ok(ExitCode::from(code));
-            }
-            (End::Exit(code), Some(case)) => {
-                (case, format!("the function ended the measuring process with exit code {code}"))
-            }
-            (End::Died(cause), Some(case)) => (case, cause),
-            (End::Died(cause), None) => {
-                anyhow::bail!("the measuring process ended between two cases: {cause}");
-            }
-        };
-        eprintln!("FAILED {case}: {cause}; going on with the other cases");
-        session.write(&Record::Failure(Failure { case, cause }))?;
-    }
-}
-
-fn start(layout: &Layout, run: &Path, sockets: &Path, watch: &Path) -> Result<Child> {
-    let program = std::env::current_exe()?;
-    Command::new(&program)
-        .args(std::env::args_os().skip(1))
-        .env(Session::RUN, run)
-        .env(SOCKETS, sockets)
-        .env(Watch::VARIABLE, watch)
-        // Neither the process nor its Criterion has to ask cargo, which takes half a second.
-        .env("CARGO_TARGET_DIR", &layout.target)
-        .env("CRITERION_HOME", layout.criterion())
-        .spawn()
-        .with_context(|| program.display().to_string())
 }
 
 fn wait(child: &mut Child, watch: Watch, limit: Duration) -> Result<End> {

@@ -1,39 +1,23 @@
-//! Samples in turns with another process, which measures the other side of a comparison.
-//!
-//! A shared node is fast for a while and then slow, each of its processors for itself. Two
-//! processes that take their samples in turns, on one processor, meet the same weather; of two that
-//! run one after the other, each meets its own. `cargo xtask` gives the turns: a process has one
-//! from its start, asks for the next before each sample, and does nothing while it waits.
+//! This process's turns among those of the other runtimes, and what makes each sample meet the
+//! processor alike. `lumos-turns` says what turns are for.
 
 use std::hint::black_box;
-use std::io::{Read, Write};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
 
 use lumos_record::Case;
+use lumos_turns::{Place, Request};
+use lumos_workloads::sha256_hex;
 
 use super::pinned::Pinned;
+use super::select::Selection;
 
 /// This process's part in turns.
 #[derive(Debug)]
 pub struct Turns {
-    /// Which of the sides this process is.
-    side: String,
-    /// The socket of who gives the turns.
-    address: SocketAddr,
-    /// The processor that both sides share; where that is forbidden, the samples are noisier.
-    _pinned: Option<Pinned>,
-}
-
-/// The samples of one case.
-#[derive(Debug)]
-pub struct Samples<'t> {
-    turns: Option<&'t Turns>,
-    case: String,
-    /// The number of the next sample.
-    number: usize,
-    /// The iterations of the last one, before the first sample.
-    warm_up: Option<u64>,
+    turns: lumos_turns::Turns,
+    /// What an order is drawn from, besides the sample and its runtime.
+    seed: String,
+    /// The processor that all sides share; where that is forbidden, the samples are noisier.
+    pinned: Option<Pinned>,
     random: Random,
 }
 
@@ -42,52 +26,38 @@ pub struct Samples<'t> {
 pub struct Random(u64);
 
 impl Turns {
-    /// The environment variable that holds the side's number and the abstract name of a socket,
-    /// such as `0:turns`.
-    pub const VARIABLE: &str = "LUMOS_TURNS";
-
-    /// What the environment says; none where this process is alone. With another, it moves to the
-    /// processor that both share, and so will its workers.
-    pub fn from_environment() -> Option<Self> {
-        let text = std::env::var(Self::VARIABLE).ok()?;
-        let (side, name) = text.split_once(':')?;
-        let address = SocketAddr::from_abstract_name(name).ok()?;
-        Some(Self { side: side.to_owned(), address, _pinned: Pinned::last().ok() })
-    }
-
-    /// Waits for the turn to take this sample of a case.
-    fn wait(&self, number: usize, case: &str) -> std::io::Result<()> {
-        let mut stream = UnixStream::connect_addr(&self.address)?;
-        // Written at once, so that whoever gives turns never reads half a line.
-        stream.write_all(format!("{} {number} {case}\n", self.side).as_bytes())?;
-        stream.read(&mut [0]).map(drop)
-    }
-}
-
-impl<'t> Samples<'t> {
-    /// Prepares for the samples of a case.
-    pub fn new(turns: Option<&'t Turns>, case: &Case) -> Self {
-        let random = Random::new();
-        Self { turns, case: case.to_string(), number: 0, warm_up: Some(0), random }
-    }
-
-    /// Waits for a turn, if Criterion asks for so many iterations as a sample.
-    ///
-    /// Its warm-up begins with one iteration, and each time doubles them; it counts the time that
-    /// passes in between, so that no turn may end there.
-    pub fn begin(&mut self, iterations: u64) {
-        let Some(turns) = self.turns else { return };
-        match self.warm_up {
-            Some(0) if iterations == 1 => return self.warm_up = Some(1),
-            Some(last) if last > 0 && iterations == 2 * last => {
-                return self.warm_up = Some(iterations);
-            }
-            _ => self.warm_up = None,
+    /// What the environment says; none where this process is alone. With others, it moves to the
+    /// processor that all share, and so will its workers.
+    pub fn from_environment(selection: &Selection) -> Option<Self> {
+        let round = selection.round.as_ref().map_or(0, |round| round.number);
+        let turns = lumos_turns::Turns::from_environment()?;
+        let pinned = Pinned::last();
+        if let Err(error) = &pinned {
+            eprintln!("{error:#}: short times vary with where the scheduler puts this process");
         }
+        let (seed, random) = (format!("{} {round}", selection.seed), Random::new());
+        Some(Self { turns, seed, pinned: pinned.ok(), random })
+    }
+
+    /// The processor that all sides share; none where the node does not let this process choose.
+    pub fn processor(&self) -> Option<u32> {
+        self.pinned.as_ref().map(Pinned::processor)
+    }
+
+    /// Waits for the turn to take one of `of` samples of a case, counted from 0.
+    pub fn wait(&mut self, row: usize, number: usize, of: usize, case: &Case) {
+        let place = Place::of_sample(row, number, of, self.draw(number, case));
+        let request = Request { place, number: number as u64, case: case.to_string() };
         // When nobody gives turns any more, there is nothing to wait for.
-        let _ = turns.wait(self.number, &self.case);
-        self.number += 1;
+        let _ = self.turns.wait(&request);
         confuse(&mut self.random);
+    }
+
+    /// A number for each sample of each case, so that the runtimes of a row follow each other in
+    /// an order of its own in each pass. It is the same in another process with the same seed.
+    fn draw(&self, number: usize, case: &Case) -> u64 {
+        let digest = sha256_hex(format!("{} {number} {case}", self.seed).as_bytes());
+        u64::from_str_radix(&digest[..16], 16).unwrap_or_default()
     }
 }
 
@@ -133,46 +103,4 @@ fn confuse(random: &mut Random) {
         }
     }
     black_box(result);
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{BufRead, BufReader};
-    use std::os::unix::net::UnixListener;
-
-    use super::*;
-
-    #[test]
-    fn every_sample_takes_a_turn_and_no_warm_up_does() {
-        let name = format!("lumos-{}-test-of-turns", std::process::id());
-        let address = SocketAddr::from_abstract_name(name).unwrap();
-        let listener = UnixListener::bind_addr(&address).unwrap();
-        let giver = std::thread::spawn(move || {
-            let mut asked = Vec::new();
-            for _ in 0..3 {
-                let (stream, _) = listener.accept().unwrap();
-                let mut line = String::new();
-                BufReader::new(&stream).read_line(&mut line).unwrap();
-                asked.push(line);
-            }
-            asked
-        });
-        let case = Case {
-            suite: lumos_record::Suite::Call,
-            function: "f".into(),
-            runtime: "r".into(),
-            payload: "p".into(),
-            setting: Default::default(),
-        };
-        let turns = Turns { side: "1".into(), address, _pinned: None };
-        let mut samples = Samples::new(Some(&turns), &case);
-        for iterations in [1, 2, 4, 3, 6, 9] {
-            samples.begin(iterations);
-        }
-        let expected = [0, 1, 2].map(|number| format!("1 {number} call/f/r/p\n"));
-        assert_eq!(giver.join().unwrap(), expected);
-        // Nobody listens any more: the process goes on.
-        samples.begin(12);
-        Samples::new(None, &case).begin(7);
-    }
 }

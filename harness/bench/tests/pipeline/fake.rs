@@ -18,6 +18,8 @@ use lumos_record::{CpuTime, Phase};
 pub const PACKAGE: &str = "lumos-fake";
 /// The engine that works.
 pub const ENGINE: &str = "fake-aot";
+/// Another one that works.
+pub const OTHER_ENGINE: &str = "fake-jit";
 /// An engine that the crate does not have.
 pub const UNKNOWN_ENGINE: &str = "fake-none";
 /// An engine that takes longer to be set up than an invocation may take.
@@ -85,10 +87,32 @@ fn answer(
             return Err(InvokeError::Refused("not today".into()));
         }
         ("faulting", _) => return Err(InvokeError::Fault("the function broke".into())),
+        ("exiting-later", true) => std::process::exit(7),
+        ("slow", _) => {
+            std::thread::sleep(LIMIT / 3);
+            response.extend_from_slice(request);
+        }
         ("panicking", _) | ("panicking-later", true) => panic!("a bug in the runtime's code"),
         _ => response.extend_from_slice(request),
     }
     Ok(())
+}
+
+/// Does something on the first of the processors that this thread may use, such as to start a
+/// program: that may use no other then.
+pub fn on_one_processor<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
+    // SAFETY: zeroed is an empty set; the calls are given live sets and their size.
+    unsafe {
+        let mut before: libc::cpu_set_t = std::mem::zeroed();
+        libc::sched_getaffinity(0, size_of_val(&before), &raw mut before);
+        let first = (0..libc::CPU_SETSIZE as usize).find(|&cpu| libc::CPU_ISSET(cpu, &before));
+        let mut one: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(first.unwrap_or(0), &mut one);
+        libc::sched_setaffinity(0, size_of_val(&one), &raw const one);
+        let done = act();
+        libc::sched_setaffinity(0, size_of_val(&before), &raw const before);
+        done
+    }
 }
 
 /// The engine.
@@ -98,7 +122,7 @@ pub struct Fake(Arc<Log>);
 /// Makes an engine by name.
 pub fn engine(name: &str, _limits: &Limits) -> Result<Fake> {
     match name {
-        ENGINE => {}
+        ENGINE | OTHER_ENGINE => {}
         SLOW_ENGINE => std::thread::sleep(LIMIT * 2),
         _ => bail!("this crate has no engine `{name}`"),
     }

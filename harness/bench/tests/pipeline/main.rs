@@ -6,6 +6,7 @@ mod chains;
 mod fake;
 mod order;
 mod outcomes;
+mod rounds;
 
 use std::process::ExitCode;
 
@@ -26,11 +27,12 @@ fn main() -> ExitCode {
         trial("processes_of_a_session_share_a_run", outcomes::processes_of_a_session_share_a_run),
         trial("what_is_not_measured_is_not_kept", outcomes::what_is_not_measured_is_not_kept),
         trial("a_suite_on_request", order::a_suite_on_request_is_measured_when_asked_for),
-        trial("a_side_of_two", order::a_side_of_two_moves_and_takes_each_sample_in_its_turn),
+        trial("a_side_of_two", order::a_side_of_two_takes_each_sample_in_its_turn),
         trial("a_name_that_matches_nothing_runs_nothing", outcomes::nothing_matches),
     ];
     trials.extend(order::trials());
     trials.extend(chains::trials());
+    trials.extend(rounds::trials());
     trials.extend(bad_input::trials());
     run(trials)
 }
@@ -76,5 +78,5 @@ fn echo(payload: &str) -> Answer<'_> {
 
 fn selection() -> Selection {
     let invocation_limit_ms = fake::LIMIT.as_millis() as u64;
-    Selection { profile: Profile::Standard, invocation_limit_ms, ..Selection::default() }
+    Selection { profile: Profile::Standard, rounds: 1, invocation_limit_ms, ..Selection::default() }
 }

@@ -97,15 +97,15 @@ fn check_records(ended: &Ended) -> Result<()> {
     let kinds: Vec<&str> = run
         .records
         .iter()
+        .filter(|record| !matches!(record, Record::Process(_)))
         .map(|record| match record {
-            Record::Process(_) => "process",
             Record::Started { .. } => "started",
             Record::Verified { .. } => "verified",
             Record::Failure(failure) => &failure.cause,
             _ => "another record",
         })
         .collect();
-    ensure!(kinds == ["process", "started", "verified", "started"], "{kinds:?}");
+    ensure!(kinds == ["started", "verified", "started"], "{kinds:?}");
     Ok(())
 }
 

@@ -194,7 +194,7 @@ fn answers(built: &Built) -> Result<()> {
 fn phases(built: &Built) -> Result<()> {
     let checkout = function(built, "noop")?;
     let selection =
-        Selection { suites: vec![Suite::ColdStart.to_string()], ..Selection::default() };
+        Selection { suites: vec![Suite::ColdStart.to_string()], rounds: 1, ..Selection::default() };
     let ended = checkout.run(&selection, &FEWEST_SAMPLES)?;
     let (mut ledgers, mut workers) = (0, 0);
     for record in ended.run()?.records {

@@ -1,0 +1,372 @@
+//! The conductor: measures all runtimes in rounds, and in each round a row of them in turns.
+//!
+//! A round is a run of its own, in which each runtime has a process of its own that lives as long
+//! as the round. What a process keeps from its start to its end, and what the node does meanwhile,
+//! differs from round to round, and so it shows. When all rounds are over, Criterion gets their
+//! samples together, and files, prints and compares them as if it had taken them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use lumos_record::{Case, Layout, Record, Round, Run, Skip, Weather};
+use lumos_turns::Request;
+use lumos_workloads::Workloads;
+
+use super::plan::{Plan, Planned};
+use super::sampling::Samples;
+use super::select::{Filter, Selection};
+use super::session::{Session, criterion_directory, session_name};
+use super::supervise::{Ended, Part, Side, note_interrupts};
+use super::weather::Watcher;
+use crate::artifact::Artifacts;
+
+/// The environment variable by which `cargo xtask bench` names the bench targets of all crates, as
+/// JSON: pairs of a package and its program. Without it, a process measures its own crate.
+pub const PROGRAMS: &str = "LUMOS_PROGRAMS";
+
+/// The environment variable that asks a bench target for nothing but to remove what processes that
+/// are no more have left behind.
+pub const TIDY: &str = "LUMOS_TIDY";
+
+/// What Criterion measures at least.
+const FEWEST_OF_CRITERION: usize = 10;
+
+/// Whoever measures.
+pub struct Conductor<'c> {
+    /// The crate of this program.
+    pub package: &'c str,
+    /// The checkout.
+    pub layout: &'c Layout,
+    /// What is measured.
+    pub artifacts: &'c Artifacts,
+    /// What is asked.
+    pub workloads: &'c Workloads,
+    /// What was asked for.
+    pub selection: &'c Selection,
+    /// What of it is left by Criterion's filter.
+    pub filter: &'c Filter,
+    /// The baseline that samples are saved under, beside Criterion's own.
+    pub save_baseline: Option<&'c str>,
+    /// The baseline that Criterion compares with, and refuses to do without.
+    pub baseline: Option<&'c str>,
+}
+
+/// A runtime with its program and its cases.
+struct Member<'p> {
+    part: Part,
+    program: &'p Path,
+    cases: HashSet<Case>,
+}
+
+impl Conductor<'_> {
+    /// Measures all rounds. Before and after, `remove_leftovers` removes what processes of this
+    /// crate that are no more have left behind.
+    ///
+    /// # Errors
+    /// When a process cannot be started, or a run not be recorded.
+    pub fn run(&self, remove_leftovers: impl Fn() -> Vec<String>) -> Result<ExitCode> {
+        // What is wrong with its arguments it says at once, and ends the process.
+        let criterion = criterion();
+        let programs = self.programs()?;
+        self.check_baseline(&programs)?;
+        for leftover in remove_leftovers() {
+            eprintln!("removed what an earlier run left behind: {leftover}");
+        }
+        self.tidy(&programs, Stdio::inherit);
+        note_interrupts();
+        let mut runs = Vec::new();
+        let code = self.rounds(&programs, &mut runs);
+        // A measuring process that was ended had no time to tidy up.
+        remove_leftovers();
+        self.tidy(&programs, Stdio::null);
+        match code? {
+            Ended::Interrupted => return Ok(ExitCode::from(130)),
+            Ended::Exit(0) => {}
+            Ended::Exit(code) => return Ok(ExitCode::from(code)),
+        }
+        if !self.selection.verify {
+            self.hand_over(criterion, &runs)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn programs(&self) -> Result<BTreeMap<String, PathBuf>> {
+        match std::env::var(PROGRAMS) {
+            Ok(json) => serde_json::from_str(&json).context(PROGRAMS),
+            Err(_) => Ok(BTreeMap::from([(self.package.to_owned(), std::env::current_exe()?)])),
+        }
+    }
+
+    /// Makes sure that there is the baseline to compare with: Criterion would only say so when
+    /// everything has been measured.
+    fn check_baseline(&self, programs: &BTreeMap<String, PathBuf>) -> Result<()> {
+        let Some(name) = self.baseline else { return Ok(()) };
+        let plan = Plan::new(self.workloads, &self.artifacts.manifest, self.selection);
+        let own = plan.cases.iter().filter(|own| programs.contains_key(&own.runtime.package));
+        let lacks = |case: &Case| !criterion_directory(self.layout, case).join(name).is_dir();
+        let mut cases = own.map(Planned::case).filter(|case| self.filter.accepts(case));
+        if let Some(case) = cases.find(lacks) {
+            bail!(
+                "there is no baseline `{name}` of {case}: `--save-baseline {name}` saves one, and \
+                 `--baseline-lenient {name}` compares what there is"
+            );
+        }
+        Ok(())
+    }
+
+    /// Has the other crates remove what processes that are no more have left behind.
+    fn tidy(&self, programs: &BTreeMap<String, PathBuf>, output: fn() -> Stdio) {
+        for (_, program) in programs.iter().filter(|(package, _)| *package != self.package) {
+            let mut command = Command::new(program);
+            command.arg("--bench").env(TIDY, "1").stdin(Stdio::null());
+            // What is left now is removed by a later run.
+            let _ = command.stdout(output()).stderr(output()).status();
+        }
+    }
+
+    fn rounds(
+        &self,
+        programs: &BTreeMap<String, PathBuf>,
+        runs: &mut Vec<PathBuf>,
+    ) -> Result<Ended> {
+        let series = session_name();
+        let of = self.selection.rounds();
+        // Of a plain `cargo bench`, others measure a part of each round.
+        let whole = std::env::var_os(PROGRAMS).is_some();
+        let mut without_samples = BTreeMap::new();
+        let mut weather = Vec::new();
+        let mut again = None;
+        for number in 1.. {
+            if number > of {
+                // One in five may be measured again, after all others.
+                let left = whole && (number - of) * Round::USUAL <= of;
+                again = Weather::worst(&weather).filter(|_| left).map(|place| place as u32 + 1);
+                let Some(worst) = again else { break };
+                eprintln!("round {worst} is measured again: the node was disturbed");
+            }
+            let (mut session, mut selection) = (series.clone(), self.selection.clone());
+            if of > 1 {
+                eprintln!("round {number} of {}", of.max(number));
+                session = format!("{series}-{number}");
+                selection.round = Some(Round { series: series.clone(), number, of });
+            }
+            let mut begun = Session::begin(
+                self.layout,
+                session,
+                &selection,
+                self.artifacts,
+                self.save_baseline,
+            )?;
+            let known = begun.ended()?;
+            for (case, reason) in without_samples.iter().filter(|(case, _)| !known.contains(case)) {
+                let (case, reason): (Case, String) = (Case::clone(case), String::clone(reason));
+                begun.write(&Record::Started { case: case.clone() })?;
+                begun.write(&Record::Skip(Skip { case, reason }))?;
+            }
+            let (ended, mut seen) = self.round(&begun, &selection, programs)?;
+            if ended != Ended::Exit(0) {
+                return Ok(ended);
+            }
+            if self.selection.verify {
+                continue;
+            }
+            seen.instead_of = again;
+            begun.write(&Record::Weather(seen.clone()))?;
+            let run = begun.directory().to_owned();
+            match again {
+                Some(worst) => {
+                    (weather[worst as usize - 1], runs[worst as usize - 1]) = (seen, run)
+                }
+                None => {
+                    weather.push(seen);
+                    runs.push(run);
+                }
+            }
+            without_samples.extend(self::without_samples(begun.directory(), number)?);
+        }
+        Ok(Ended::Exit(0))
+    }
+
+    /// Measures a round: every runtime in a process, and all of them in turns.
+    fn round(
+        &self,
+        session: &Session,
+        selection: &Selection,
+        programs: &BTreeMap<String, PathBuf>,
+    ) -> Result<(Ended, Weather)> {
+        let plan = Plan::new(self.workloads, &self.artifacts.manifest, selection);
+        let ended = session.ended()?;
+        let mut members: Vec<Member<'_>> = Vec::new();
+        let mut rows = BTreeSet::new();
+        for planned in &plan.cases {
+            let case = planned.case();
+            let Some(program) = programs.get(&planned.runtime.package) else { continue };
+            if !self.filter.accepts(&case) || ended.contains(&case) {
+                continue;
+            }
+            rows.insert(planned.row as u64);
+            let part = Part::of(planned.runtime);
+            match members.iter_mut().find(|member| member.part == part) {
+                Some(member) => _ = member.cases.insert(case),
+                None => members.push(Member { part, program, cases: HashSet::from([case]) }),
+            }
+        }
+        let rows: Vec<u64> = rows.into_iter().collect();
+        let outer = lumos_turns::Turns::from_environment();
+        let mut row = None;
+        let mut watcher = Watcher::begin();
+        let before = |request: &Request| {
+            if row.replace(request.place.row) != Some(request.place.row) {
+                watcher.calibrate();
+                let place = rows.binary_search(&request.place.row).map_or(0, |place| place + 1);
+                let group = request.case.splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
+                eprintln!("row {place} of {}: {group}", rows.len());
+            }
+            if let Some(outer) = &outer {
+                // When nobody gives turns any more, there is nothing to wait for.
+                let _ = outer.wait(request);
+            }
+        };
+        let run = session.directory();
+        let taken = lumos_turns::take(members.len(), 0, before, |number, turn| {
+            let Member { part, program, cases } = &members[number];
+            Side { layout: self.layout, program, part, cases, selection, run }.measure(turn)
+        })?;
+        let mut all = Ended::Exit(0);
+        for ended in taken.sides {
+            match ended? {
+                Ended::Exit(0) => {}
+                // What a process says that was interrupted is of no account.
+                code => all = if all == Ended::Interrupted { all } else { code },
+            }
+        }
+        Ok((all, watcher.end()))
+    }
+
+    /// Gives Criterion the samples of all rounds.
+    fn hand_over(&self, mut criterion: Criterion, runs: &[PathBuf]) -> Result<()> {
+        let mut found: HashMap<Case, Vec<(u32, PathBuf, u64)>> = HashMap::new();
+        for (number, run) in (1..).zip(runs) {
+            for record in Run::read(run)?.records {
+                let Record::Finished(finished) = record else { continue };
+                let folder = run.join(&finished.criterion);
+                let entry = (number, folder, finished.size_bytes);
+                found.entry(finished.case).or_default().push(entry);
+            }
+        }
+        let plan = Plan::new(self.workloads, &self.artifacts.manifest, self.selection);
+        for case in plan.cases.iter().map(Planned::case) {
+            let Some(rounds) = found.remove(&case) else { continue };
+            self.hand_over_case(&mut criterion, &case, &rounds)
+                .with_context(|| format!("the samples of {case}"))?;
+        }
+        criterion.final_summary();
+        Ok(())
+    }
+
+    fn hand_over_case(
+        &self,
+        criterion: &mut Criterion,
+        case: &Case,
+        rounds: &[(u32, PathBuf, u64)],
+    ) -> Result<()> {
+        let (mut times_ns, mut is_raw, mut size_bytes) = (Vec::new(), true, 0);
+        for (_, folder, bytes) in rounds {
+            let samples = Samples::read(folder)?;
+            times_ns.extend(samples.per_iteration());
+            is_raw &= samples.iters.iter().all(|&iterations| iterations == 1.0);
+            size_bytes = *bytes;
+        }
+        if times_ns.len() >= FEWEST_OF_CRITERION {
+            let throughput = (case.suite.takes_payload() && size_bytes > 0).then_some(size_bytes);
+            replay(criterion, case, &times_ns, is_raw, throughput);
+        }
+        let Some(name) = self.save_baseline else { return Ok(()) };
+        let saved = criterion_directory(self.layout, case);
+        remove_rounds(&saved, name)?;
+        for (number, folder, _) in rounds {
+            let round = Round { number: *number, ..Round::default() };
+            let to = saved.join(round.baseline(name));
+            fs::create_dir_all(&to)?;
+            for file in fs::read_dir(folder)?.flatten() {
+                fs::copy(file.path(), to.join(file.file_name()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a round has no samples of, and why later rounds do not try it again: what has hung once
+/// would do so in each of them.
+fn without_samples(run: &Path, round: u32) -> Result<BTreeMap<Case, String>> {
+    let records = Run::read(run)?.records.into_iter();
+    let found = records.filter_map(|record| match record {
+        Record::Skip(skip) => Some((skip.case, skip.reason)),
+        Record::Failure(failure) => Some((failure.case, format!("it failed in round {round}"))),
+        _ => None,
+    });
+    Ok(found.collect())
+}
+
+/// Criterion with the user's arguments, to be told what was measured.
+pub fn criterion() -> Criterion {
+    // A tenth of Criterion's own number of resamples: its intervals are not what the report shows,
+    // and a case should not take longer to analyse than to measure.
+    Criterion::default().without_plots().nresamples(10_000).configure_from_args()
+}
+
+/// Has Criterion take samples that were taken before. It asks for so many iterations a sample, one
+/// where they are raw, and is told the time that they would have taken.
+fn replay(
+    criterion: &mut Criterion,
+    case: &Case,
+    times_ns: &[f64],
+    is_raw: bool,
+    throughput: Option<u64>,
+) {
+    /// The shortest sample, so that a nanosecond more or less is none; about that long, since
+    /// Criterion takes the time in which it is told of an iteration for that of an iteration.
+    const LEAST_NS: f64 = 1e6;
+    const TOLD_IN_NS: f64 = 100.0;
+    let mut group = criterion.benchmark_group(case.group());
+    group.sampling_mode(SamplingMode::Flat).sample_size(times_ns.len());
+    let first = times_ns[0];
+    let measurement_ns = match is_raw {
+        true => 1.0,
+        false => (LEAST_NS / first).max(100.0) * TOLD_IN_NS * times_ns.len() as f64,
+    };
+    group.warm_up_time(Duration::from_nanos(1));
+    group.measurement_time(Duration::from_nanos(measurement_ns as u64));
+    if let Some(bytes) = throughput {
+        group.throughput(Throughput::Bytes(bytes));
+    }
+    let mut times = times_ns.iter();
+    let mut is_warm = false;
+    group.bench_function(BenchmarkId::new(&case.runtime, case.input()), |bencher| {
+        bencher.iter_custom(|iterations| {
+            let time_ns = match std::mem::replace(&mut is_warm, true) {
+                true => times.next().copied().unwrap_or(first),
+                false => first,
+            };
+            Duration::from_nanos((time_ns * iterations as f64).round().max(1.0) as u64)
+        });
+    });
+    group.finish();
+}
+
+/// Removes what was saved of the rounds of a baseline: of one that is saved again, older rounds
+/// are not a part.
+fn remove_rounds(saved: &Path, name: &str) -> Result<()> {
+    for entry in fs::read_dir(saved).into_iter().flatten().flatten() {
+        let found = entry.file_name().to_string_lossy().into_owned();
+        if Round::of_baseline(&found).is_some_and(|(all, _)| all == name) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}

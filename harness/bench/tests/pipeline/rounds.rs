@@ -1,0 +1,241 @@
+//! Rounds, and turns within them: what one runtime does is no harm to the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use lumos_bench::conformance::checkout::{Checkout, Ended, FEWEST_SAMPLES, Outcome, outcomes};
+use lumos_bench::conformance::trial;
+use lumos_bench::suites::sampling::Samples;
+use lumos_bench::suites::select::Selection;
+use lumos_record::{ArtifactKind, Case, Profile, Record, Run, Suite};
+
+use crate::{checkout, fake, selection};
+
+/// The tests.
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("rounds::a_run_is_five_rounds_in_fresh_processes", five_rounds),
+        trial("rounds::all_of_a_row_take_their_samples_in_turns", turns),
+        trial("rounds::who_hangs_in_its_turn_fails_alone_and_once", who_hangs_fails_alone),
+        trial("rounds::who_dies_in_its_turn_fails_alone_and_once", who_dies_fails_alone),
+        trial("rounds::who_is_slow_does_not_starve_the_others", who_is_slow),
+        trial("rounds::a_single_processor_is_enough", a_single_processor),
+        trial("rounds::a_baseline_is_saved_with_its_rounds", a_baseline),
+    ]
+}
+
+/// Two runtimes with one function, of which the second does something else.
+fn two(second: &str) -> Result<Checkout> {
+    let mut checkout = checkout(&[fake::ENGINE, fake::OTHER_ENGINE], &["steady"])?;
+    checkout.manifest.artifacts.retain(|found| found.engine.as_deref() != Some(fake::OTHER_ENGINE));
+    let file = format!("{}-{second}.bin", fake::OTHER_ENGINE);
+    std::fs::write(checkout.layout().artifacts().join(&file), second)?;
+    let engine = Some((fake::OTHER_ENGINE, crate::VERSION));
+    let kind = ArtifactKind::Precompiled;
+    checkout.add_artifact(kind, Some("steady"), engine, file.as_ref())?;
+    Ok(checkout)
+}
+
+fn in_rounds(suite: Suite, rounds: u32) -> Selection {
+    Selection { suites: vec![suite.to_string()], rounds, ..selection() }
+}
+
+/// The runs of a checkout, a round each.
+fn runs(checkout: &Checkout) -> Result<Vec<Run>> {
+    let folders = Run::all(&checkout.layout().runs())?;
+    let mut runs =
+        folders.iter().map(|folder| Ok(Run::read(folder)?)).collect::<Result<Vec<_>>>()?;
+    runs.sort_by_key(|run| run.manifest.round.as_ref().map(|round| round.number));
+    Ok(runs)
+}
+
+/// The outcomes of each round by runtime.
+fn by_runtime(checkout: &Checkout) -> Result<Vec<BTreeMap<String, Outcome>>> {
+    let of_run = |run: &Run| {
+        let outcomes = outcomes(run)?.into_iter();
+        Ok(outcomes.map(|(case, outcome)| (case.runtime, outcome)).collect())
+    };
+    runs(checkout)?.iter().map(of_run).collect()
+}
+
+fn five_rounds() -> Result<()> {
+    let checkout = two("steady")?;
+    let ended = checkout.run(&in_rounds(Suite::Call, 0), &[])?;
+    ensure!(ended.status.success(), "{ended}");
+    let runs = runs(&checkout)?;
+    let numbers: Vec<_> = runs.iter().filter_map(|run| run.manifest.round.clone()).collect();
+    let series = &numbers[0].series;
+    ensure!(numbers.iter().map(|round| round.number).eq(1..=5), "{numbers:?}");
+    ensure!(numbers.iter().all(|round| round.series == *series && round.of == 5), "{numbers:?}");
+    let mut processes = BTreeSet::new();
+    for run in &runs {
+        let finished = outcomes(run)?;
+        ensure!(finished.len() == 2, "{finished:?}");
+        for (case, outcome) in finished {
+            let Outcome::Finished(finished) = outcome else { anyhow::bail!("{case}: {outcome:?}") };
+            let samples = Samples::read(&run.directory.join(finished.criterion))?;
+            ensure!((2..=10).contains(&samples.count()), "{case}: {samples:?}");
+        }
+        processes.extend(run.records.iter().filter_map(|record| match record {
+            Record::Process(process) => Some(process.pid),
+            _ => None,
+        }));
+        let weather = run.records.iter().filter(|record| matches!(record, Record::Weather(_)));
+        ensure!(weather.count() == 1, "a round without weather: {:?}", run.records);
+    }
+    ensure!(
+        processes.len() == 10,
+        "{} processes instead of one a runtime and round",
+        processes.len()
+    );
+    // Criterion prints all rounds as one benchmark.
+    ensure!(ended.output.matches("time:   [").count() == 2, "{ended}");
+    checkout.nothing_is_left()
+}
+
+/// Whoever has turns of others asks for each sample of each runtime, pass by pass.
+fn turns() -> Result<()> {
+    let name = format!("lumos-{}-turns-of-a-row", std::process::id());
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+    let giver = std::thread::spawn(move || -> Result<Vec<String>> {
+        let mut asked = Vec::new();
+        for _ in 0..20 {
+            let mut stream = listener.accept()?.0;
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line)?;
+            asked.push(line.trim_end().to_owned());
+            stream.write_all(b"\n")?;
+        }
+        Ok(asked)
+    });
+    let mut checkout = two("steady")?;
+    checkout.variables.push(("LUMOS_TURNS", format!("1:{name}").into()));
+    checkout.run(&in_rounds(Suite::Call, 1), &FEWEST_SAMPLES)?.run()?;
+    let Ok(asked) = giver.join() else { anyhow::bail!("too few have asked for a turn") };
+    let asked = asked?;
+    let mut firsts = BTreeSet::new();
+    for (pass, pair) in asked.chunks(2).enumerate() {
+        let of = |line: &String| -> Option<(String, String)> {
+            let mut words = line.rsplit(' ');
+            Some((words.next()?.to_owned(), words.next()?.to_owned()))
+        };
+        let pair: Vec<_> = pair.iter().map(of).collect::<Option<_>>().context("a request")?;
+        ensure!(pair.iter().all(|(_, number)| *number == pass.to_string()), "{asked:?}");
+        ensure!(pair[0].0 != pair[1].0, "twice the same in pass {pass}: {asked:?}");
+        firsts.insert(pair[0].0.clone());
+    }
+    ensure!(firsts.len() == 2, "one of them always goes first: {asked:?}");
+    checkout.nothing_is_left()
+}
+
+/// The other runtime has all of its samples in all rounds; the one that fails is not tried again.
+fn fails_alone(checkout: &Checkout, ended: &Ended, cause: &str) -> Result<()> {
+    ensure!(ended.status.success(), "{ended}");
+    let rounds = by_runtime(checkout)?;
+    ensure!(rounds.len() == 3, "{} rounds", rounds.len());
+    for (number, round) in (1..).zip(&rounds) {
+        let Some(Outcome::Finished(_)) = round.get(fake::ENGINE) else {
+            anyhow::bail!("round {number}: {round:?}")
+        };
+        match (number, round.get(fake::OTHER_ENGINE)) {
+            (1, Some(Outcome::Failed(found))) => ensure!(found.contains(cause), "{found}"),
+            (2.., Some(Outcome::Skipped(reason))) => {
+                ensure!(reason == "it failed in round 1", "{reason}");
+            }
+            _ => anyhow::bail!("round {number}: {round:?}"),
+        }
+    }
+    for run in runs(checkout)? {
+        for (case, outcome) in outcomes(&run)? {
+            let Outcome::Finished(finished) = outcome else { continue };
+            let count = Samples::read(&run.directory.join(finished.criterion))?.count();
+            ensure!(count == 4, "{case}: {count} samples instead of a third of ten, rounded up");
+        }
+    }
+    checkout.nothing_is_left()
+}
+
+fn who_hangs_fails_alone() -> Result<()> {
+    let checkout = two("spinning")?;
+    let ended = checkout.run(&in_rounds(Suite::Call, 3), &FEWEST_SAMPLES)?;
+    fails_alone(&checkout, &ended, "no answer within 0.3 s")
+}
+
+fn who_dies_fails_alone() -> Result<()> {
+    let checkout = two("exiting-later")?;
+    let ended = checkout.run(&in_rounds(Suite::Call, 3), &FEWEST_SAMPLES)?;
+    fails_alone(&checkout, &ended, "exit code 7")
+}
+
+/// Two samples of one iteration each, spread over those of the others.
+fn who_is_slow() -> Result<()> {
+    let checkout = two("slow")?;
+    let quick = Selection { profile: Profile::Quick, ..in_rounds(Suite::Call, 5) };
+    let ended = checkout.run(&quick, &[])?;
+    ensure!(ended.status.success(), "{ended}");
+    for run in runs(&checkout)? {
+        let mut counts = BTreeMap::new();
+        for (case, outcome) in outcomes(&run)? {
+            let Outcome::Finished(finished) = outcome else { anyhow::bail!("{case}: {outcome:?}") };
+            let samples = Samples::read(&run.directory.join(finished.criterion))?;
+            counts.insert(case.runtime, (samples.count(), samples.iters));
+        }
+        let (slow, iterations) = &counts[fake::OTHER_ENGINE];
+        ensure!(*slow == 2 && iterations == &[1.0, 1.0], "{counts:?}");
+        ensure!(counts[fake::ENGINE].0 == 10, "{counts:?}");
+    }
+    checkout.nothing_is_left()
+}
+
+/// Everything shares the only processor, as it does where there are several.
+fn a_single_processor() -> Result<()> {
+    let checkout = two("steady")?;
+    checkout.save_manifest()?;
+    let child = fake::on_one_processor(|| checkout.start(&in_rounds(Suite::Warm, 2), &[]))?;
+    let ended = checkout.wait(child)?;
+    ensure!(ended.status.success(), "{ended}");
+    for round in by_runtime(&checkout)? {
+        let finished = round.values().filter(|one| matches!(one, Outcome::Finished(_)));
+        ensure!(finished.count() == 2, "{round:?}");
+    }
+    for run in runs(&checkout)? {
+        let processors = run.records.iter().filter_map(|record| match record {
+            Record::Process(process) => Some(process.processor),
+            _ => None,
+        });
+        ensure!(processors.clone().count() == 2 && processors.clone().all(|one| one.is_some()));
+    }
+    checkout.nothing_is_left()
+}
+
+/// As Criterion's own, and beside it a baseline of each round.
+fn a_baseline() -> Result<()> {
+    let checkout = two("steady")?;
+    let save = ["--save-baseline", "kept"];
+    let ended = checkout.run(&in_rounds(Suite::Call, 2), &save)?;
+    ensure!(ended.status.success(), "{ended}");
+    let case = Case {
+        suite: Suite::Call,
+        function: "steady".into(),
+        runtime: fake::ENGINE.into(),
+        payload: "small".into(),
+        setting: Default::default(),
+    };
+    let saved = |name: &str| {
+        let folder = lumos_bench::suites::session::criterion_directory(&checkout.layout(), &case);
+        Samples::read(&folder.join(name)).map(|samples| samples.count()).ok()
+    };
+    let [all, one, two] = ["kept", "kept@1", "kept@2"].map(saved);
+    ensure!(all.is_some() && all == one.zip(two).map(|(one, two)| one + two), "{all:?}");
+    // With fewer rounds, those of before are gone.
+    let ended = checkout.run(&in_rounds(Suite::Call, 1), &save)?;
+    ensure!(ended.status.success(), "{ended}");
+    ensure!(saved("kept@1").is_some() && saved("kept@2").is_none());
+    let ended = checkout.run(&in_rounds(Suite::Call, 2), &["--baseline", "kept"])?;
+    ensure!(ended.status.success() && ended.output.contains("change:"), "{ended}");
+    checkout.nothing_is_left()
+}
