@@ -38,10 +38,14 @@ pub fn known_ratio(value: f64, ends: [f64; 2]) -> String {
     format!("{}×", digits(value, reach(value, ends)))
 }
 
-/// Both ends of an interval, with as many digits as its width is worth.
-pub fn ends_of_ratio([low, high]: [f64; 2]) -> String {
-    let width = (high - low) / 10.0;
-    format!("{}–{}×", digits(low, width), digits(high, width))
+/// Both ends of an interval, with as many digits as its width is worth; one where they look alike.
+pub fn ends_of_ratio(ends: [f64; 2]) -> String {
+    let width = (ends[1] - ends[0]) / 10.0;
+    let [low, high] = ends.map(|end| digits(end, width));
+    match low == high {
+        true => format!("{low}×"),
+        false => format!("{low}–{high}×"),
+    }
 }
 
 /// The units of times in nanoseconds.
@@ -120,6 +124,9 @@ pub fn ratio_interval(low: f64, high: f64) -> String {
 /// Both ends of an interval, in one format.
 pub fn interval(low: f64, high: f64, format: fn(f64) -> String) -> String {
     let (low, high) = (format(low), format(high));
+    if low == high {
+        return low;
+    }
     match (low.rsplit_once(' '), high.rsplit_once(' ')) {
         (Some((number, unit)), Some((_, same))) if unit == same => format!("{number}–{high}"),
         _ => format!("{low} – {high}"),
@@ -219,6 +226,7 @@ mod tests {
         assert_eq!(known_ratio(12.34, [1.0, 90.0]), "10×");
         assert_eq!(ends_of_ratio([0.612, 1.42]), "0.61–1.42×");
         assert_eq!(ends_of_ratio([0.98, 1.04]), "0.980–1.04×");
+        assert_eq!(ends_of_ratio([1.249, 1.251]), "1.25×");
     }
 
     #[test]

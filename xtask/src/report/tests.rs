@@ -7,7 +7,7 @@ use lumos_record::{
     Artifact, ArtifactKind, ArtifactManifest, Breakdown, Case, ChainFacts, Compilation, CpuTime,
     Failure, Finished, Image, Layout, Ledger, Mode, Node, Phase, PhaseSpan, Profile, Pull,
     PullCheck, Record, Revision, Round, RunManifest, RunWriter, Runtime, Setting, Skip,
-    StateBackend, Suite, TimedCalls, Toolchain, Variant, WorkerUse,
+    StateBackend, Suite, TimedCalls, Toolchain, Variant, Weather, WorkerUse,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -81,7 +81,7 @@ impl Fixture {
     fn in_rounds(&self) {
         let records = fs::read_to_string(self.run_folder().join(Run::RECORDS)).unwrap();
         let (manifest, rest) = records.split_once('\n').unwrap();
-        for (number, weather) in (1..).zip([1.0, 1.4, 0.9, 1.01, 1.2]) {
+        for (number, weather) in (1..).zip([1.0, 1.4, 0.9, 1.0, 1.2]) {
             let folder = self.round_folder(number);
             let Record::Run(mut own) = serde_json::from_str(manifest).unwrap() else { panic!() };
             own.run = folder.file_name().unwrap().to_string_lossy().into_owned();
@@ -104,7 +104,7 @@ impl Fixture {
             fs::copy(from.join("benchmark.json"), to.join("benchmark.json")).unwrap();
             let sample = fs::read(from.join("sample.json")).unwrap();
             let mut sample: Value = serde_json::from_slice(&sample).unwrap();
-            let own = 1.0 + ((case * 7 + number as usize * 3) % 5) as f64 / 400.0;
+            let own = 1.0 + (((case * 7 + number as usize * 3) % 5) as f64 - 2.0) / 400.0;
             for time in sample["times"].as_array_mut().unwrap() {
                 *time = json!(time.as_f64().unwrap() * weather * own);
             }
@@ -591,6 +591,35 @@ fn a_report_is_the_same_every_time_and_whatever_the_order_of_the_run() {
 }
 
 #[test]
+fn a_round_that_was_measured_again_counts_in_the_place_of_the_disturbed_one() {
+    let fixture = Fixture::complete();
+    let before = fixture.report();
+    let records = fs::read_to_string(fixture.round_folder(3).join(Run::RECORDS)).unwrap();
+    let again = fixture.round_folder(6);
+    fixture.copy_round(&again, 3, 0.9);
+    let text = records.replace("\"number\":3", "\"number\":6");
+    let weather = Weather {
+        wall_ns: 1_000_000_000,
+        stolen_ns: Some(20_000_000),
+        calibrations_ns: vec![210_000, 200_000, 400_000],
+        instead_of: Some(3),
+        ..Weather::default()
+    };
+    let weather = serde_json::to_string(&Record::Weather(weather)).unwrap();
+    fs::write(again.join(Run::RECORDS), format!("{text}{weather}\n")).unwrap();
+    let report = fixture.report();
+    let rounds = &report["run"]["rounds"];
+    assert_eq!((&rounds["counted"], &rounds["again"]), (&json!([1, 2, 3, 4, 5]), &json!([3])));
+    assert_eq!((&rounds["asked"], &rounds["interrupted"]), (&json!(5), &json!([])));
+    assert_eq!(rounds["weather"][0]["round"], json!(3));
+    assert_eq!(report["ratios"], before["ratios"], "it was measured alike");
+    let markdown = fixture.output("report.md");
+    assert!(markdown.contains("5 of 5, 1 measured again since the node was disturbed"));
+    assert!(markdown.contains("the same work took 210 µs from round to round"), "{markdown}");
+    assert!(markdown.contains("at most 2.0 % of a processor was stolen"), "{markdown}");
+}
+
+#[test]
 fn every_cell_of_a_table_is_a_figure_or_a_reason() {
     let fixture = Fixture::complete();
     let report = fixture.report();
@@ -909,10 +938,10 @@ fn invocations_are_taken_apart_and_marked_where_that_distorts_them() {
     let median = |row: &Value, term: &str| row[term]["median"].as_f64().unwrap();
     assert_eq!(median(first, "decode_ns"), 2_000.0, "what the clock takes is no part of it");
     assert_eq!(median(first, "serialization_ns"), 5_000.0);
-    assert_eq!((&first["reconciles"], first["calls"].as_u64()), (&json!(true), Some(12)));
+    assert_eq!((&first["reconciles"], first["calls"].as_u64()), (&json!(true), Some(60)));
     assert_eq!((&first["clock_cost_ns"], &first["retrieval_ns"]), (&json!(50.0), &Value::Null));
     let later = find("alpha-process", "later");
-    assert_eq!((&later["cold_ns"], later["calls"].as_u64()), (&Value::Null, Some(48)));
+    assert_eq!((&later["cold_ns"], later["calls"].as_u64()), (&Value::Null, Some(240)));
     assert_eq!(median(later, "whole_ns"), median(later, "sum_ns"));
     let distorted = find("beta-process", "later");
     assert_eq!(distorted["reconciles"], json!(false));
@@ -996,7 +1025,7 @@ fn chains_have_a_cost_per_step_where_their_functions_are_the_same() {
     let states: Vec<&Value> = lengths.iter().map(|length| &length["state"]).collect();
     assert_eq!(states, [&Value::Null, &json!("directory"), &json!("redis")]);
     let markdown = fixture.output("report.md");
-    assert!(markdown.contains("71.6 µs (directory), 92.1 µs (redis)"), "{markdown}");
+    assert!(markdown.contains("72.0 µs (directory), 92.1 µs (redis)"), "{markdown}");
     assert!(markdown.contains("- `relay`: sort, sort, sort"), "{markdown}");
     assert!(markdown.contains("no cost per step: it takes three lengths"), "{markdown}");
 }
@@ -1059,9 +1088,9 @@ fn the_check_of_the_readme_needs_no_run_and_finds_a_change() {
 
     fs::remove_dir_all(layout.runs()).unwrap();
     run(layout, &check).unwrap();
-    fs::write(&readme, spliced.replacen("1.25×", "1.10×", 1)).unwrap();
+    fs::write(&readme, spliced.replacen("×)", "9×)", 1)).unwrap();
     let message = format!("{:#}", run(layout, &check).unwrap_err());
-    assert!(message.contains("README.md:") && message.contains("1.10×"), "{message}");
+    assert!(message.contains("README.md:") && message.contains("9×)"), "{message}");
     fs::write(&readme, spliced.replacen("more", "other prose", 1)).unwrap();
     run(layout, &check).unwrap();
 }
