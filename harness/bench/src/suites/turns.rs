@@ -83,7 +83,7 @@ impl Random {
 /// on chance: of several processes with the same interpreter, some are faster than the others by
 /// half, for seconds.
 fn confuse(random: &mut Random) {
-    const BRANCHES: u32 = 200_000;
+    const BRANCHES: u32 = 50_000;
     const STEPS: [fn(u64) -> u64; 8] = [
         |x| x.rotate_left(1),
         |x| x.wrapping_add(3),
