@@ -1,6 +1,8 @@
 //! How often an interval holds the truth, where the truth is known: runs are simulated, of rounds
 //! that differ by themselves and of samples within them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use lumos_model::{Bootstrap, Samples, SplitMix64};
 
 /// The runs of each simulation: the share that is found is right to about 0.4 % then.

@@ -329,16 +329,17 @@ fn replay(
     is_raw: bool,
     throughput: Option<u64>,
 ) {
-    /// The shortest sample, so that a nanosecond more or less is none; about that long, since
-    /// Criterion takes the time in which it is told of an iteration for that of an iteration.
-    const LEAST_NS: f64 = 1e6;
+    /// A sample's length, so that a nanosecond more or less is none. It is met by a factor of a
+    /// hundred or so: Criterion takes the time in which it is told of one iteration for that of
+    /// an iteration.
+    const SAMPLE_NS: f64 = 1e8;
     const TOLD_IN_NS: f64 = 100.0;
     let mut group = criterion.benchmark_group(case.group());
     group.sampling_mode(SamplingMode::Flat).sample_size(times_ns.len());
     let first = times_ns[0];
     let measurement_ns = match is_raw {
         true => 1.0,
-        false => (LEAST_NS / first).max(100.0) * TOLD_IN_NS * times_ns.len() as f64,
+        false => (SAMPLE_NS / first).max(100.0) * TOLD_IN_NS * times_ns.len() as f64,
     };
     group.warm_up_time(Duration::from_nanos(1));
     group.measurement_time(Duration::from_nanos(measurement_ns as u64));
