@@ -1051,6 +1051,15 @@ fn phases_that_do_not_add_up_are_a_warning() {
     fixture.write(Record::Phases(wrong));
     let warning = fixture.report()["warnings"][0].as_str().unwrap().to_owned();
     assert!(warning.contains("1 of 1 cold starts: the phases add up to"), "{warning}");
+    for sample in 1..30 {
+        let wrong = if sample == 7 { 5_000_000 } else { 750_000 + u64::from(sample) * 1_000 };
+        let found = ledger(&case, sample, 1.0);
+        fixture.write(Record::Phases(Ledger { outer_ns: wrong, ..found }));
+    }
+    let report = fixture.report();
+    let reason = report["failures"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("2 of 30 cold starts do not reconcile; the first: "), "{reason}");
+    assert_eq!(report["estimates"], json!([]));
 }
 
 #[test]
