@@ -195,6 +195,8 @@ impl Checkout {
             .env(Selection::VARIABLE, serde_json::to_string(selection)?)
             .env("CRITERION_HOME", layout.target.join("criterion"))
             .env("TMPDIR", self.temporary())
+            // To name the functions of a backtrace takes longer than some invocations may.
+            .env("RUST_BACKTRACE", "0")
             .envs(self.session.iter().map(|session| (Session::SESSION, session)))
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
