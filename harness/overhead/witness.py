@@ -3,7 +3,7 @@
 through wasmtime's published package and the native library through ctypes, and compares the ratio
 of the two with the one that Lumos measures in its suite `call`.
 
-    pip install wasmtime
+    pip install 'wasmtime==48.*'
     cargo xtask build
     python3 harness/overhead/witness.py
 
@@ -29,14 +29,15 @@ from importlib.metadata import version
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "target/lumos/artifacts"
-# Functions without memory traffic to speak of and with, each with a payload of some milliseconds,
-# beside which the cost of a call from Python is nothing.
+# Functions without memory traffic to speak of and with. What a call from Python takes by itself,
+# tens of microseconds, is taken off: it is that of the function that does nothing.
+NOTHING = "noop"
 CASES = {
-    "primes": "1M",
-    "fibonacci": "1M",
-    "n-body": "10k",
-    "matrix-multiply": "128x128",
-    "mandelbrot": "128px",
+    "primes": "2.5M",
+    "fibonacci": "2.5M",
+    "n-body": "100k",
+    "matrix-multiply": "256x256",
+    "mandelbrot": "512px",
 }
 ROUNDS = 5
 SAMPLES = 9
@@ -75,9 +76,11 @@ class Native:
     def call(self, request):
         self.library.lumos_reserve(self.context, len(request))
         ctypes.memmove(self.exchange()[0], request, len(request))
+        start = time.perf_counter_ns()
         status = self.library.lumos_invoke(self.context, len(request))
+        time_ns = time.perf_counter_ns() - start
         _, _, address, length = self.exchange()
-        return status, ctypes.string_at(address, length)
+        return time_ns, status, ctypes.string_at(address, length)
 
     def exchange(self):
         return struct.unpack("<4Q", ctypes.string_at(self.context, 32))
@@ -104,36 +107,41 @@ class Wasm:
     def call(self, request):
         self.exports["lumos_reserve"](self.store, self.context, len(request))
         self.memory.write(self.store, request, self.exchange()[0])
+        start = time.perf_counter_ns()
         status = self.invoke(self.store, self.context, len(request))
+        time_ns = time.perf_counter_ns() - start
         _, _, address, length = self.exchange()
-        return status, bytes(self.memory.read(self.store, address, address + length))
+        return time_ns, status, bytes(self.memory.read(self.store, address, address + length))
 
     def exchange(self):
         return struct.unpack("<4Q", self.memory.read(self.store, self.context, self.context + 32))
 
 
+def load(function):
+    return Native(artifact("native-lib", function)), Wasm(artifact("wasm", function))
+
+
 def round_of(function):
     """In a fresh process: the ratio of medians of samples that were taken in turns."""
     _, request = payload(function)
-    sides = [Native(artifact("native-lib", function)), Wasm(artifact("wasm", function))]
-    answers = [side.call(request) for side in sides]
+    sides = load(function)
+    answers = [side.call(request)[1:] for side in sides]
     if answers[0] != answers[1] or answers[0][0] != 0:
         sys.exit(f"{function}: the two do not answer alike")
     times = [[], []]
     for _ in range(SAMPLES):
         for side in random.sample([0, 1], 2):
             sides[side].call(request)
-            start = time.perf_counter_ns()
-            sides[side].call(request)
-            times[side].append(time.perf_counter_ns() - start)
-    native, wasm = map(statistics.median, times)
+            times[side].append(sides[side].call(request)[0])
+    idle = [[side.call(b"")[0] for _ in range(10 * SAMPLES)] for side in load(NOTHING)]
+    native, wasm = (statistics.median(time) - statistics.median(none) for time, none in zip(times, idle))
     return wasm / native
 
 
 def lumos(functions):
     """A run of Lumos: the ratio of each function, with its interval."""
     ids = sorted({CASES[function] for function in functions})
-    command = ["cargo", "xtask", "bench", "--profile", "standard", "--suite", "call"]
+    command = ["cargo", "xtask", "bench", "--profile", "full", "--suite", "call"]
     command += ["--runtime", "native", "--runtime", "wasmtime-jit"]
     for name in functions:
         command += ["--function", name]
