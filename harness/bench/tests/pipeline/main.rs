@@ -27,7 +27,6 @@ fn main() -> ExitCode {
         trial("processes_of_a_session_share_a_run", outcomes::processes_of_a_session_share_a_run),
         trial("what_is_not_measured_is_not_kept", outcomes::what_is_not_measured_is_not_kept),
         trial("a_suite_on_request", order::a_suite_on_request_is_measured_when_asked_for),
-        trial("a_side_of_two", order::a_side_of_two_takes_each_sample_in_its_turn),
         trial("a_name_that_matches_nothing_runs_nothing", outcomes::nothing_matches),
     ];
     trials.extend(order::trials());

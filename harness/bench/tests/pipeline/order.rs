@@ -1,9 +1,6 @@
 //! The order of calls, from the log of the fake engine and the fake sandbox.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufRead, BufReader, Write};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -99,42 +96,6 @@ pub fn a_suite_on_request_is_measured_when_asked_for() -> Result<()> {
     let folder = declaring.layout().lumos().join("unpacking");
     ensure!(std::fs::read_dir(&folder)?.next().is_none(), "something stays in {folder:?}");
     declaring.nothing_is_left()
-}
-
-/// Whoever has turns of others asks for each of its runtimes, sample by sample.
-pub fn a_side_of_two_takes_each_sample_in_its_turn() -> Result<()> {
-    let name = format!("lumos-{}-side-of-two", std::process::id());
-    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
-    let giver = std::thread::spawn(move || -> Result<Vec<String>> {
-        let mut asked = Vec::new();
-        // As many as there are samples.
-        for _ in 0..10 {
-            let mut stream = listener.accept()?.0;
-            let mut line = String::new();
-            BufReader::new(&stream).read_line(&mut line)?;
-            asked.push(line.trim_end().to_owned());
-            stream.write_all(b"\n")?;
-        }
-        Ok(asked)
-    });
-    let mut checkout = declaring(Suite::Call)?;
-    checkout.variables.push(("LUMOS_TURNS", format!("1:{name}").into()));
-    let selection = Selection { suites: vec![Suite::Call.to_string()], ..selection() };
-    let run = checkout.run(&selection, &FEWEST_SAMPLES)?.run()?;
-    let mut outcomes = outcomes(&run)?.into_iter();
-    let Some((case, Outcome::Finished(_))) = outcomes.next() else {
-        anyhow::bail!("{:?}", run.records);
-    };
-    let Ok(asked) = giver.join() else { anyhow::bail!("too few have asked for a turn") };
-    let asked = asked?;
-    // The side, where the sample stands, its number and its case.
-    let expected =
-        Regex::new(&format!(r"^1 \d+ \d+ \d+ (\d) {}$", regex::escape(&case.to_string())))?;
-    let numbers: Vec<Option<String>> =
-        asked.iter().map(|line| Some(expected.captures(line)?[1].to_owned())).collect();
-    let in_order = (0..10).map(|number| Some(number.to_string()));
-    ensure!(numbers.into_iter().eq(in_order), "{asked:?}");
-    Ok(())
 }
 
 fn is_outcome(record: &Record) -> bool {
