@@ -320,7 +320,7 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
         Some(_) => Ok(declared),
         None => build(needed.clone()),
     })?;
-    let measuring = measuring(arguments, cases.len() * selection.rounds as usize);
+    let measuring = measuring(arguments, cases.len(), selection.rounds as usize);
     let run = stages
         .run(&measuring, || benches.measure(&selection, cases.len(), &arguments.criterion))?;
     drop(emulation);
@@ -360,7 +360,7 @@ fn building(artifacts: usize) -> Stage {
     Stage { title, effort: None }
 }
 
-fn measuring(arguments: &Arguments, cases: usize) -> Stage {
+fn measuring(arguments: &Arguments, cases: usize, rounds: usize) -> Stage {
     let (verb, usual_seconds) = match (arguments.verify, arguments.profile) {
         (true, _) => ("verify", 0.4),
         (false, Profile::Quick) => ("measure", 0.16),
@@ -369,16 +369,14 @@ fn measuring(arguments: &Arguments, cases: usize) -> Stage {
     };
     let effort = Effort {
         key: format!("{verb} {}", arguments.profile),
-        units: cases,
+        units: cases * rounds,
         usual_seconds,
         is_parallel: false,
         is_kept: false,
     };
-    let title = match arguments.rounds {
-        rounds if rounds > 1 && !arguments.verify => {
-            format!("{verb} {} cases in {rounds} rounds", cases / rounds as usize)
-        }
-        _ => format!("{verb} {cases} cases"),
+    let title = match rounds {
+        1 => format!("{verb} {cases} cases"),
+        _ => format!("{verb} {cases} cases in {rounds} rounds"),
     };
     Stage { title, effort: Some(effort) }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lumos_record::Node;
 
@@ -31,19 +31,21 @@ pub fn emulated(arch: &str) -> Node {
     Node { arch: arch.to_owned(), emulated: true, ..fingerprint() }
 }
 
+/// Times a piece of work that is always the same, some tenths of a millisecond of whole numbers:
+/// nothing in it depends on memory.
+pub fn time_work() -> Duration {
+    let start = Instant::now();
+    let mut state = 1_u64;
+    for _ in 0..300_000 {
+        state = std::hint::black_box(state.wrapping_mul(6_364_136_223_846_793_005) ^ 1);
+    }
+    start.elapsed()
+}
+
 /// Runs the same short computation many times, and returns how much longer its slow runs (the
 /// 95th percentile) take than its median run: 1.0 on a silent node.
 pub fn noise() -> f64 {
-    let mut times: Vec<f64> = (0..400)
-        .map(|_| {
-            let start = Instant::now();
-            let mut state = 1_u64;
-            for _ in 0..300_000 {
-                state = std::hint::black_box(state.wrapping_mul(6_364_136_223_846_793_005) ^ 1);
-            }
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
+    let mut times: Vec<f64> = (0..400).map(|_| time_work().as_secs_f64()).collect();
     times.sort_by(f64::total_cmp);
     times[times.len() * 95 / 100] / times[times.len() / 2]
 }

@@ -148,7 +148,7 @@ fn try_main<E: Engine, S: Sandbox>(
             save_baseline: save_baseline.as_deref(),
             baseline: baseline.as_deref(),
         };
-        return conductor.run(|| S::remove_leftovers(&layout));
+        return conductor.run();
     }
     let turns = Turns::from_environment(&selection);
     let session = match run {
@@ -215,12 +215,6 @@ struct Measuring<'m, E, S> {
 }
 
 impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
-    /// Whether a runtime is one of those that this process measures.
-    fn measures(&self, runtime: &Runtime) -> bool {
-        runtime.package == self.package
-            && self.part.as_ref().is_none_or(|part| *part == Part::of(runtime))
-    }
-
     fn run(self, session: Option<Session>, turns: Option<Turns>) -> Result<ExitCode> {
         let limits = self.selection.limits(&Setting::default());
         confine(&limits);
@@ -242,14 +236,14 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             None => Watch::alone(limit),
         };
         let mut harness = Harness {
-            layout: self.layout.clone(),
-            artifacts: self.artifacts.clone(),
+            layout: self.layout,
+            artifacts: self.artifacts,
             watch,
             unwatched: Watch::alone(limit),
             worker_uses: Vec::new(),
             trying: session.is_none().then(conductor::criterion),
             asked: self.asked,
-            selection: self.selection.clone(),
+            selection: self.selection,
             time_per_case: plan.time_per_case,
             session,
             failures: 0,
@@ -267,12 +261,13 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
         }
         let mut engines: HashMap<&str, Result<Rc<E>, String>> = HashMap::new();
         let mut told_chains = HashSet::new();
+        let is_own = |runtime: &Runtime| {
+            runtime.package == self.package
+                && self.part.as_ref().is_none_or(|part| *part == Part::of(runtime))
+        };
         for planned in &plan.cases {
             let case = planned.case();
-            if !self.measures(planned.runtime)
-                || !self.filter.accepts(&case)
-                || ended.contains(&case)
-            {
+            if !is_own(planned.runtime) || !self.filter.accepts(&case) || ended.contains(&case) {
                 continue;
             }
             if harness.selection.list {

@@ -257,6 +257,21 @@ pub struct TimedCalls {
     pub retrievals: u64,
 }
 
+impl Ledger {
+    /// Why cold starts are no samples: at least two of their ledgers, and more than one in
+    /// `one_in`, do not reconcile. A single one may be the scheduler's doing.
+    pub fn distrust<'l>(ledgers: impl Iterator<Item = &'l Self>, one_in: usize) -> Option<String> {
+        let reconciled: Vec<_> = ledgers.map(Self::reconcile).collect();
+        let mut broken = reconciled.iter().filter_map(|one| one.as_ref().err());
+        let count = broken.clone().count();
+        let first = broken.next()?;
+        (count > 1 && count * one_in > reconciled.len()).then(|| {
+            let all = reconciled.len();
+            format!("{count} of {all} cold starts do not reconcile; the first: {first}")
+        })
+    }
+}
+
 /// One sample of the suite `breakdown`: two fresh workers, of which one is asked for timings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breakdown {

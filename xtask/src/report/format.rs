@@ -1,5 +1,9 @@
 //! Figures for people: three significant digits at most, and a unit that suits.
 
+use lumos_model::Verdict;
+
+use super::schema::{CaseEstimate, CaseRatio};
+
 /// Three significant digits, without an exponent.
 fn three_digits(value: f64) -> String {
     digits(value, 0.0)
@@ -28,13 +32,28 @@ fn reach(value: f64, [low, high]: [f64; 2]) -> f64 {
     (high - value).max(value - low)
 }
 
+/// A case's median with the digits that its interval supports.
+pub fn estimate(found: &CaseEstimate) -> String {
+    known_duration(found.median, [found.low, found.high])
+}
+
+/// A case's ratio with the digits that its interval supports. Where that leaves open which side is
+/// faster it is the interval: a figure would be taken for a finding.
+pub fn case_ratio(found: &CaseRatio) -> String {
+    let ends = [found.low, found.high];
+    match found.verdict.as_deref() == Some(Verdict::Inconclusive.name()) {
+        true => ends_of_ratio(ends),
+        false => known_ratio(found.ratio, ends),
+    }
+}
+
 /// A time in nanoseconds with as many digits as its interval supports.
 pub fn known_duration(time_ns: f64, ends_ns: [f64; 2]) -> String {
     with_unit_and_reach(time_ns, reach(time_ns, ends_ns), &TIMES)
 }
 
 /// A ratio with as many digits as its interval supports.
-pub fn known_ratio(value: f64, ends: [f64; 2]) -> String {
+fn known_ratio(value: f64, ends: [f64; 2]) -> String {
     format!("{}×", digits(value, reach(value, ends)))
 }
 

@@ -157,7 +157,7 @@ pub fn load(layout: &Layout, folders: &[PathBuf]) -> Result<Evidence> {
         cases = join(by_round, &mut warnings);
     }
     for found in cases.values_mut() {
-        if let Some(cause) = too_often_broken(&found.ledgers) {
+        if let Some(cause) = Ledger::distrust(found.ledgers.iter(), 20) {
             found.outcome = Outcome::Failed(cause);
         }
     }
@@ -286,20 +286,6 @@ fn join(
         cases.insert(case, joined);
     }
     cases
-}
-
-/// Why cold starts are no figure: at least two of their ledgers, and more than one in twenty over
-/// all rounds, do not reconcile.
-fn too_often_broken(ledgers: &[Ledger]) -> Option<String> {
-    let broken: Vec<String> = ledgers.iter().filter_map(|one| one.reconcile().err()).collect();
-    (broken.len() > 1 && broken.len() * 20 > ledgers.len()).then(|| {
-        format!(
-            "{} of {} cold starts do not reconcile; the first: {}",
-            broken.len(),
-            ledgers.len(),
-            broken[0]
-        )
-    })
 }
 
 /// The outcome of a case that has no samples in any round: its count, if that is the same in all of

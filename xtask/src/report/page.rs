@@ -511,11 +511,6 @@ fn has_ratios(grid: &Grid) -> bool {
     grid.runtimes.len() > 1 && grid.suite != Suite::Pull
 }
 
-/// A median with the digits that its interval supports.
-fn known(estimate: &CaseEstimate) -> String {
-    format::known_duration(estimate.median, [estimate.low, estimate.high])
-}
-
 /// The ratios of a suite, coloured by how far from 1 they are.
 fn heat(grid: &Grid) -> Matrix {
     let mut notes = Notes::default();
@@ -541,21 +536,21 @@ fn heat_cell(cell: &Cell, notes: &mut Notes) -> MatrixCell {
     match cell {
         Cell::Absent(reason) => MatrixCell::absent(reason, notes),
         Cell::Measured(estimate, Comparison::Reference) => {
-            MatrixCell::plain(known(estimate), "the reference")
+            MatrixCell::plain(format::estimate(estimate), "the reference")
         }
         Cell::Measured(estimate, Comparison::None(reason)) => {
-            let text = known(estimate);
+            let text = format::estimate(estimate);
             MatrixCell { note: notes.number(reason), ..MatrixCell::plain(text, reason) }
         }
         Cell::Measured(estimate, Comparison::Ratio(ratio)) => {
             let verdict = ratio.verdict.as_deref();
             let title = format!(
                 "{} ({}), {}",
-                known(estimate),
+                format::estimate(estimate),
                 format::ends_of_ratio([ratio.low, ratio.high]),
                 verdict.unwrap_or("not ranked")
             );
-            MatrixCell::plain(ratio.known(), title).coloured(ratio.ratio, verdict)
+            MatrixCell::plain(format::case_ratio(ratio), title).coloured(ratio.ratio, verdict)
         }
     }
 }
@@ -612,7 +607,7 @@ fn line(payload: &str, runtime: &str, colour: usize, cell: &Cell, notes: &mut No
 
 impl Row {
     fn fill(&mut self, estimate: &CaseEstimate, notes: &mut Notes) {
-        self.median = known(estimate);
+        self.median = format::estimate(estimate);
         self.interval = format::interval(estimate.low, estimate.high, format::duration);
         self.n = estimate.n.to_string();
         match estimate.p95 {
@@ -632,7 +627,7 @@ impl Row {
             Comparison::Reference => self.ratio = "reference".into(),
             Comparison::None(reason) => self.ratio_note = notes.number(reason),
             Comparison::Ratio(ratio) => {
-                self.ratio = ratio.known();
+                self.ratio = format::case_ratio(ratio);
                 self.ratio_interval = format::ends_of_ratio([ratio.low, ratio.high]);
                 self.verdict = ratio.verdict.clone().unwrap_or_else(|| "not ranked".into());
             }
@@ -649,7 +644,7 @@ fn suite_chart(grid: &Grid, palette: &Palette) -> String {
                 value: estimate.median,
                 low: estimate.low,
                 high: estimate.high,
-                title: format!("{runtime}: {}", known(estimate)),
+                title: format!("{runtime}: {}", format::estimate(estimate)),
             }),
         };
         let dots: Vec<Dot> = grid.runtimes.iter().filter_map(dot).collect();

@@ -5,14 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use lumos_model::Verdict;
 use lumos_record::{
     Artifact, ArtifactKind, Case, Lane, Mode, Node, Phase, Profile, Pull, Revision, Runtime,
     Setting, StateBackend, Suite, Toolchain, Variant,
 };
 use serde::{Deserialize, Serialize};
-
-use super::format;
 
 /// The version of this shape: raised when a reader of older reports would go wrong.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -252,18 +249,6 @@ pub struct CaseRatio {
     /// `faster`, `slower`, `equivalent` or `inconclusive`; none on an emulated node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<String>,
-}
-
-impl CaseRatio {
-    /// The ratio for people, with the digits that its interval supports. Where that leaves open
-    /// which side is faster it is the interval: a figure would be taken for a finding.
-    pub fn known(&self) -> String {
-        let ends = [self.low, self.high];
-        match self.verdict.as_deref() == Some(Verdict::Inconclusive.name()) {
-            true => format::ends_of_ratio(ends),
-            false => format::known_ratio(self.ratio, ends),
-        }
-    }
 }
 
 /// A median that may have too few samples for an interval.

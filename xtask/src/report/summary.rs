@@ -139,9 +139,9 @@ fn text(cell: &Cell) -> String {
             reason.split_once(':').map_or(reason.as_str(), |(kind, _)| kind).to_owned()
         }
         Cell::Measured(estimate, comparison) => {
-            let time = format::known_duration(estimate.median, [estimate.low, estimate.high]);
+            let time = format::estimate(estimate);
             let ratio = match comparison {
-                Comparison::Ratio(ratio) => ratio.known(),
+                Comparison::Ratio(ratio) => format::case_ratio(ratio),
                 Comparison::Reference | Comparison::None(_) => String::new(),
             };
             format!("{time} {ratio:>10}")

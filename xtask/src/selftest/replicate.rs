@@ -235,36 +235,30 @@ impl Replicate {
     fn table(&self) -> String {
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         let share = |part: usize, of: usize| percent(part as f64 / of.max(1) as f64);
+        let line = |name: &str, cells: [String; 7]| {
+            let [ratios, figures @ ..] = cells;
+            let figures = figures.map(|figure| format!("  {figure:>8}")).concat();
+            format!("{name:<24}  {ratios:>6}{figures}\n")
+        };
+        let titles = ["ratios", "median", "p90", "worst", "held", "opposite", "definite"];
         let mut text = String::new();
         for pair in &self.pairs {
-            // Writing to a string cannot fail, here and below.
-            let _ = writeln!(
-                text,
-                "{:<24}  {:>6}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}",
-                pair.runs.join(" ").chars().take(24).collect::<String>(),
-                "ratios",
-                "median",
-                "p90",
-                "worst",
-                "held",
-                "opposite",
-                "definite"
-            );
+            let name: String = pair.runs[0].chars().take(24).collect();
+            text += &line(&name, titles.map(str::to_owned));
             for group in &pair.groups {
-                let _ = writeln!(
-                    text,
-                    "{:<24}  {:>6}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}  {:>8}",
-                    group.name,
-                    group.ratios,
+                let cells = [
+                    group.ratios.to_string(),
                     percent(group.apart_median),
                     percent(group.apart_p90),
                     percent(group.apart_worst),
                     share(group.held, 2 * group.ratios),
-                    group.opposite.len(),
-                    share(group.definite, group.ratios)
-                );
+                    group.opposite.len().to_string(),
+                    share(group.definite, group.ratios),
+                ];
+                text += &line(group.name, cells);
             }
             let Criterion { cases, held, changed } = &pair.criterion;
+            // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
                 "Criterion's intervals of medians hold the other run's in {} of {cases} cases; it \

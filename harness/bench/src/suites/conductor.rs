@@ -64,26 +64,22 @@ struct Member<'p> {
 }
 
 impl Conductor<'_> {
-    /// Measures all rounds. Before and after, `remove_leftovers` removes what processes of this
-    /// crate that are no more have left behind.
+    /// Measures all rounds. Before and after, what processes that are no more have left behind is
+    /// removed.
     ///
     /// # Errors
     /// When a process cannot be started, or a run not be recorded.
-    pub fn run(&self, remove_leftovers: impl Fn() -> Vec<String>) -> Result<ExitCode> {
+    pub fn run(&self) -> Result<ExitCode> {
         // What is wrong with its arguments it says at once, and ends the process.
         let criterion = criterion();
         let programs = self.programs()?;
         self.check_baseline(&programs)?;
-        for leftover in remove_leftovers() {
-            eprintln!("removed what an earlier run left behind: {leftover}");
-        }
-        self.tidy(&programs, Stdio::inherit);
+        tidy(&programs, Stdio::inherit);
         note_interrupts();
         let mut runs = Vec::new();
         let code = self.rounds(&programs, &mut runs);
         // A measuring process that was ended had no time to tidy up.
-        remove_leftovers();
-        self.tidy(&programs, Stdio::null);
+        tidy(&programs, Stdio::null);
         match code? {
             Ended::Interrupted => return Ok(ExitCode::from(130)),
             Ended::Exit(0) => {}
@@ -117,16 +113,6 @@ impl Conductor<'_> {
             );
         }
         Ok(())
-    }
-
-    /// Has the other crates remove what processes that are no more have left behind.
-    fn tidy(&self, programs: &BTreeMap<String, PathBuf>, output: fn() -> Stdio) {
-        for (_, program) in programs.iter().filter(|(package, _)| *package != self.package) {
-            let mut command = Command::new(program);
-            command.arg("--bench").env(TIDY, "1").stdin(Stdio::null());
-            // What is left now is removed by a later run.
-            let _ = command.stdout(output()).stderr(output()).status();
-        }
     }
 
     fn rounds(
@@ -163,10 +149,12 @@ impl Conductor<'_> {
                 self.save_baseline,
             )?;
             let known = begun.ended()?;
-            for (case, reason) in without_samples.iter().filter(|(case, _)| !known.contains(case)) {
-                let (case, reason): (Case, String) = (Case::clone(case), String::clone(reason));
-                begun.write(&Record::Started { case: case.clone() })?;
-                begun.write(&Record::Skip(Skip { case, reason }))?;
+            for (case, reason) in &without_samples {
+                if !known.contains(case) {
+                    let skip = Skip { case: Case::clone(case), reason: String::clone(reason) };
+                    begun.write(&Record::Started { case: skip.case.clone() })?;
+                    begun.write(&Record::Skip(skip))?;
+                }
             }
             let (ended, mut seen) = self.round(&begun, &selection, programs)?;
             if ended != Ended::Exit(0) {
@@ -251,13 +239,22 @@ impl Conductor<'_> {
     /// Gives Criterion the samples of all rounds.
     fn hand_over(&self, mut criterion: Criterion, runs: &[PathBuf]) -> Result<()> {
         let mut found: HashMap<Case, Vec<(u32, PathBuf, u64)>> = HashMap::new();
+        let mut failed = Vec::new();
         for (number, run) in (1..).zip(runs) {
             for record in Run::read(run)?.records {
-                let Record::Finished(finished) = record else { continue };
-                let folder = run.join(&finished.criterion);
-                let entry = (number, folder, finished.size_bytes);
-                found.entry(finished.case).or_default().push(entry);
+                match record {
+                    Record::Finished(finished) => {
+                        let folder = run.join(&finished.criterion);
+                        let entry = (number, folder, finished.size_bytes);
+                        found.entry(finished.case).or_default().push(entry);
+                    }
+                    Record::Failure(failure) => failed.push(failure.case),
+                    _ => {}
+                }
             }
+        }
+        for case in failed.iter().filter(|case| !found.contains_key(case)) {
+            self.forget(case)?;
         }
         let plan = Plan::new(self.workloads, &self.artifacts.manifest, self.selection);
         for case in plan.cases.iter().map(Planned::case) {
@@ -267,6 +264,16 @@ impl Conductor<'_> {
         }
         criterion.final_summary();
         Ok(())
+    }
+
+    /// Removes what Criterion keeps of a case that failed: it would be taken for its samples.
+    fn forget(&self, case: &Case) -> Result<()> {
+        let saved = criterion_directory(self.layout, case);
+        for name in ["new"].into_iter().chain(self.save_baseline) {
+            // Often there is nothing to remove.
+            let _ = fs::remove_dir_all(saved.join(name));
+        }
+        self.save_baseline.map_or(Ok(()), |name| remove_rounds(&saved, name))
     }
 
     fn hand_over_case(
@@ -298,6 +305,16 @@ impl Conductor<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Has every crate remove what processes that are no more have left behind.
+fn tidy(programs: &BTreeMap<String, PathBuf>, output: fn() -> Stdio) {
+    for program in programs.values() {
+        let mut command = Command::new(program);
+        command.arg("--bench").env(TIDY, "1").stdin(Stdio::null());
+        // What is left now is removed by a later run.
+        let _ = command.stdout(output()).stderr(output()).status();
     }
 }
 

@@ -1,12 +1,12 @@
 //! What the node does by itself while a round is measured.
 
 use std::fs;
-use std::hint::black_box;
 use std::time::Instant;
 
 use lumos_record::Weather;
 
 use super::pinned::Pinned;
+use crate::node::time_work;
 
 /// Looks at the node from the beginning of a round to its end.
 #[derive(Debug)]
@@ -33,12 +33,8 @@ impl Watcher {
     pub fn calibrate(&mut self) {
         let _pinned = Pinned::last();
         // The first finds the processor as others have left it.
-        let time = || {
-            let start = Instant::now();
-            work();
-            start.elapsed().as_nanos() as u64
-        };
-        self.calibrations_ns.push(time().min(time()));
+        let time = time_work().min(time_work());
+        self.calibrations_ns.push(time.as_nanos() as u64);
     }
 
     /// What was seen.
@@ -52,17 +48,6 @@ impl Watcher {
             instead_of: None,
         }
     }
-}
-
-/// Some tenths of a millisecond of whole numbers: nothing in it depends on memory.
-fn work() {
-    let mut state = black_box(1_u64);
-    for _ in 0..100_000 {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-    }
-    black_box(state);
 }
 
 /// The time that the hypervisor has taken from all processors since the node started; none where

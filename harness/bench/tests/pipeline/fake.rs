@@ -98,23 +98,6 @@ fn answer(
     Ok(())
 }
 
-/// Does something on the first of the processors that this thread may use, such as to start a
-/// program: that may use no other then.
-pub fn on_one_processor<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
-    // SAFETY: zeroed is an empty set; the calls are given live sets and their size.
-    unsafe {
-        let mut before: libc::cpu_set_t = std::mem::zeroed();
-        libc::sched_getaffinity(0, size_of_val(&before), &raw mut before);
-        let first = (0..libc::CPU_SETSIZE as usize).find(|&cpu| libc::CPU_ISSET(cpu, &before));
-        let mut one: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(first.unwrap_or(0), &mut one);
-        libc::sched_setaffinity(0, size_of_val(&one), &raw const one);
-        let done = act();
-        libc::sched_setaffinity(0, size_of_val(&before), &raw const before);
-        done
-    }
-}
-
 /// Ends the process, as a function may in a runtime that lets it.
 #[expect(clippy::disallowed_methods, reason = "that nothing is tidied up is what is tested")]
 fn exit() -> ! {

@@ -9,8 +9,10 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use lumos_bench::conformance::checkout::{Checkout, Ended, FEWEST_SAMPLES, Outcome, outcomes};
 use lumos_bench::conformance::trial;
+use lumos_bench::suites::pinned::Pinned;
 use lumos_bench::suites::sampling::Samples;
 use lumos_bench::suites::select::Selection;
+use lumos_bench::suites::session::criterion_directory;
 use lumos_record::{ArtifactKind, Case, Profile, Record, Run, Suite};
 
 use crate::{checkout, fake, selection};
@@ -25,6 +27,7 @@ pub fn trials() -> Vec<Trial> {
         trial("rounds::who_is_slow_does_not_starve_the_others", who_is_slow),
         trial("rounds::a_single_processor_is_enough", a_single_processor),
         trial("rounds::a_baseline_is_saved_with_its_rounds", a_baseline),
+        trial("rounds::a_case_that_fails_leaves_no_samples_of_before", nothing_of_before),
     ]
 }
 
@@ -195,7 +198,9 @@ fn who_is_slow() -> Result<()> {
 fn a_single_processor() -> Result<()> {
     let checkout = two("steady")?;
     checkout.save_manifest()?;
-    let child = fake::on_one_processor(|| checkout.start(&in_rounds(Suite::Warm, 2), &[]))?;
+    let pinned = Pinned::here()?;
+    let child = checkout.start(&in_rounds(Suite::Warm, 2), &[])?;
+    drop(pinned);
     let ended = checkout.wait(child)?;
     ensure!(ended.status.success(), "{ended}");
     for round in by_runtime(&checkout)? {
@@ -212,23 +217,47 @@ fn a_single_processor() -> Result<()> {
     checkout.nothing_is_left()
 }
 
+/// How many samples Criterion has of `call` on a runtime under a name.
+fn filed(checkout: &Checkout, runtime: &str, name: &str) -> Option<usize> {
+    let case = Case {
+        suite: Suite::Call,
+        function: "steady".into(),
+        runtime: runtime.into(),
+        payload: "small".into(),
+        setting: Default::default(),
+    };
+    let folder = criterion_directory(&checkout.layout(), &case).join(name);
+    Samples::read(&folder).map(|samples| samples.count()).ok()
+}
+
+/// Samples of an earlier run would be taken for those of the one that failed.
+fn nothing_of_before() -> Result<()> {
+    let mut checkout = two("steady")?;
+    let kept = ["--save-baseline", "kept"];
+    checkout.run(&in_rounds(Suite::Call, 2), &kept)?.run()?;
+    let names = ["new", "kept", "kept@1", "kept@2"];
+    let filed = |checkout: &Checkout, runtime| names.map(|name| filed(checkout, runtime, name));
+    let before = filed(&checkout, fake::OTHER_ENGINE);
+    ensure!(before.iter().all(Option::is_some), "{before:?}");
+    let broken = two("refusing")?;
+    let file = format!("{}-refusing.bin", fake::OTHER_ENGINE);
+    let [from, to] = [&broken, &checkout].map(|one| one.layout().artifacts().join(&file));
+    std::fs::copy(from, to)?;
+    checkout.manifest = broken.manifest.clone();
+    checkout.run(&in_rounds(Suite::Call, 2), &kept)?.run()?;
+    let after = filed(&checkout, fake::OTHER_ENGINE);
+    ensure!(after.iter().all(Option::is_none), "{after:?}");
+    ensure!(filed(&checkout, fake::ENGINE).iter().all(Option::is_some));
+    checkout.nothing_is_left()
+}
+
 /// As Criterion's own, and beside it a baseline of each round.
 fn a_baseline() -> Result<()> {
     let checkout = two("steady")?;
     let save = ["--save-baseline", "kept"];
     let ended = checkout.run(&in_rounds(Suite::Call, 2), &save)?;
     ensure!(ended.status.success(), "{ended}");
-    let case = Case {
-        suite: Suite::Call,
-        function: "steady".into(),
-        runtime: fake::ENGINE.into(),
-        payload: "small".into(),
-        setting: Default::default(),
-    };
-    let saved = |name: &str| {
-        let folder = lumos_bench::suites::session::criterion_directory(&checkout.layout(), &case);
-        Samples::read(&folder.join(name)).map(|samples| samples.count()).ok()
-    };
+    let saved = |name: &str| filed(&checkout, fake::ENGINE, name);
     let [all, one, two] = ["kept", "kept@1", "kept@2"].map(saved);
     ensure!(all.is_some() && all == one.zip(two).map(|(one, two)| one + two), "{all:?}");
     // With fewer rounds, those of before are gone.
