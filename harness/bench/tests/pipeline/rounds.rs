@@ -243,7 +243,7 @@ fn nothing_of_before() -> Result<()> {
     let file = format!("{}-refusing.bin", fake::OTHER_ENGINE);
     let [from, to] = [&broken, &checkout].map(|one| one.layout().artifacts().join(&file));
     std::fs::copy(from, to)?;
-    checkout.manifest = broken.manifest.clone();
+    checkout.manifest = broken.manifest;
     checkout.run(&in_rounds(Suite::Call, 2), &kept)?.run()?;
     let after = filed(&checkout, fake::OTHER_ENGINE);
     ensure!(after.iter().all(Option::is_none), "{after:?}");
