@@ -1,9 +1,11 @@
 //! `cargo xtask test`: sets up what is missing, builds, and runs every test.
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::Message;
@@ -155,10 +157,8 @@ fn suites(layout: &Layout) -> Result<[Command; 3]> {
 ///
 /// # Errors
 /// When a test fails. All programs are run in any case.
-pub fn run_all(mut programs: Vec<Program>, tests: &[String]) -> Result<()> {
+pub fn run_all(programs: Vec<Program>, tests: &[String]) -> Result<()> {
     ensure!(!programs.is_empty(), "there are no tests");
-    // What waits for long begins first, while others have something to do.
-    programs.sort_by_key(|program| !program.waits);
     let progress = Progress::begin("testing", programs.len());
     let under_way = Mutex::new(BTreeSet::new());
     let note = |change: &dyn Fn(&mut BTreeSet<String>)| {
@@ -166,7 +166,7 @@ pub fn run_all(mut programs: Vec<Program>, tests: &[String]) -> Result<()> {
         change(&mut names);
         progress.now(&names.iter().map(String::as_str).collect::<Vec<_>>().join(" and "));
     };
-    let failed = process::in_parallel(process::processors(), programs, |program| {
+    let run = |program: Program| {
         let name = program.name.clone();
         note(&|names| _ = names.insert(name.clone()));
         // One that cannot be started has failed, and the others run all the same.
@@ -180,8 +180,17 @@ pub fn run_all(mut programs: Vec<Program>, tests: &[String]) -> Result<()> {
         progress.advance(1);
         note(&|names| _ = names.remove(&name));
         Ok((!succeeded).then_some(name))
+    };
+    let run = &run;
+    // What waits for containers most of its time does so beside what takes the processors.
+    let (waiting, busy): (Vec<_>, Vec<_>) = programs.into_iter().partition(|one| one.waits);
+    let failed = thread::scope(|scope| {
+        let waiting = scope.spawn(|| process::in_parallel(waiting.len().max(1), waiting, run));
+        let busy = process::in_parallel(process::processors(), busy, run);
+        let waiting = waiting.join().unwrap_or_else(|panic| resume_unwind(panic));
+        anyhow::Ok(waiting?.into_iter().chain(busy?))
     })?;
-    let failed: Vec<String> = failed.into_iter().flatten().collect();
+    let failed: Vec<String> = failed.flatten().collect();
     if !failed.is_empty() {
         bail!("tests failed, and their messages are above: {}", failed.join(", "));
     }

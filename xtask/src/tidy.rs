@@ -27,6 +27,7 @@ const MAY_DEPEND: [(&str, &[&str]); 9] = [
         "lumos-bench",
         &[
             "lumos-record",
+            "lumos-model",
             "lumos-turns",
             "lumos-workloads",
             "lumos-abi",

@@ -1,7 +1,11 @@
 //! From the manifest to artifacts that may be loaded.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lumos_record::{Artifact, ArtifactKind, ArtifactManifest, Runtime, Variant};
 use lumos_workloads::sha256_hex;
@@ -68,6 +72,25 @@ pub struct Artifacts {
     features: Vec<String>,
     /// How the Wasm among them was built, where one way was chosen.
     variant: Option<Variant>,
+    /// The files whose hash was the manifest's, as they were then. Each is hashed once in a process,
+    /// though many cases load it.
+    hashed: Arc<Mutex<HashMap<PathBuf, Identity>>>,
+}
+
+/// What changes when somebody writes to a file or puts another in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    inode: u64,
+    bytes: u64,
+    /// Of the last change of the file or of its inode, in nanoseconds since 1970.
+    changed_ns: i64,
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        let changed_ns = metadata.ctime().saturating_mul(1_000_000_000) + metadata.ctime_nsec();
+        Self { inode: metadata.ino(), bytes: metadata.len(), changed_ns }
+    }
 }
 
 impl Artifacts {
@@ -91,7 +114,8 @@ impl Artifacts {
         // What is found first is what is wanted.
         manifest.artifacts.sort_by_key(|artifact| !artifact.runs_on(arch));
         let (directory, arch) = (directory.to_owned(), arch.to_owned());
-        Ok(Self { manifest, directory, arch, features, variant: None })
+        let hashed = Arc::default();
+        Ok(Self { manifest, directory, arch, features, variant: None, hashed })
     }
 
     /// The artifacts of which what holds Wasm, and what was made of it, was built in one way.
@@ -163,20 +187,33 @@ impl Artifacts {
         if let (ArtifactKind::Precompiled, Some(loader)) = (artifact.kind, loader) {
             self.check_provenance(artifact, &path, loader)?;
         }
-        let bytes = std::fs::read(&path)
-            .map_err(|error| Refusal::Unreadable(path.clone(), error.to_string()))?;
+        self.check_bytes(artifact, &path)?;
+        // SAFETY: compared with the manifest; only a build writes to the folder.
+        Ok(unsafe { Checked::assume(path) })
+    }
+
+    /// Compares a file with what the manifest says of it, unless it is as it was when that was done.
+    fn check_bytes(&self, artifact: &Artifact, path: &Path) -> Result<(), Refusal> {
+        let unreadable =
+            |error: std::io::Error| Refusal::Unreadable(path.to_owned(), error.to_string());
+        let identity = Identity::of(&fs::metadata(path).map_err(unreadable)?);
+        let hashed = || self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+        if hashed().get(path) == Some(&identity) {
+            return Ok(());
+        }
+        let bytes = fs::read(path).map_err(unreadable)?;
         // An image's bytes are those of its layers, and the file is its manifest.
         if artifact.image.is_none() && bytes.len() as u64 != artifact.bytes {
             let difference = format!("{} bytes instead of {}", bytes.len(), artifact.bytes);
-            return Err(Refusal::Altered(path, difference));
+            return Err(Refusal::Altered(path.to_owned(), difference));
         }
         let sha256 = sha256_hex(&bytes);
         if sha256 != artifact.sha256 {
             let difference = format!("SHA-256 {sha256} instead of {}", artifact.sha256);
-            return Err(Refusal::Altered(path, difference));
+            return Err(Refusal::Altered(path.to_owned(), difference));
         }
-        // SAFETY: compared with the manifest just now; only a build writes to the folder.
-        Ok(unsafe { Checked::assume(path) })
+        hashed().insert(path.to_owned(), identity);
+        Ok(())
     }
 
     /// Compares the architecture that an artifact was built for with that of the workers.
@@ -286,7 +323,9 @@ mod tests {
         };
         let arch = std::env::consts::ARCH.to_owned();
         let features = cpu::features().into_iter().map(str::to_owned).collect();
-        Artifacts { manifest, directory: directory.to_owned(), arch, features, variant: None }
+        let hashed = Arc::default();
+        let directory = directory.to_owned();
+        Artifacts { manifest, directory, arch, features, variant: None, hashed }
     }
 
     fn settings() -> Vec<String> {
@@ -318,6 +357,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let artifacts = built(directory.path());
         let file = directory.path().join("noop.bin");
+        artifacts.function(&runtime(), ArtifactKind::Precompiled, "noop", &settings()).unwrap();
+        // The clock of files is coarse.
+        std::thread::sleep(std::time::Duration::from_millis(20));
         std::fs::write(&file, b"machine").unwrap();
         assert!(refusal(&artifacts, "noop").contains("7 bytes instead of 12"));
         std::fs::write(&file, b"machine c0de").unwrap();

@@ -14,6 +14,7 @@ mod in_process;
 mod page_cache;
 pub mod pinned;
 pub mod plan;
+mod precision;
 pub mod pull;
 pub mod sampling;
 pub mod select;
@@ -46,6 +47,7 @@ use counts::Order;
 use harness::Harness;
 pub(crate) use harness::Trouble;
 pub use harness::verify_digest;
+use in_process::Kept;
 use plan::Plan;
 use sampling::{Asked, Samples};
 use select::{CriterionArguments, Filter, Purpose, Selection};
@@ -260,6 +262,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             }
         }
         let mut engines: HashMap<&str, Result<Rc<E>, String>> = HashMap::new();
+        let mut kept: HashMap<&str, Kept<E>> = HashMap::new();
         let mut told_chains = HashSet::new();
         let is_own = |runtime: &Runtime| {
             runtime.package == self.package
@@ -267,7 +270,12 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
         };
         for planned in &plan.cases {
             let case = planned.case();
-            if !is_own(planned.runtime) || !self.filter.accepts(&case) || ended.contains(&case) {
+            let is_chosen = harness.selection.takes_row(planned.row as u64);
+            if !is_own(planned.runtime)
+                || !is_chosen
+                || !self.filter.accepts(&case)
+                || ended.contains(&case)
+            {
                 continue;
             }
             if harness.selection.list {
@@ -325,7 +333,8 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
                     Lane::InProcess => {
                         let new = self.new_engine;
                         let another = || new(name, &limits).map_err(|error| format!("{error:#}"));
-                        in_process::run(harness, &*engine()?, &another, planned, &case)
+                        let kept = kept.entry(name).or_default();
+                        in_process::run(harness, &*engine()?, kept, &another, planned, &case)
                     }
                 }
             })?;

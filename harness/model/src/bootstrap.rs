@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::random::SplitMix64;
 use crate::samples::{Samples, middle, select_quantile};
-use crate::significance::mean_interval;
+use crate::significance::{Location, mean_interval};
 
 /// A figure with its 95 % interval: `low <= point <= high`, in the unit of the samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,11 +37,16 @@ type MiddleRanks = [u32; 2];
 /// larger than what its samples differ by; to resample few rounds would make that seem smaller
 /// than it is. Ratios are those of a round, so what it does to both sides cancels out.
 ///
-/// Of what follows from several medians, such as a line through them, there is a resampling in two
-/// steps (a hierarchical bootstrap: Davison and Hinkley, "Bootstrap Methods and their
-/// Application", 1997, section 3.8): rounds are drawn, then samples within each of them. A
-/// resample's figure is the median of those of its rounds. All sets of samples of equally many
-/// rounds share the draw of rounds.
+/// What follows from several medians, such as a line through them, is worked out anew for medians
+/// that are drawn from Student's distribution around what the rounds give: of one median alone,
+/// these have the same interval as above. All sets of samples share the draw of a round, so what
+/// it did to all of them stays together (a fiducial interval: Weerahandi, "Generalized Confidence
+/// Intervals", 1993).
+///
+/// Of two rounds there is a resampling in two steps (a hierarchical bootstrap: Davison and Hinkley,
+/// "Bootstrap Methods and their Application", 1997, section 3.8): rounds are drawn, then samples
+/// within each of them. A resample's figure is the median of those of its rounds. All sets of
+/// samples of equally many rounds share the draw of rounds.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
     seed: u64,
@@ -49,6 +54,10 @@ pub struct Bootstrap {
     ranks: HashMap<(Place, usize), Vec<MiddleRanks>>,
     /// By the number of rounds: those of every resample, one after the other.
     rounds: HashMap<usize, Vec<u32>>,
+    /// By the number of a round: a normal deviate of every resample.
+    deviates: HashMap<u32, Vec<f64>>,
+    /// By degrees of freedom: of every resample, the estimate of a deviation over its true value.
+    deviations: HashMap<u32, Vec<f64>>,
 }
 
 /// Which of the sets of samples behind one estimate: each is resampled independently of the
@@ -85,7 +94,13 @@ impl Bootstrap {
 
     /// Prepares to resample; equal seeds give equal intervals.
     pub fn new(seed: u64) -> Self {
-        Self { seed, ranks: HashMap::new(), rounds: HashMap::new() }
+        Self {
+            seed,
+            ranks: HashMap::new(),
+            rounds: HashMap::new(),
+            deviates: HashMap::new(),
+            deviations: HashMap::new(),
+        }
     }
 
     /// The median with its interval; none for fewer than [`Bootstrap::FEWEST`] samples.
@@ -157,11 +172,44 @@ impl Bootstrap {
         if samples.rounds().is_empty() {
             return self.plain_medians(place, samples);
         }
+        if let Some(drawn) = self.drawn_around(samples.rounds()) {
+            return drawn;
+        }
         let rounds: Vec<Vec<f64>> = (0..)
             .zip(samples.rounds())
             .map(|(round, (_, samples))| self.plain_medians(place + ROUND_STRIDE * round, samples))
             .collect();
         self.resampled_rounds(&rounds)
+    }
+
+    /// Of every resample, a median that is drawn around those of the rounds; none for too few
+    /// rounds, or where the median of one has no logarithm.
+    fn drawn_around(&mut self, rounds: &[(u32, Samples)]) -> Option<Vec<f64>> {
+        let logarithms: Vec<f64> = rounds.iter().map(|(_, round)| round.median().ln()).collect();
+        if rounds.len() < Self::FEWEST_ROUNDS {
+            return None;
+        }
+        let Location { mean, error, degrees, shares } = Location::of(&logarithms)?;
+        let seed = self.seed;
+        let mut drawn = vec![0.0; Self::RESAMPLES];
+        for ((number, _), share) in rounds.iter().zip(shares) {
+            let deviates = self.deviates.entry(*number).or_insert_with(|| {
+                let mut random = stream(seed, Stream::Round, *number);
+                (0..Self::RESAMPLES).map(|_| random.normal()).collect()
+            });
+            std::iter::zip(&mut drawn, deviates).for_each(|(sum, one)| *sum += share * *one);
+        }
+        let deviations = self.deviations.entry(degrees).or_insert_with(|| {
+            let mut random = stream(seed, Stream::Deviation, degrees);
+            let mut square = || random.normal().powi(2);
+            let mut mean_square =
+                || (0..degrees).map(|_| square()).sum::<f64>() / f64::from(degrees);
+            (0..Self::RESAMPLES).map(|_| mean_square().sqrt()).collect()
+        });
+        let pairs = std::iter::zip(drawn, deviations);
+        Some(
+            pairs.map(|(deviate, deviation)| (mean + error * deviate / *deviation).exp()).collect(),
+        )
     }
 
     /// Of every resample, the median over rounds that are drawn of `rounds`: for each, what it
@@ -196,6 +244,18 @@ impl Bootstrap {
         let value = |rank: u32| sorted[rank as usize];
         ranks.iter().map(|&[low, high]| value(low) + (value(high) - value(low)) * 0.5).collect()
     }
+}
+
+/// What a sequence of random numbers is for, besides the ranks of samples.
+#[derive(Debug, Clone, Copy)]
+enum Stream {
+    Round = 1,
+    Deviation = 2,
+}
+
+fn stream(seed: u64, stream: Stream, number: u32) -> SplitMix64 {
+    let which = (stream as u64) << 32 | u64::from(number);
+    SplitMix64::new(SplitMix64::new(seed ^ which.rotate_left(16)).next_u64())
 }
 
 /// The median of what rounds give, with the interval of Student's distribution on a logarithmic
@@ -328,6 +388,29 @@ mod tests {
         let ratio = Bootstrap::new(5).ratio(&new, &base).unwrap();
         assert!((ratio.point - 1.1).abs() < 1e-9, "{ratio:?}");
         assert!(ratio.low > 1.08 && ratio.high < 1.12, "{ratio:?}");
+    }
+
+    #[test]
+    fn medians_that_are_drawn_have_the_interval_of_the_rounds() {
+        for levels in [&[100.0, 104.0, 99.0, 101.0, 97.0][..], &[1.0, 2.0, 3.0], &[5.0; 12]] {
+            let samples = rounds(levels, 0.01);
+            let mut bootstrap = Bootstrap::new(4);
+            let found = bootstrap.median(&samples).unwrap();
+            let drawn = interval(found.point, &mut bootstrap.medians(0, &samples));
+            let off = |drawn: f64, found: f64| (drawn / found).ln().abs();
+            let width = (found.high / found.low).ln();
+            assert!(off(drawn.low, found.low) <= 0.08 * width, "{drawn:?} {found:?}");
+            assert!(off(drawn.high, found.high) <= 0.08 * width, "{drawn:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_round_did_to_all_stays_together() {
+        let mut bootstrap = Bootstrap::new(4);
+        let base = rounds(&[100.0, 150.0, 102.0, 98.0, 130.0], 0.01);
+        let above = rounds(&[200.0, 300.0, 204.0, 196.0, 260.0], 0.01);
+        let drawn = std::iter::zip(bootstrap.medians(0, &above), bootstrap.medians(1, &base));
+        assert!(drawn.into_iter().all(|(above, base)| (above / base - 2.0).abs() < 1e-9));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod breakdown;
 mod comparison;
 mod line;
 mod platform;
+mod precision;
 mod pull;
 mod random;
 mod samples;
@@ -22,6 +23,7 @@ pub use comparison::{
 };
 pub use line::{Coefficients, FEWEST_SIZES, Line, SizedSamples, fit};
 pub use platform::{negligible_from, platform_ratio};
+pub use precision::rounds_due;
 pub use pull::pull_ns;
 pub use random::SplitMix64;
 pub use samples::{Samples, SamplesError, median, quantile};

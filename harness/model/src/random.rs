@@ -29,6 +29,17 @@ impl SplitMix64 {
     pub fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next_u64()) * bound as u128) >> 64) as usize
     }
+
+    /// A number between 0 and 1, and never one of them.
+    pub fn unit(&mut self) -> f64 {
+        ((self.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    /// A normally distributed number of mean 0 and variance 1 (Box and Muller, "A Note on the
+    /// Generation of Random Normal Deviates", 1958).
+    pub fn normal(&mut self) -> f64 {
+        (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
+    }
 }
 
 #[cfg(test)]
@@ -51,5 +62,14 @@ mod tests {
         }
         assert_eq!(seen, [true; 10]);
         assert_eq!(random.below(0), 0);
+    }
+
+    #[test]
+    fn normal_numbers_have_their_mean_and_their_variance() {
+        let mut random = SplitMix64::new(11);
+        let drawn: Vec<f64> = (0..100_000).map(|_| random.normal()).collect();
+        let mean = drawn.iter().sum::<f64>() / 1e5;
+        let variance = drawn.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 1e5;
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
     }
 }

@@ -19,7 +19,7 @@ const FEWEST_TO_TRIM: usize = 10;
 /// None for fewer than two values, or one that is not finite. Values that are all the same give
 /// 0, or 1 where all are 0; so do those that are left.
 pub fn mean_differs(values: &[f64]) -> Option<f64> {
-    let Location { mean, error, degrees } = Location::of(values)?;
+    let Location { mean, error, degrees, .. } = Location::of(values)?;
     if error == 0.0 {
         return Some(if mean == 0.0 { 1.0 } else { 0.0 });
     }
@@ -31,41 +31,54 @@ pub fn mean_differs(values: &[f64]) -> Option<f64> {
 ///
 /// None where [`mean_differs`] gives none.
 pub fn mean_interval(values: &[f64], outside: f64) -> Option<[f64; 2]> {
-    let Location { mean, error, degrees } = Location::of(values)?;
+    let Location { mean, error, degrees, .. } = Location::of(values)?;
     let reach = error * statistic(outside, degrees);
     Some([mean - reach, mean + reach])
 }
 
 /// The mean of values, trimmed where they are many, and how far it may be off.
-struct Location {
-    mean: f64,
+pub(crate) struct Location {
+    pub(crate) mean: f64,
     /// The standard error.
-    error: f64,
+    pub(crate) error: f64,
     /// Of Student's distribution of the mean over its error.
-    degrees: u32,
+    pub(crate) degrees: u32,
+    /// How far each value lies from the middle of all, over the root of the sum of their squares:
+    /// in the order of the values, and after those that are left out were moved to the nearest of
+    /// the others. All 0 where nothing differs.
+    pub(crate) shares: Vec<f64>,
 }
 
 impl Location {
-    fn of(values: &[f64]) -> Option<Self> {
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
         if values.len() < 2 || values.iter().any(|value| !value.is_finite()) {
             return None;
         }
-        let mut values = values.to_vec();
-        values.sort_by(f64::total_cmp);
-        let count = values.len();
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let count = sorted.len();
         let cut = cut(count);
         let left = count - 2 * cut;
-        let trimmed = mean(&values[cut..count - cut]);
-        let (least, most) = (values[cut], values[count - cut - 1]);
-        for value in &mut values {
-            *value = value.clamp(least, most);
-        }
-        let centre = mean(&values);
-        let squares = values.iter().map(|value| (value - centre).powi(2)).sum::<f64>();
+        let trimmed = mean(&sorted[cut..count - cut]);
+        let (least, most) = (sorted[cut], sorted[count - cut - 1]);
+        let moved: Vec<f64> = values.iter().map(|value| value.clamp(least, most)).collect();
+        let centre = mean(&moved);
+        let root = moved.iter().map(|value| (value - centre).powi(2)).sum::<f64>().sqrt();
         // Without a cut, that is the standard deviation over the root of the count.
-        let error = (squares / (count - 1) as f64 * count as f64).sqrt() / left as f64;
-        Some(Self { mean: trimmed, error, degrees: left as u32 - 1 })
+        let error = root / ((count - 1) as f64).sqrt() * (count as f64).sqrt() / left as f64;
+        let share = |value: f64| if root > 0.0 { (value - centre) / root } else { 0.0 };
+        Some(Self {
+            mean: trimmed,
+            error,
+            degrees: degrees(count),
+            shares: moved.into_iter().map(share).collect(),
+        })
     }
+}
+
+/// The degrees of freedom of what is left of so many values, at least 1.
+fn degrees(count: usize) -> u32 {
+    (count - 2 * cut(count) - 1) as u32
 }
 
 /// How many values are left out at each end.
@@ -77,7 +90,6 @@ fn cut(count: usize) -> usize {
 /// `chance` for `count` of them, and mean and spread stay what they are: Student's statistic grows
 /// with the square root of the count. None if that is more than `most`.
 pub(crate) fn values_until(chance: f64, count: usize, wanted: f64, most: usize) -> Option<usize> {
-    let degrees = |count: usize| (count - 2 * cut(count) - 1) as u32;
     let statistic = match degrees(count) {
         0 => return None,
         degrees => statistic(chance, degrees),
@@ -85,6 +97,26 @@ pub(crate) fn values_until(chance: f64, count: usize, wanted: f64, most: usize) 
     (count..=most).find(|&more| {
         beyond(statistic * (more as f64 / count as f64).sqrt(), degrees(more)) <= wanted
     })
+}
+
+/// How many values it would take until [`mean_interval`] reaches no further than `wanted` from the
+/// mean, if it reaches `reach` with `count` of them, at least 2, and their spread stays what it is.
+/// None if that is more than `most`.
+pub(crate) fn rounds_until(
+    reach: f64,
+    count: usize,
+    outside: f64,
+    wanted: f64,
+    most: usize,
+) -> Option<usize> {
+    let reach_of_one = reach / factor(count, outside);
+    (count..=most).find(|&more| reach_of_one * factor(more, outside) <= wanted)
+}
+
+/// How far the interval of the mean of `count` values, at least 2, reaches, in standard deviations
+/// of one.
+fn factor(count: usize, outside: f64) -> f64 {
+    statistic(outside, degrees(count)) / (count as f64).sqrt()
 }
 
 /// Student's statistic that is exceeded with that probability, to either side: found by halving

@@ -3,25 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use lumos_model::{Bootstrap, Samples, SplitMix64};
+use lumos_model::{Bootstrap, Estimate, Samples, SizedSamples, SplitMix64, rounds_due};
 
 /// The runs of each simulation: the share that is found is right to about 0.4 % then.
 const RUNS: usize = 3_000;
 /// The samples of a round.
 const SAMPLES: usize = 4;
 
-/// Normally distributed numbers (Box and Muller, "A Note on the Generation of Random Normal
-/// Deviates", 1958).
-struct Normal(SplitMix64);
-
-impl Normal {
-    fn unit(&mut self) -> f64 {
-        ((self.0.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-
-    fn draw(&mut self) -> f64 {
-        (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
-    }
+/// The first of the rounds of some samples.
+fn first(samples: &Samples, rounds: usize) -> Samples {
+    Samples::in_rounds(samples.rounds()[..rounds].iter().cloned().collect()).unwrap()
 }
 
 /// What a simulated node does.
@@ -43,7 +34,7 @@ const QUIET: Node = Node { rounds: 5, weather: 0.3, between: 0.04, within: 0.02,
 impl Node {
     /// How often the interval holds the true ratio, and how wide it is in the middle.
     fn simulate(self, ratio: f64) -> (f64, f64) {
-        let mut random = Normal(SplitMix64::new(20));
+        let mut random = SplitMix64::new(20);
         let mut bootstrap = Bootstrap::new(1);
         let mut held = 0;
         let mut widths = Vec::new();
@@ -56,18 +47,26 @@ impl Node {
         (held as f64 / RUNS as f64, lumos_model::median(&widths).unwrap())
     }
 
-    fn sides(self, ratio: f64, random: &mut Normal) -> [Samples; 2] {
-        let weather: Vec<f64> = (0..self.rounds).map(|_| self.weather * random.draw()).collect();
-        [ratio.ln(), 0.0].map(|level| {
-            let mut round = |weather: &f64| {
-                let slow = self.outlier_in.is_some_and(|of| random.unit() < 1.0 / of);
-                let outlier = if slow { 0.5 * random.unit() } else { 0.0 };
-                let level = level + weather + self.between * random.draw() + outlier;
-                let sample = |random: &mut Normal| (level + self.within * random.draw()).exp();
-                Samples::raw((0..SAMPLES).map(|_| sample(random)).collect()).unwrap()
-            };
-            Samples::in_rounds((1..).zip(weather.iter().map(&mut round)).collect()).unwrap()
-        })
+    fn sides(self, ratio: f64, random: &mut SplitMix64) -> [Samples; 2] {
+        let weather = self.weather(random);
+        [ratio.ln(), 0.0].map(|level| self.side(level, &weather, random))
+    }
+
+    /// What happens to all sides alike in each round, as a logarithm.
+    fn weather(self, random: &mut SplitMix64) -> Vec<f64> {
+        (0..self.rounds).map(|_| self.weather * random.normal()).collect()
+    }
+
+    /// A side in such weather, whose times are `level` on a logarithmic scale.
+    fn side(self, level: f64, weather: &[f64], random: &mut SplitMix64) -> Samples {
+        let mut round = |weather: &f64| {
+            let slow = self.outlier_in.is_some_and(|of| random.unit() < 1.0 / of);
+            let outlier = if slow { 0.5 * random.unit() } else { 0.0 };
+            let level = level + weather + self.between * random.normal() + outlier;
+            let sample = |random: &mut SplitMix64| (level + self.within * random.normal()).exp();
+            Samples::raw((0..SAMPLES).map(|_| sample(random)).collect()).unwrap()
+        };
+        Samples::in_rounds((1..).zip(weather.iter().map(&mut round)).collect()).unwrap()
     }
 }
 
@@ -101,4 +100,77 @@ fn what_happens_to_both_sides_costs_nothing() {
     let (_, calm) = Node { weather: 0.0, ..QUIET }.simulate(1.0);
     let (_, rough) = Node { weather: 1.0, ..QUIET }.simulate(1.0);
     assert!((rough / calm - 1.0).abs() < 0.02, "{rough} {calm}");
+}
+
+/// How often the intervals of a row hold the truth, if rounds are added until the widest reaches no
+/// further than `wanted`: the ratios of so many sides to one more.
+fn held_in_rows(sides: usize, wanted: f64, runs: usize) -> f64 {
+    const MOST: usize = 60;
+    const RATIO: f64 = 1.7;
+    let node = Node { rounds: MOST as u32, ..QUIET };
+    let mut random = SplitMix64::new(7);
+    let mut bootstrap = Bootstrap::new(1);
+    let mut held = 0;
+    for _ in 0..runs {
+        let weather = node.weather(&mut random);
+        let mut side = |ratio: f64| node.side(ratio.ln(), &weather, &mut random);
+        let base = side(1.0);
+        let above: Vec<Samples> = (0..sides).map(|_| side(RATIO)).collect();
+        let mut rounds = QUIET.rounds as usize;
+        let found = loop {
+            let base = first(&base, rounds);
+            let ratios = above.iter().map(|side| bootstrap.ratio(&first(side, rounds), &base));
+            let ratios: Vec<Estimate> = ratios.map(Option::unwrap).collect();
+            let widest = *ratios.iter().max_by(|a, b| a.reach().total_cmp(&b.reach())).unwrap();
+            if widest.reach() <= wanted || rounds == MOST {
+                break ratios;
+            }
+            rounds = rounds_due(&widest, rounds, wanted).unwrap_or(MOST).min(MOST);
+        };
+        held += found.iter().filter(|found| found.low <= RATIO && RATIO <= found.high).count();
+    }
+    held as f64 / (runs * sides) as f64
+}
+
+#[test]
+fn who_goes_on_until_a_row_is_precise_enough_is_right_as_often() {
+    // Five rounds reach some 7 % here.
+    for wanted in [0.03, 0.05, 0.07] {
+        let held = held_in_rows(8, wanted, RUNS / 6);
+        assert!((0.92..=0.98).contains(&held), "{wanted}: {held}");
+    }
+    // Where one ratio alone decides, it tends to be one whose rounds happened to agree.
+    for wanted in [0.03, 0.05, 0.07] {
+        let held = held_in_rows(1, wanted, RUNS);
+        assert!((0.89..=0.97).contains(&held), "{wanted}: {held}");
+    }
+}
+
+#[test]
+fn a_line_through_sizes_holds_what_it_says() {
+    const SIZES: [u64; 4] = [64, 4_096, 65_536, 1 << 20];
+    const FIXED: f64 = 2_000.0;
+    const PER_BYTE: f64 = 0.5;
+    let node = Node { weather: 0.05, ..QUIET };
+    let mut random = SplitMix64::new(3);
+    let mut bootstrap = Bootstrap::new(1);
+    let runs = RUNS / 6;
+    let (mut fixed, mut per_byte) = (0, 0);
+    for _ in 0..runs {
+        // All sizes are measured in the same rounds.
+        let weather = node.weather(&mut random);
+        let sets = SIZES.map(|bytes| {
+            let level = (FIXED + PER_BYTE * bytes as f64).ln();
+            (bytes, node.side(level, &weather, &mut random))
+        });
+        let sized: Vec<_> =
+            sets.iter().map(|(bytes, samples)| SizedSamples { bytes: *bytes, samples }).collect();
+        let line = bootstrap.line(&sized).unwrap();
+        let holds = |found: Estimate, truth: f64| found.low <= truth && truth <= found.high;
+        fixed += usize::from(holds(line.fixed, FIXED));
+        per_byte += usize::from(holds(line.per_byte, PER_BYTE));
+    }
+    for held in [fixed, per_byte].map(|count| count as f64 / runs as f64) {
+        assert!((0.92..=0.98).contains(&held), "{held}");
+    }
 }

@@ -8,8 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Variant;
 use crate::vocabulary::{Lane, Profile, Suite, UnknownName, names};
+use crate::{Case, Variant};
 
 /// One built form of a function, or the program that serves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -270,6 +270,31 @@ impl Runtime {
                 true => suite != Suite::Pull,
                 false => self.suites.contains(&suite),
             }
+    }
+
+    /// Those of `all` that a case is compared with. Wasm is compared with native code in every
+    /// sandbox of its lane, in its own first, where what differs is the engine alone. Native code
+    /// in a container is compared with native code in a plain process. None where `all` does not
+    /// hold the case's own.
+    pub fn references<'r>(all: &'r [Self], case: &Case) -> Vec<&'r Self> {
+        let lane = case.suite.lane();
+        let Some(own) = all.iter().find(|runtime| runtime.is_called(lane, &case.runtime)) else {
+            return Vec::new();
+        };
+        let native = all.iter().filter(|runtime| {
+            let is_measured = runtime.takes_part(case.suite, Profile::Full);
+            let plain = runtime.sandbox == Self::PROCESS;
+            let is_own = runtime.name_in(lane) == case.runtime;
+            runtime.mode == Mode::Native
+                && is_measured
+                && !is_own
+                && (own.mode != Mode::Native || plain)
+        });
+        let mut references: Vec<&Self> = native.collect();
+        references.sort_by_key(|reference| {
+            (reference.sandbox != own.sandbox, reference.sandbox != Self::PROCESS)
+        });
+        references
     }
 }
 

@@ -22,8 +22,8 @@ pub use need::Need;
 pub use node::Node;
 pub use pull::{Pull, PullCheck};
 pub use record::{
-    Breakdown, ChainFacts, Counted, CpuTime, Failure, Finished, Ledger, PhaseSpan, Process, Record,
-    SandboxFacts, Skip, TimedCalls, Weather, WorkerUse,
+    Breakdown, ChainFacts, Counted, CpuTime, Failure, Finished, Ledger, PhaseSpan,
+    PrecisionReached, Process, Record, SandboxFacts, Skip, TimedCalls, Weather, WorkerUse,
 };
 pub use run::{ReadRunError, Revision, Round, Run, RunManifest, RunWriter};
 pub use setting::{Setting, parse_bytes, parse_cpus};

@@ -1,6 +1,7 @@
 //! What a run writes as it happens: one record a line.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub enum Record {
     Chain(ChainFacts),
     /// What the node did by itself, at the end of a round.
     Weather(Weather),
+    /// How precisely the rows are known, at the end of the last round.
+    Precision(PrecisionReached),
     /// A case began; without a later outcome it was interrupted.
     Started {
         /// The case.
@@ -60,6 +63,7 @@ impl Record {
             | Self::Process(_)
             | Self::Sandbox(_)
             | Self::Weather(_)
+            | Self::Precision(_)
             | Self::Started { .. }
             | Self::Phases(_)
             | Self::Worker(_)
@@ -136,6 +140,43 @@ impl Weather {
         };
         let disturbed = rounds.iter().enumerate().filter(|(_, weather)| is_disturbed(weather));
         disturbed.max_by_key(|(_, weather)| weather.calibration_ns()).map(|(place, _)| place)
+    }
+}
+
+/// How precisely the rows of a run are known, and what more time would bring. A row is what is set
+/// side by side: one function, payload, suite and setting, over all runtimes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrecisionReached {
+    /// How far a row's widest interval was to reach from its figure, in thousandths of it.
+    pub wanted_permille: u32,
+    /// How many rows have intervals.
+    pub rows: usize,
+    /// How many of them reach no further than that.
+    pub met: usize,
+    /// How many of the others more rounds would bring there, if these differ as those did before.
+    pub more_rows: usize,
+    /// The time that they would take.
+    pub more_ns: u64,
+}
+
+impl fmt::Display for PrecisionReached {
+    /// A sentence without its full stop.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wanted_permille, rows, met, more_rows, more_ns } = self;
+        let percent = f64::from(*wanted_permille) / 10.0;
+        write!(f, "{met} of {rows} rows are known within {percent} %")?;
+        let left = rows - met;
+        let seconds = more_ns / 1_000_000_000 + 1;
+        let time = match seconds {
+            ..120 => format!("{seconds} s"),
+            _ => format!("{} min", seconds.div_ceil(60)),
+        };
+        match (left, more_rows) {
+            (0, _) => Ok(()),
+            (_, 0) => write!(f, "; no affordable time would bring the others there"),
+            (1, _) => write!(f, "; {time} more would bring the other there"),
+            _ => write!(f, "; {time} more would bring about {more_rows} of the other {left} there"),
+        }
     }
 }
 
@@ -364,6 +405,19 @@ mod tests {
         assert!(ledger(1_019_000, &phases).reconcile().is_ok());
         let message = ledger(1_100_000, &phases).reconcile().unwrap_err();
         assert!(message.contains("1000000") && message.contains("1100000"), "{message}");
+    }
+
+    #[test]
+    fn precision_is_told_in_a_sentence() {
+        let told = |rows, met, more_rows, seconds: u64| {
+            let more_ns = seconds * 1_000_000_000;
+            PrecisionReached { wanted_permille: 25, rows, met, more_rows, more_ns }.to_string()
+        };
+        assert_eq!(told(8, 8, 0, 0), "8 of 8 rows are known within 2.5 %");
+        assert!(told(8, 6, 0, 0).ends_with("; no affordable time would bring the others there"));
+        assert!(told(8, 7, 1, 61).ends_with("; 62 s more would bring the other there"));
+        let many = "; 11 min more would bring about 3 of the other 4 there";
+        assert!(told(8, 4, 3, 601).ends_with(many));
     }
 
     #[test]

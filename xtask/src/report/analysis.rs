@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use lumos_model::{Bootstrap, Comparison, Estimate, MINIMAL_EFFECT, Samples, negligible_from};
 use lumos_record::{Case, Ledger, Phase, Setting, Suite, WorkerUse};
 
-use super::load::{CaseEvidence, Evidence, Outcome, median_of};
+use super::load::{CaseEvidence, Evidence, Outcome, median_of, samples_of};
 use super::runtimes::Runtimes;
 use super::schema::{
     Absence, CaseEstimate, CaseRatio, Figure, InstructionCount, Method, MissingArtifact,
@@ -191,22 +191,22 @@ impl Analysis<'_> {
     }
 
     /// Adds each phase's median, and a warning if the phases do not add up.
-    fn add_phases(&mut self, report: &mut Report, case: &Case, ledgers: &[Ledger]) {
+    fn add_phases(&mut self, report: &mut Report, case: &Case, ledgers: &[(u32, Ledger)]) {
         let wrong: Vec<String> =
-            ledgers.iter().filter_map(|ledger| ledger.reconcile().err()).collect();
+            ledgers.iter().filter_map(|(_, ledger)| ledger.reconcile().err()).collect();
         if let Some(first) = wrong.first() {
             let (count, all) = (wrong.len(), ledgers.len());
             report.warnings.push(format!("{case}: {count} of {all} cold starts: {first}."));
         }
-        let mut times_ns: BTreeMap<Phase, Vec<u64>> = BTreeMap::new();
-        for ledger in ledgers {
-            for span in &ledger.phases {
-                times_ns.entry(span.phase).or_default().push(span.wall_ns);
-            }
-            times_ns.entry(Phase::Teardown).or_default().push(ledger.teardown_ns);
-        }
-        for (phase, times_ns) in times_ns {
-            let Some(figure) = self.figure(times_ns.into_iter()) else { continue };
+        let spans = ledgers.iter().flat_map(|(_, ledger)| &ledger.phases);
+        let phases: BTreeSet<Phase> =
+            spans.map(|span| span.phase).chain([Phase::Teardown]).collect();
+        for phase in phases {
+            let time_ns = |ledger: &Ledger| match phase {
+                Phase::Teardown => Some(ledger.teardown_ns),
+                _ => ledger.phases.iter().find(|span| span.phase == phase).map(|span| span.wall_ns),
+            };
+            let Some(figure) = self.figure(ledgers, time_ns) else { continue };
             report.phases.push(PhaseEstimate {
                 case: case.clone(),
                 phase,
@@ -217,22 +217,28 @@ impl Analysis<'_> {
     }
 
     /// What a case's workers used; none when the run holds no record of them.
-    fn worker(&mut self, case: &Case, uses: &[WorkerUse]) -> Option<WorkerEstimate> {
+    fn worker(&mut self, case: &Case, uses: &[(u32, WorkerUse)]) -> Option<WorkerEstimate> {
         Some(WorkerEstimate {
             case: case.clone(),
             workers: uses.len(),
-            invocations: median_of(uses.iter().map(|used| used.invocations)),
-            peak_rss_bytes: self.figure(uses.iter().filter_map(|used| used.peak_rss_bytes)),
-            cpu_ns: self.figure(
-                uses.iter().map(|used| used.cpu.user_ns.saturating_add(used.cpu.system_ns)),
-            )?,
-            cpu_user_ns: self.figure(uses.iter().map(|used| used.cpu.user_ns))?,
-            cpu_system_ns: self.figure(uses.iter().map(|used| used.cpu.system_ns))?,
+            invocations: median_of(uses.iter().map(|(_, used)| used.invocations)),
+            peak_rss_bytes: self.figure(uses, |used| used.peak_rss_bytes),
+            cpu_ns: self
+                .figure(uses, |used| Some(used.cpu.user_ns.saturating_add(used.cpu.system_ns)))?,
+            cpu_user_ns: self.figure(uses, |used| Some(used.cpu.user_ns))?,
+            cpu_system_ns: self.figure(uses, |used| Some(used.cpu.system_ns))?,
         })
     }
 
-    fn figure(&mut self, values: impl Iterator<Item = u64>) -> Option<Figure> {
-        figure(&mut self.bootstrap, values)
+    /// The median of what was recorded in rounds, with an interval if there is enough; none when
+    /// there is nothing.
+    fn figure<T>(
+        &mut self,
+        recorded: &[(u32, T)],
+        value: impl Fn(&T) -> Option<u64>,
+    ) -> Option<Figure> {
+        let samples = samples_of(recorded, |recorded| value(recorded).map(|value| value as f64))?;
+        Some(figure(&mut self.bootstrap, &samples))
     }
 
     /// The samples of a case that has any.
@@ -321,16 +327,15 @@ impl Analysis<'_> {
     }
 }
 
-/// The median of integers, with an interval if there are enough; none when there are none.
-pub fn figure(bootstrap: &mut Bootstrap, values: impl Iterator<Item = u64>) -> Option<Figure> {
-    let samples = Samples::raw(values.map(|value| value as f64).collect()).ok()?;
-    let interval = bootstrap.median(&samples);
-    Some(Figure {
+/// The median of samples, with an interval if there are enough.
+pub fn figure(bootstrap: &mut Bootstrap, samples: &Samples) -> Figure {
+    let interval = bootstrap.median(samples);
+    Figure {
         median: samples.median(),
         low: interval.map(|estimate| estimate.low),
         high: interval.map(|estimate| estimate.high),
         n: samples.count(),
-    })
+    }
 }
 
 /// The cases that complete each suite's table: every function with each of its payloads on every

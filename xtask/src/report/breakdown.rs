@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use lumos_model::{Bootstrap, ReadTimes, Samples, Terms, reconcile};
+use lumos_model::{Bootstrap, ReadTimes, Terms, reconcile};
 use lumos_record::{Breakdown, Case, TimedCalls};
 
-use super::load::{CaseEvidence, median_of};
+use super::analysis;
+use super::load::{CaseEvidence, InRounds, median_of, samples_of};
 use super::runtimes::Runtimes;
 use super::schema::{BreakdownEstimate, Figure, Invocation};
 
@@ -15,7 +16,7 @@ pub fn estimates(
     cases: &BTreeMap<Case, CaseEvidence>,
     bootstrap: &mut Bootstrap,
 ) -> Vec<BreakdownEstimate> {
-    let mut taken: Vec<(&Case, &[Breakdown])> = cases
+    let mut taken: Vec<(&Case, &[(u32, Breakdown)])> = cases
         .iter()
         .filter(|(_, found)| found.samples().is_some() && !found.breakdowns.is_empty())
         .map(|(case, found)| (case, found.breakdowns.as_slice()))
@@ -70,27 +71,27 @@ fn read(sums: &TimedCalls, calls: f64) -> ReadTimes {
 
 fn estimate(
     case: &Case,
-    samples: &[Breakdown],
+    samples: &[(u32, Breakdown)],
     invocation: Invocation,
     bootstrap: &mut Bootstrap,
 ) -> Option<BreakdownEstimate> {
-    let found: Vec<Apart> =
-        samples.iter().map(|sample| apart(sample, invocation)).collect::<Option<_>>()?;
+    let found: InRounds<Apart> = samples
+        .iter()
+        .map(|(round, sample)| Some((*round, apart(sample, invocation)?)))
+        .collect::<Option<_>>()?;
     let mut figure = |of: fn(&Apart) -> f64| -> Option<Figure> {
-        let samples = Samples::raw(found.iter().map(of).collect()).ok()?;
-        let interval = bootstrap.median(&samples);
-        let (low, high) = (interval.map(|found| found.low), interval.map(|found| found.high));
-        Some(Figure { median: samples.median(), low, high, n: samples.count() })
+        let samples = samples_of(&found, |apart| Some(of(apart)))?;
+        Some(analysis::figure(bootstrap, &samples))
     };
     let whole = figure(|apart| apart.whole)?;
     let sum = figure(|apart| apart.cold + apart.terms.sum_ns())?;
     let (difference, reconciles) = reconcile(sum.median, whole.median)?;
-    let gets_state = samples.iter().any(|sample| sample.first.retrievals > 0);
+    let gets_state = samples.iter().any(|(_, sample)| sample.first.retrievals > 0);
     let calls: u64 = match invocation {
         Invocation::First => samples.len() as u64,
-        Invocation::Later => samples.iter().map(|sample| u64::from(sample.warm_calls)).sum(),
+        Invocation::Later => samples.iter().map(|(_, sample)| u64::from(sample.warm_calls)).sum(),
     };
-    let clock_cost_ps = median_of(samples.iter().map(|sample| sample.clock_cost_ps));
+    let clock_cost_ps = median_of(samples.iter().map(|(_, sample)| sample.clock_cost_ps));
     Some(BreakdownEstimate {
         case: case.clone(),
         invocation,

@@ -1,6 +1,6 @@
 //! What it took to compile each module ahead of time, for every target that the build made.
 
-use lumos_model::Bootstrap;
+use lumos_model::{Bootstrap, Samples};
 use lumos_record::{Artifact, ArtifactKind, Lane};
 
 use super::analysis;
@@ -26,7 +26,9 @@ fn estimate(
 ) -> Option<CompilationEstimate> {
     let compilation = artifact.compilation.as_ref()?;
     let engine = artifact.engine.clone()?;
-    let compile_ns = analysis::figure(bootstrap, compilation.compile_ns.iter().copied());
+    let times_ns = compilation.compile_ns.iter().map(|&time_ns| time_ns as f64).collect();
+    let compile_ns = Samples::raw(times_ns).ok();
+    let compile_ns = compile_ns.map(|times_ns| analysis::figure(bootstrap, &times_ns));
     let is_module = |other: &&Artifact| {
         other.kind == ArtifactKind::Wasm
             && other.function == artifact.function

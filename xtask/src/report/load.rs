@@ -57,13 +57,28 @@ pub struct CaseEvidence {
     /// How it ended.
     pub outcome: Outcome,
     /// Its cold starts' phases.
-    pub ledgers: Vec<Ledger>,
+    pub ledgers: InRounds<Ledger>,
     /// What its workers used.
-    pub uses: Vec<WorkerUse>,
+    pub uses: InRounds<WorkerUse>,
     /// How many bytes it moves: its request, or the value that its function gets or puts.
     pub size_bytes: u64,
     /// Its invocations that were taken apart.
-    pub breakdowns: Vec<Breakdown>,
+    pub breakdowns: InRounds<Breakdown>,
+}
+
+/// What was recorded in rounds, each with the number of its round.
+pub type InRounds<T> = Vec<(u32, T)>;
+
+/// The values of what was recorded in rounds; none where there are none, or one is not finite.
+pub fn samples_of<T>(recorded: &[(u32, T)], value: impl Fn(&T) -> Option<f64>) -> Option<Samples> {
+    let mut rounds: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for (round, recorded) in recorded {
+        rounds.entry(*round).or_default().extend(value(recorded));
+    }
+    rounds.retain(|_, values| !values.is_empty());
+    let rounds =
+        rounds.into_iter().map(|(round, values)| Some((round, Samples::raw(values).ok()?)));
+    Samples::in_rounds(rounds.collect::<Option<_>>()?).ok()
 }
 
 impl CaseEvidence {
@@ -148,16 +163,16 @@ pub fn load(layout: &Layout, folders: &[PathBuf]) -> Result<Evidence> {
         _ => None,
     });
     let chains = chains.collect();
-    let mut cases = by_case(&directory, records);
+    let mut cases = by_case(number, &directory, records);
     if runs.len() > 0 {
         let mut by_round = BTreeMap::from([(number, cases)]);
         for (number, Run { directory, records, .. }) in runs {
-            by_round.insert(number, by_case(&directory, records));
+            by_round.insert(number, by_case(number, &directory, records));
         }
         cases = join(by_round, &mut warnings);
     }
     for found in cases.values_mut() {
-        if let Some(cause) = Ledger::distrust(found.ledgers.iter(), 20) {
+        if let Some(cause) = Ledger::distrust(found.ledgers.iter().map(|(_, ledger)| ledger), 20) {
             found.outcome = Outcome::Failed(cause);
         }
     }
@@ -174,8 +189,9 @@ pub fn load(layout: &Layout, folders: &[PathBuf]) -> Result<Evidence> {
     })
 }
 
-/// Leaves only the rounds that count: those in which every case of the first has an outcome. The
-/// first counts in any case. None where there is only one anyway.
+/// Leaves only the rounds that count: those in which every case of the first has an outcome, and
+/// those beyond what was asked for that were measured to their end, of some rows. The first counts
+/// in any case. None where there is only one anyway.
 fn rounds(runs: &mut Vec<(u32, Run)>, warnings: &mut Vec<String>) -> Option<Rounds> {
     let (_, first) = runs.first()?;
     let asked = first.manifest.round.as_ref().map_or(runs.len() as u32, |round| round.of);
@@ -186,14 +202,18 @@ fn rounds(runs: &mut Vec<(u32, Run)>, warnings: &mut Vec<String>) -> Option<Roun
     let mut interrupted = Vec::new();
     runs.retain(|(number, run)| {
         let ended = run.ended();
-        let whole = cases.iter().all(|case| ended.contains(case));
+        let whole = match is_extra(*number, run) {
+            true => weather(run).is_some(),
+            false => cases.iter().all(|case| ended.contains(case)),
+        };
         if !whole {
             interrupted.push(*number);
         }
         whole
     });
     let again = put_in_place(runs);
-    let counted: Vec<u32> = runs.iter().map(|(number, _)| *number).collect();
+    let (extra, counted): (Vec<u32>, Vec<u32>) =
+        runs.iter().map(|(number, _)| *number).partition(|&number| number > asked);
     let weather = runs.iter().filter_map(|(number, run)| round_weather(*number, run)).collect();
     for number in &interrupted {
         warnings.push(format!(
@@ -204,7 +224,19 @@ fn rounds(runs: &mut Vec<(u32, Run)>, warnings: &mut Vec<String>) -> Option<Roun
         let count = counted.len();
         warnings.push(format!("Of {asked} rounds, {count} were measured to their end."));
     }
-    Some(Rounds { asked, counted, interrupted, again, weather })
+    let precision = runs.iter().rev().find_map(|(_, run)| {
+        run.records.iter().find_map(|record| match record {
+            Record::Precision(reached) => Some(reached.clone()),
+            _ => None,
+        })
+    });
+    Some(Rounds { asked, counted, interrupted, again, extra, precision, weather })
+}
+
+/// Whether a round is of the rows alone that were not known precisely enough.
+fn is_extra(number: u32, run: &Run) -> bool {
+    let asked = run.manifest.round.as_ref().map_or(u32::MAX, |round| round.of);
+    number > asked && weather(run).is_none_or(|weather| weather.instead_of.is_none())
 }
 
 /// What is known of the node in a round; none where an older version of Lumos measured.
@@ -336,8 +368,8 @@ fn read_pull_check(run: &Run, warnings: &mut Vec<String>) -> Option<PullCheck> {
     }
 }
 
-/// Sorts the records by case; of several outcomes of one case, the last counts.
-fn by_case(run_folder: &Path, records: Vec<Record>) -> BTreeMap<Case, CaseEvidence> {
+/// Sorts the records of a round by case; of several outcomes of one case, the last counts.
+fn by_case(round: u32, run_folder: &Path, records: Vec<Record>) -> BTreeMap<Case, CaseEvidence> {
     let mut cases: BTreeMap<Case, CaseEvidence> = BTreeMap::new();
     for record in records {
         match record {
@@ -345,6 +377,7 @@ fn by_case(run_folder: &Path, records: Vec<Record>) -> BTreeMap<Case, CaseEviden
             | Record::Process(_)
             | Record::Sandbox(_)
             | Record::Weather(_)
+            | Record::Precision(_)
             | Record::Chain(_) => {}
             // A case that starts again leaves nothing of its earlier attempt.
             Record::Started { case } => drop(cases.insert(case, CaseEvidence::default())),
@@ -366,13 +399,13 @@ fn by_case(run_folder: &Path, records: Vec<Record>) -> BTreeMap<Case, CaseEviden
                     Outcome::Skipped("only verified: the run did not time its cases".into());
             }
             Record::Phases(ledger) => {
-                cases.entry(ledger.case.clone()).or_default().ledgers.push(ledger);
+                cases.entry(ledger.case.clone()).or_default().ledgers.push((round, ledger));
             }
             Record::Worker(used) => {
-                cases.entry(used.case.clone()).or_default().uses.push(used);
+                cases.entry(used.case.clone()).or_default().uses.push((round, used));
             }
             Record::Breakdown(sample) => {
-                cases.entry(sample.case.clone()).or_default().breakdowns.push(sample);
+                cases.entry(sample.case.clone()).or_default().breakdowns.push((round, sample));
             }
             Record::Skip(skip) => {
                 cases.entry(skip.case).or_default().outcome = Outcome::Skipped(skip.reason);

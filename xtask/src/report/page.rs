@@ -477,8 +477,14 @@ fn facts(report: &Report) -> Vec<(String, String)> {
             0 => String::new(),
             again => format!(", {again} measured again since the node was disturbed"),
         };
+        let extra = match rounds.extra.len() {
+            0 => String::new(),
+            extra => format!(", {extra} more of the rows that were not known precisely enough"),
+        };
         let (counted, asked) = (rounds.counted.len(), rounds.asked);
-        facts.insert(1, ("Rounds".to_owned(), format!("{counted} of {asked}{lost}{again}")));
+        facts.insert(1, ("Rounds".to_owned(), format!("{counted} of {asked}{lost}{again}{extra}")));
+        facts
+            .extend(rounds.precision.iter().map(|told| ("Precision".to_owned(), told.to_string())));
         facts.extend(weather(&rounds.weather).map(|told| ("Weather".to_owned(), told)));
     }
     facts.extend(report.sandboxes.iter().map(|(package, told)| {

@@ -1,6 +1,6 @@
 //! Which runtime is what: engine, sandbox, mode and reference, from the manifest alone.
 
-use lumos_record::{Case, Lane, Mode, Profile, Runtime};
+use lumos_record::{Case, Lane, Mode, Runtime};
 
 /// The runtimes of the artifact manifest.
 pub struct Runtimes<'a>(&'a [Runtime]);
@@ -28,23 +28,10 @@ impl<'a> Runtimes<'a> {
         })
     }
 
-    /// The runtimes that a case is compared with. Wasm is compared with native code in every
-    /// sandbox of its lane, in its own first, where what differs is the engine alone. Native code
-    /// in a container is compared with native code in a plain process.
+    /// The names of the runtimes that a case is compared with; see [`Runtime::references`].
     pub fn references(&self, case: &Case) -> Vec<String> {
-        let lane = case.suite.lane();
-        let Some(own) = self.find(lane, &case.runtime) else { return Vec::new() };
-        let native = self.0.iter().filter(|runtime| {
-            let is_measured = runtime.takes_part(case.suite, Profile::Full);
-            let plain = runtime.sandbox == Runtime::PROCESS;
-            runtime.mode == Mode::Native && is_measured && (own.mode != Mode::Native || plain)
-        });
-        let mut references: Vec<&Runtime> = native.collect();
-        references.sort_by_key(|reference| {
-            (reference.sandbox != own.sandbox, reference.sandbox != Runtime::PROCESS)
-        });
-        let names = references.into_iter().map(|reference| reference.name_in(lane));
-        names.filter(|reference| *reference != case.runtime).collect()
+        let names = |runtime: &Runtime| runtime.name_in(case.suite.lane());
+        Runtime::references(self.0, case).into_iter().map(names).collect()
     }
 
     /// A key that sorts cases for a reader: by suite, function, payload, then runtime.

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use lumos_record::{
-    Artifact, ArtifactKind, Case, Lane, Mode, Node, Phase, Profile, Pull, Revision, Runtime,
-    Setting, StateBackend, Suite, Toolchain, Variant,
+    Artifact, ArtifactKind, Case, Lane, Mode, Node, Phase, PrecisionReached, Profile, Pull,
+    Revision, Runtime, Setting, StateBackend, Suite, Toolchain, Variant,
 };
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +152,12 @@ pub struct Rounds {
     /// measurement counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub again: Vec<u32>,
+    /// The numbers of those in which only rows were measured that were not known precisely enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra: Vec<u32>,
+    /// How precisely the rows are known; none where nobody went on for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<PrecisionReached>,
     /// What the node did by itself in each that counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weather: Vec<RoundWeather>,

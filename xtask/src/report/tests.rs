@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use lumos_record::{
     Artifact, ArtifactKind, ArtifactManifest, Breakdown, Case, ChainFacts, Compilation, CpuTime,
-    Failure, Finished, Image, Layout, Ledger, Mode, Node, Phase, PhaseSpan, Profile, Pull,
-    PullCheck, Record, Revision, Round, RunManifest, RunWriter, Runtime, Setting, Skip,
-    StateBackend, Suite, TimedCalls, Toolchain, Variant, Weather, WorkerUse,
+    Failure, Finished, Image, Layout, Ledger, Mode, Node, Phase, PhaseSpan, PrecisionReached,
+    Profile, Pull, PullCheck, Record, Revision, Round, RunManifest, RunWriter, Runtime, Setting,
+    Skip, StateBackend, Suite, TimedCalls, Toolchain, Variant, Weather, WorkerUse,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -617,6 +617,53 @@ fn a_round_that_was_measured_again_counts_in_the_place_of_the_disturbed_one() {
     assert!(markdown.contains("5 of 5, 1 measured again since the node was disturbed"));
     assert!(markdown.contains("the same work took 210 µs from round to round"), "{markdown}");
     assert!(markdown.contains("at most 2.0 % of a processor was stolen"), "{markdown}");
+}
+
+#[test]
+fn a_round_of_some_rows_counts_for_these() {
+    let fixture = Fixture::complete();
+    let before = fixture.report();
+    let extra = fixture.round_folder(6);
+    fixture.copy_round(&extra, 6, 1.1);
+    let records = fs::read_to_string(fixture.round_folder(5).join(Run::RECORDS)).unwrap();
+    let is_of_row = |line: &&str| {
+        let record: Record = serde_json::from_str(line).unwrap();
+        let of_row = |case: &Case| case.suite == Suite::Call && case.function == "sort";
+        matches!(record, Record::Run(_))
+            || matches!(&record, Record::Finished(f) if of_row(&f.case))
+    };
+    let lines: Vec<&str> = records.lines().filter(is_of_row).collect();
+    let text = lines.join("\n").replace("\"number\":5", "\"number\":6") + "\n";
+    fs::write(extra.join(Run::RECORDS), &text).unwrap();
+    let interrupted = fixture.report();
+    assert_eq!(interrupted["estimates"], before["estimates"]);
+    assert_eq!(interrupted["run"]["rounds"]["interrupted"], json!([6]));
+
+    let reached = PrecisionReached {
+        wanted_permille: 50,
+        rows: 9,
+        met: 8,
+        more_rows: 1,
+        more_ns: 90_000_000_000,
+    };
+    let end = [Record::Weather(Weather::default()), Record::Precision(reached)]
+        .map(|record| serde_json::to_string(&record).unwrap() + "\n");
+    fs::write(extra.join(Run::RECORDS), text + &end.concat()).unwrap();
+    let report = fixture.report();
+    let rounds = &report["run"]["rounds"];
+    assert_eq!((&rounds["counted"], &rounds["extra"]), (&json!([1, 2, 3, 4, 5]), &json!([6])));
+    let changed = |list: &str| {
+        let pairs =
+            std::iter::zip(report[list].as_array().unwrap(), before[list].as_array().unwrap());
+        let changed = pairs.filter(|(now, then)| now != then);
+        changed.map(|(now, _)| format!("{}/{}", now["suite"], now["function"])).collect::<Vec<_>>()
+    };
+    let estimates = changed("estimates");
+    assert!(!estimates.is_empty() && estimates.iter().all(|row| row == "\"call\"/\"sort\""));
+    assert!(report["warnings"].as_array().unwrap().is_empty(), "{}", report["warnings"]);
+    let markdown = fixture.output("report.md");
+    assert!(markdown.contains("5 of 5, 1 more of the rows that were not known"), "{markdown}");
+    assert!(markdown.contains("8 of 9 rows are known within 5 %; 91 s more"), "{markdown}");
 }
 
 #[test]

@@ -314,6 +314,7 @@ pub fn outcomes(run: &Run) -> Result<BTreeMap<Case, Outcome>> {
             | Record::Process(_)
             | Record::Sandbox(_)
             | Record::Weather(_)
+            | Record::Precision(_)
             | Record::Phases(_)
             | Record::Worker(_)
             | Record::Breakdown(_)

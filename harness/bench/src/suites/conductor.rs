@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
@@ -18,6 +18,7 @@ use lumos_turns::Request;
 use lumos_workloads::Workloads;
 
 use super::plan::{Plan, Planned};
+use super::precision::{self, Known};
 use super::sampling::Samples;
 use super::select::{Filter, Selection};
 use super::session::{Session, criterion_directory, session_name};
@@ -56,6 +57,58 @@ pub struct Conductor<'c> {
     pub baseline: Option<&'c str>,
 }
 
+/// What has been measured so far.
+#[derive(Debug, Default)]
+struct Series {
+    name: String,
+    /// How many rounds have begun.
+    begun: u32,
+    /// The rounds that count, with their numbers: where one was measured again, the later run.
+    runs: Vec<(u32, PathBuf)>,
+    /// Of the rounds of all rows, in the order of `runs`.
+    weather: Vec<Weather>,
+    /// How long a round of a row took, when it was measured last.
+    row_times: BTreeMap<u64, Duration>,
+    /// What has no samples, and why later rounds do not try it again: what has hung once would do
+    /// so in each of them.
+    without_samples: BTreeMap<Case, String>,
+}
+
+impl Series {
+    /// How long the next round of a row will take.
+    fn time_of_row(&self, row: u64) -> Duration {
+        self.row_times.get(&row).copied().unwrap_or_default()
+    }
+
+    /// How long the rounds of all rows took together.
+    fn time(&self) -> Duration {
+        self.weather.iter().map(|weather| Duration::from_nanos(weather.wall_ns)).sum()
+    }
+
+    /// How long a round takes besides its rows.
+    fn time_of_round(&self) -> Duration {
+        let of_rounds = self.time() / u32::try_from(self.weather.len()).unwrap_or(1).max(1);
+        of_rounds.saturating_sub(self.row_times.values().sum())
+    }
+}
+
+/// Why a round is measured.
+#[derive(Debug)]
+enum Reason {
+    /// It was asked for.
+    Asked,
+    /// The node has disturbed the one at this place, which it stands for.
+    Disturbed(usize),
+    /// These rows are not known precisely enough.
+    Imprecise(Vec<u64>),
+}
+
+/// A round that was measured.
+struct Measured {
+    weather: Weather,
+    row_times: BTreeMap<u64, Duration>,
+}
+
 /// A runtime with its program and its cases.
 struct Member<'p> {
     part: Part,
@@ -76,8 +129,8 @@ impl Conductor<'_> {
         self.check_baseline(&programs)?;
         tidy(&programs, Stdio::inherit);
         note_interrupts();
-        let mut runs = Vec::new();
-        let code = self.rounds(&programs, &mut runs);
+        let mut series = Series { name: session_name(), ..Series::default() };
+        let code = self.rounds(&programs, &mut series);
         // A measuring process that was ended had no time to tidy up.
         tidy(&programs, Stdio::null);
         match code? {
@@ -86,7 +139,7 @@ impl Conductor<'_> {
             Ended::Exit(code) => return Ok(ExitCode::from(code)),
         }
         if !self.selection.verify {
-            self.hand_over(criterion, &runs)?;
+            self.hand_over(criterion, &series.runs)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -115,78 +168,133 @@ impl Conductor<'_> {
         Ok(())
     }
 
-    fn rounds(
-        &self,
-        programs: &BTreeMap<String, PathBuf>,
-        runs: &mut Vec<PathBuf>,
-    ) -> Result<Ended> {
-        let series = session_name();
+    /// Measures all rounds, those that the node has disturbed again, and more of the rows that are
+    /// not known precisely enough.
+    fn rounds(&self, programs: &BTreeMap<String, PathBuf>, series: &mut Series) -> Result<Ended> {
         let of = self.selection.rounds();
-        // Of a plain `cargo bench`, others measure a part of each round.
-        let whole = std::env::var_os(PROGRAMS).is_some();
-        let mut without_samples = BTreeMap::new();
-        let mut weather = Vec::new();
-        let mut again = None;
-        for number in 1.. {
-            if number > of {
-                // One in five may be measured again, after all others.
-                let left = whole && (number - of) * Round::USUAL <= of;
-                again = Weather::worst(&weather).filter(|_| left).map(|place| place as u32 + 1);
-                let Some(worst) = again else { break };
-                eprintln!("round {worst} is measured again: the node was disturbed");
-            }
-            let (mut session, mut selection) = (series.clone(), self.selection.clone());
-            if of > 1 {
-                eprintln!("round {number} of {}", of.max(number));
-                session = format!("{series}-{number}");
-                selection.round = Some(Round { series: series.clone(), number, of });
-            }
-            let mut begun = Session::begin(
-                self.layout,
-                session,
-                &selection,
-                self.artifacts,
-                self.save_baseline,
-            )?;
-            let known = begun.ended()?;
-            for (case, reason) in &without_samples {
-                if !known.contains(case) {
-                    let skip = Skip { case: Case::clone(case), reason: String::clone(reason) };
-                    begun.write(&Record::Started { case: skip.case.clone() })?;
-                    begun.write(&Record::Skip(skip))?;
-                }
-            }
-            let (ended, mut seen) = self.round(&begun, &selection, programs)?;
+        for _ in 0..of {
+            let ended = self.next_round(programs, series, Reason::Asked)?;
             if ended != Ended::Exit(0) {
                 return Ok(ended);
             }
-            if self.selection.verify {
-                continue;
+        }
+        // Of a plain `cargo bench`, others measure a part of each round.
+        let whole = std::env::var_os(PROGRAMS).is_some();
+        // One in five may be measured again, after all others.
+        let again = if whole { of / Round::USUAL } else { 0 };
+        for _ in 0..again {
+            let Some(place) = Weather::worst(&series.weather) else { break };
+            eprintln!("round {} is measured again: the node was disturbed", place + 1);
+            let ended = self.next_round(programs, series, Reason::Disturbed(place))?;
+            if ended != Ended::Exit(0) {
+                return Ok(ended);
             }
-            seen.instead_of = again;
-            begun.write(&Record::Weather(seen.clone()))?;
-            let run = begun.directory().to_owned();
-            match again {
-                Some(worst) => {
-                    (weather[worst as usize - 1], runs[worst as usize - 1]) = (seen, run)
-                }
-                None => {
-                    weather.push(seen);
-                    runs.push(run);
-                }
+        }
+        self.go_on(programs, series)
+    }
+
+    /// Measures more rounds of the rows that are not known precisely enough, and records what that
+    /// has brought.
+    fn go_on(&self, programs: &BTreeMap<String, PathBuf>, series: &mut Series) -> Result<Ended> {
+        let Some((wanted_permille, share)) = self.selection.precision() else {
+            return Ok(Ended::Exit(0));
+        };
+        let runtimes = &self.artifacts.manifest.runtimes;
+        let plan = Plan::new(self.workloads, &self.artifacts.manifest, self.selection);
+        let own = plan.cases.iter().filter(|own| programs.contains_key(&own.runtime.package));
+        let own = own.map(|own| (own.row as u64, own.case()));
+        let chosen = own.filter(|(_, case)| self.filter.accepts(case));
+        let mut known = Known::new(wanted_permille, chosen, runtimes);
+        for (number, run) in &series.runs {
+            known.add(*number, run)?;
+        }
+        let mut left = series.time().mul_f64(share);
+        let time_of_round = series.time_of_round();
+        let open = loop {
+            let open = known.open();
+            let time = left.saturating_sub(time_of_round);
+            let rows = precision::choose(&open, time, |row| series.time_of_row(row));
+            if rows.is_empty() {
+                break open;
             }
-            without_samples.extend(self::without_samples(begun.directory(), number)?);
+            let begun = Instant::now();
+            let ended = self.next_round(programs, series, Reason::Imprecise(rows))?;
+            if ended != Ended::Exit(0) {
+                return Ok(ended);
+            }
+            left = left.saturating_sub(begun.elapsed());
+            if let Some((number, run)) = series.runs.last() {
+                known.add(*number, run)?;
+            }
+        };
+        let reached = known.reached(&open, |row| series.time_of_row(row), time_of_round);
+        if let Some((_, run)) = series.runs.last().filter(|_| reached.rows > 0) {
+            eprintln!("precision: {reached}");
+            Session::join(run)?.write(&Record::Precision(reached))?;
         }
         Ok(Ended::Exit(0))
     }
 
-    /// Measures a round: every runtime in a process, and all of them in turns.
+    /// Begins the next round, or goes on with it where other crates have begun it, and measures it
+    /// to its end.
+    fn next_round(
+        &self,
+        programs: &BTreeMap<String, PathBuf>,
+        series: &mut Series,
+        reason: Reason,
+    ) -> Result<Ended> {
+        series.begun += 1;
+        let (number, of) = (series.begun, self.selection.rounds());
+        let (mut session, mut selection) = (series.name.clone(), self.selection.clone());
+        if of > 1 {
+            eprintln!("round {number} of {}", of.max(number));
+            session = format!("{session}-{number}");
+            selection.round = Some(Round { series: series.name.clone(), number, of });
+        }
+        let instead_of = match &reason {
+            Reason::Disturbed(place) => Some(series.runs[*place].0),
+            _ => None,
+        };
+        if let Reason::Imprecise(rows) = &reason {
+            selection.rows.clone_from(rows);
+        }
+        let begun =
+            Session::begin(self.layout, session, &selection, self.artifacts, self.save_baseline);
+        let mut begun = begun?;
+        let over = &series.without_samples;
+        let (ended, measured) = self.round(&mut begun, &selection, programs, over)?;
+        if ended != Ended::Exit(0) || self.selection.verify {
+            return Ok(ended);
+        }
+        let Measured { mut weather, row_times } = measured;
+        weather.instead_of = instead_of;
+        begun.write(&Record::Weather(weather.clone()))?;
+        let run = begun.directory().to_owned();
+        series.row_times.extend(row_times);
+        series.without_samples.extend(without_samples(&run, number)?);
+        match reason {
+            Reason::Asked => {
+                series.weather.push(weather);
+                series.runs.push((number, run));
+            }
+            Reason::Disturbed(place) => {
+                series.weather[place] = weather;
+                series.runs[place].1 = run;
+            }
+            Reason::Imprecise(_) => series.runs.push((number, run)),
+        }
+        Ok(Ended::Exit(0))
+    }
+
+    /// Measures a round: every runtime in a process, and all of them in turns; but for what is over,
+    /// for the reasons that are recorded.
     fn round(
         &self,
-        session: &Session,
+        session: &mut Session,
         selection: &Selection,
         programs: &BTreeMap<String, PathBuf>,
-    ) -> Result<(Ended, Weather)> {
+        over: &BTreeMap<Case, String>,
+    ) -> Result<(Ended, Measured)> {
         let plan = Plan::new(self.workloads, &self.artifacts.manifest, selection);
         let ended = session.ended()?;
         let mut members: Vec<Member<'_>> = Vec::new();
@@ -194,7 +302,13 @@ impl Conductor<'_> {
         for planned in &plan.cases {
             let case = planned.case();
             let Some(program) = programs.get(&planned.runtime.package) else { continue };
-            if !self.filter.accepts(&case) || ended.contains(&case) {
+            let is_chosen = selection.takes_row(planned.row as u64) && self.filter.accepts(&case);
+            if !is_chosen || ended.contains(&case) {
+                continue;
+            }
+            if let Some(reason) = over.get(&case) {
+                session.write(&Record::Started { case: case.clone() })?;
+                session.write(&Record::Skip(Skip { case, reason: reason.clone() }))?;
                 continue;
             }
             rows.insert(planned.row as u64);
@@ -206,10 +320,15 @@ impl Conductor<'_> {
         }
         let rows: Vec<u64> = rows.into_iter().collect();
         let outer = lumos_turns::Turns::from_environment();
-        let mut row = None;
+        let mut row: Option<(u64, Instant)> = None;
+        let mut row_times = BTreeMap::new();
         let mut watcher = Watcher::begin();
         let before = |request: &Request| {
-            if row.replace(request.place.row) != Some(request.place.row) {
+            if row.is_none_or(|(row, _)| row != request.place.row) {
+                let now = Instant::now();
+                if let Some((row, begun)) = row.replace((request.place.row, now)) {
+                    row_times.insert(row, now - begun);
+                }
                 watcher.calibrate();
                 let place = rows.binary_search(&request.place.row).map_or(0, |place| place + 1);
                 let group = request.case.splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
@@ -233,14 +352,15 @@ impl Conductor<'_> {
                 code => all = if all == Ended::Interrupted { all } else { code },
             }
         }
-        Ok((all, watcher.end()))
+        row_times.extend(row.map(|(row, begun)| (row, begun.elapsed())));
+        Ok((all, Measured { weather: watcher.end(), row_times }))
     }
 
     /// Gives Criterion the samples of all rounds.
-    fn hand_over(&self, mut criterion: Criterion, runs: &[PathBuf]) -> Result<()> {
+    fn hand_over(&self, mut criterion: Criterion, runs: &[(u32, PathBuf)]) -> Result<()> {
         let mut found: HashMap<Case, Vec<(u32, PathBuf, u64)>> = HashMap::new();
         let mut failed = Vec::new();
-        for (number, run) in (1..).zip(runs) {
+        for &(number, ref run) in runs {
             for record in Run::read(run)?.records {
                 match record {
                     Record::Finished(finished) => {
@@ -318,8 +438,7 @@ fn tidy(programs: &BTreeMap<String, PathBuf>, output: fn() -> Stdio) {
     }
 }
 
-/// What a round has no samples of, and why later rounds do not try it again: what has hung once
-/// would do so in each of them.
+/// What a round has no samples of, and why.
 fn without_samples(run: &Path, round: u32) -> Result<BTreeMap<Case, String>> {
     let records = Run::read(run)?.records.into_iter();
     let found = records.filter_map(|record| match record {

@@ -1,9 +1,12 @@
 //! The in-process lane: what an engine costs by itself.
 
+use std::collections::HashMap;
 use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
-use lumos_record::{Case, Suite};
+use lumos_record::{ArtifactKind, Case, Suite};
 
 use super::chain;
 use super::command;
@@ -15,32 +18,79 @@ use super::turns::Random;
 use super::watch::Watch;
 use crate::{Checked, Engine};
 
+/// From here on, a step that was timed once has told what it costs.
+const SLOW: Duration = Duration::from_millis(20);
+
 /// A function in an engine, which has answered once, and rightly.
 struct Prepared<'e, E: Engine> {
     engine: &'e E,
     artifact: Checked,
-    /// None while loading is measured: the dynamic linker does not load a library twice.
+    /// None while loading is measured.
     loaded: Option<Loaded<E>>,
     request: Vec<u8>,
     invocations: Invocations,
 }
 
-/// What an engine made of an artifact. Fields drop in this order: an instance goes before what
-/// it was made from.
+/// What an engine made of an artifact, up to what instances are made from. Fields drop in this
+/// order.
+pub(super) struct Ready<E: Engine> {
+    linked: E::Linked,
+    _module: E::Module,
+}
+
+impl<E: Engine> Ready<E> {
+    fn new(engine: &E, module: E::Module) -> Result<Rc<Self>, Stop> {
+        let linked = engine.link(&module).map_err(show)?;
+        Ok(Rc::new(Self { linked, _module: module }))
+    }
+}
+
+/// What an engine has made of artifacts, by their paths. Several suites measure what follows, and
+/// some engines take a second to load a module.
+pub(super) struct Kept<E: Engine>(HashMap<PathBuf, Rc<Ready<E>>>);
+
+impl<E: Engine> Default for Kept<E> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<E: Engine> Kept<E> {
+    /// What is kept of an artifact, or is made of it now; with the time that its loading took then.
+    fn get(
+        &mut self,
+        engine: &E,
+        artifact: &Checked,
+        watch: &Watch,
+    ) -> Result<(Rc<Ready<E>>, Option<Duration>), Stop> {
+        if let Some(ready) = self.0.get(artifact.path()) {
+            return Ok((Rc::clone(ready), None));
+        }
+        let (time, module) = time_step(watch, || engine.load(artifact).map_err(show))?;
+        let ready = Ready::new(engine, module)?;
+        self.0.insert(artifact.path().to_owned(), Rc::clone(&ready));
+        Ok((ready, Some(time)))
+    }
+}
+
+/// An instance of what an engine made of an artifact. Fields drop in this order: an instance goes
+/// before what it was made from.
 pub(super) struct Loaded<E: Engine> {
     pub(super) instance: E::Instance,
     /// Instances that are not called any more, each with room that lay before its successor.
     left: Vec<(E::Instance, Vec<u8>)>,
-    linked: E::Linked,
-    _module: E::Module,
+    ready: Rc<Ready<E>>,
 }
 
 impl<E: Engine> Loaded<E> {
     pub(super) fn new(engine: &E, artifact: &Checked) -> Result<Self, Stop> {
         let module = engine.load(artifact).map_err(show)?;
-        let linked = engine.link(&module).map_err(show)?;
-        let instance = engine.new_instance(&linked).map_err(show)?;
-        Ok(Self { instance, left: Vec::new(), linked, _module: module })
+        Self::of(engine, Ready::new(engine, module)?)
+    }
+
+    fn of(engine: &E, ready: Rc<Ready<E>>) -> Result<Self, Stop> {
+        let instance = engine.new_instance(&ready.linked).map_err(show)?;
+        Ok(Self { instance, left: Vec::new(), ready })
     }
 
     /// Takes another instance, somewhere else in memory; `random` says where.
@@ -58,46 +108,68 @@ impl<E: Engine> Loaded<E> {
             self.left.swap_remove(place % MOST_LEFT);
         }
         let room = Vec::with_capacity(room);
-        let instance = engine.new_instance(&self.linked).map_err(show)?;
+        let instance = engine.new_instance(&self.ready.linked).map_err(show)?;
         self.left.push((std::mem::replace(&mut self.instance, instance), room));
         Ok(())
     }
 }
 
 impl<'e, E: Engine> Prepared<'e, E> {
+    /// With what loading it has cost, where that was seen.
     fn new(
         engine: &'e E,
         new_engine: &(dyn Fn() -> Result<E, Stop> + Sync),
+        kept: &mut Kept<E>,
         artifact: Checked,
         planned: &Planned<'_>,
         watch: &Watch,
-    ) -> Result<Self, Stop> {
+    ) -> Result<(Self, Option<Duration>), Stop> {
         let request = planned.payload.generate();
-        let (loaded, response) = match planned.suite {
-            // What a call leaves to its thread, such as destructors of the thread's variables,
-            // holds a library in memory until the thread ends: then each later load would find it
-            // there. So the call that checks the artifact has a thread, and an engine, of its own.
-            Suite::Load => {
-                let check = || {
-                    let engine = new_engine()?;
-                    answer(&engine, &artifact, planned, &request, watch).map(|(_, answer)| answer)
-                };
-                let checked = std::thread::scope(|scope| scope.spawn(check).join());
-                (None, checked.unwrap_or_else(|panic| resume_unwind(panic))?)
+        let is_library = planned.runtime.loads == Some(ArtifactKind::NativeLib);
+        let (loaded, response, cost) = if is_library && planned.suite == Suite::Load {
+            // The dynamic linker does not load a library twice. What a call leaves to its thread,
+            // such as destructors of the thread's variables, holds a library in memory until the
+            // thread ends: then each later load would find it there. So the call that checks the
+            // artifact has a thread, and an engine, of its own.
+            kept.0.clear();
+            let check = || {
+                let engine = new_engine()?;
+                let mut loaded = time_step(watch, || Loaded::new(&engine, &artifact))?.1;
+                answer(&engine, &mut loaded, planned, &request, watch)
+            };
+            let checked = std::thread::scope(|scope| scope.spawn(check).join());
+            (None, checked.unwrap_or_else(|panic| resume_unwind(panic))?, None)
+        } else {
+            let (ready, cost) = kept.get(engine, &artifact, watch)?;
+            let mut loaded = time_step(watch, || Loaded::of(engine, ready))?.1;
+            let response = answer(engine, &mut loaded, planned, &request, watch)?;
+            if planned.setting.variant.is_some() {
+                // Nothing else measures it.
+                kept.0.remove(artifact.path());
             }
-            _ => {
-                let (loaded, response) = answer(engine, &artifact, planned, &request, watch)?;
-                (Some(loaded), response)
+            match planned.suite {
+                Suite::Load => (None, response, cost),
+                _ => (Some(loaded), response, None),
             }
         };
         let invocations = Invocations::new(response);
-        Ok(Self { engine, artifact, loaded, request, invocations })
+        Ok((Self { engine, artifact, loaded, request, invocations }, cost))
     }
 
-    /// Takes an instance somewhere else in memory, and has it answer once.
-    fn move_elsewhere(&mut self, random: u64, watch: &Watch) -> Result<(), Stop> {
+    /// What one iteration costs.
+    fn cost(&mut self, suite: Suite, watch: &Watch) -> Result<Duration, Stop> {
+        let first = self.run(suite, 1, watch)?;
+        Ok(if first > SLOW { first } else { first.min(self.run(suite, 1, watch)?) })
+    }
+
+    /// Takes an instance somewhere else in memory, and has it answer once, where instances are what
+    /// is measured.
+    fn move_elsewhere(&mut self, suite: Suite, random: u64, watch: &Watch) -> Result<(), Stop> {
         let Some(loaded) = &mut self.loaded else { return Ok(()) };
         loaded.move_elsewhere(self.engine, random)?;
+        if suite == Suite::Instantiate {
+            return Ok(());
+        }
         let (engine, request) = (self.engine, &self.request);
         let answered = self
             .invocations
@@ -108,7 +180,7 @@ impl<'e, E: Engine> Prepared<'e, E> {
     /// One sample's iterations of a suite.
     fn run(&mut self, suite: Suite, iterations: u64, watch: &Watch) -> Result<Duration, Stop> {
         let Self { engine, artifact, loaded, request, invocations } = self;
-        let Some(Loaded { instance, linked, .. }) = loaded else {
+        let Some(Loaded { instance, ready, .. }) = loaded else {
             return repeat(iterations, || time_step(watch, || engine.load(artifact).map_err(show)));
         };
         match suite {
@@ -117,11 +189,11 @@ impl<'e, E: Engine> Prepared<'e, E> {
                     .time(iterations, watch, |response| engine.invoke(instance, request, response))
             }
             Suite::Instantiate => repeat(iterations, || {
-                time_step(watch, || engine.new_instance(linked).map_err(show))
+                time_step(watch, || engine.new_instance(&ready.linked).map_err(show))
             }),
             _ => repeat(iterations, || {
                 invocations.time_one(watch, |response| {
-                    let mut instance = engine.new_instance(linked).map_err(show)?;
+                    let mut instance = engine.new_instance(&ready.linked).map_err(show)?;
                     engine.invoke(&mut instance, request, response).map_err(|e| e.to_string())?;
                     Ok(instance)
                 })
@@ -130,22 +202,21 @@ impl<'e, E: Engine> Prepared<'e, E> {
     }
 }
 
-/// Loads an artifact and has it answer, rightly.
+/// Has an instance answer, rightly.
 fn answer<E: Engine>(
     engine: &E,
-    artifact: &Checked,
+    loaded: &mut Loaded<E>,
     planned: &Planned<'_>,
     request: &[u8],
     watch: &Watch,
-) -> Result<(Loaded<E>, Vec<u8>), Stop> {
+) -> Result<Vec<u8>, Stop> {
     let mut response = Vec::new();
-    let (_, mut loaded) = time_step(watch, || Loaded::new(engine, artifact))?;
     time_step(watch, || {
         let instance = &mut loaded.instance;
         engine.invoke(instance, request, &mut response).map_err(|error| error.to_string())
     })?;
     verify_digest(&response, planned.payload)?;
-    Ok((loaded, response))
+    Ok(response)
 }
 
 /// Adds up the times of a step, and drops what each made before the next begins.
@@ -160,10 +231,12 @@ fn show(error: anyhow::Error) -> Stop {
     format!("{error:#}")
 }
 
-/// Measures one case of the in-process lane; `new_engine` makes another engine like `engine`.
+/// Measures one case of the in-process lane; `new_engine` makes another engine like `engine`, of
+/// which `kept` holds what it has made.
 pub(super) fn run<E: Engine>(
     harness: &mut Harness,
     engine: &E,
+    kept: &mut Kept<E>,
     new_engine: &(dyn Fn() -> Result<E, Stop> + Sync),
     planned: &Planned<'_>,
     case: &Case,
@@ -186,14 +259,16 @@ pub(super) fn run<E: Engine>(
     };
     let artifact = artifacts.function(planned.runtime, loads, function, &settings)?;
     let watch = harness.watch;
-    let mut prepared = Prepared::new(engine, new_engine, artifact, planned, &watch)?;
-    let cost =
-        prepared.run(planned.suite, 1, &watch)?.min(prepared.run(planned.suite, 1, &watch)?);
+    let (mut prepared, cost) = Prepared::new(engine, new_engine, kept, artifact, planned, &watch)?;
+    let cost = match cost.filter(|&cost| cost > SLOW) {
+        Some(cost) => cost,
+        None => prepared.cost(planned.suite, &watch)?,
+    };
     let request_bytes = prepared.request.len();
     if !harness.selection.verify {
         let mut places = Random::new();
         harness.measure_steady(case, cost, |iterations| {
-            prepared.move_elsewhere(places.draw(), &watch)?;
+            prepared.move_elsewhere(planned.suite, places.draw(), &watch)?;
             prepared.run(planned.suite, iterations, &watch)
         })?;
     }

@@ -44,8 +44,26 @@ pub struct Selection {
     pub invocation_limit_ms: u64,
     /// The most memory that a function may use, in bytes; 0 means the default.
     pub memory_limit_bytes: u64,
+    /// How precisely rows are to be known.
+    pub precision: Precision,
+    /// Only these rows of the plan; empty means all.
+    pub rows: Vec<u64>,
     /// Run the workers of another architecture through an emulator; only the served lane can.
     pub emulator: Option<Emulator>,
+}
+
+/// How precisely rows are to be known when they have had their rounds: those that are not have
+/// more, as long as there is time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// As the profile has it, for 15 % of the time that the rounds have taken.
+    #[default]
+    Usual,
+    /// Within so many thousandths, for as long as the rounds have taken.
+    WithinPermille(u32),
+    /// No row has more rounds than were asked for.
+    Off,
 }
 
 /// What runs another architecture's programs.
@@ -98,6 +116,29 @@ impl Selection {
             0 => Round::USUAL,
             rounds => rounds,
         }
+    }
+
+    /// How far an interval may reach from its figure, in thousandths of it, and the share of the
+    /// rounds' time that more of them may take; none where nobody goes on.
+    pub fn precision(&self) -> Option<(u32, f64)> {
+        /// The share where nobody has asked.
+        const USUAL_SHARE: f64 = 0.15;
+        // What is emulated, or tried once, says nothing of a time.
+        if self.verify || self.emulator.is_some() {
+            return None;
+        }
+        match (self.precision, self.profile) {
+            (Precision::Off, _) => None,
+            (Precision::WithinPermille(permille), _) => Some((permille, 1.0)),
+            (Precision::Usual, Profile::Quick) => Some((100, USUAL_SHARE)),
+            (Precision::Usual, Profile::Standard) => Some((50, USUAL_SHARE)),
+            (Precision::Usual, Profile::Full) => Some((30, USUAL_SHARE)),
+        }
+    }
+
+    /// Whether a row of the plan is to be measured.
+    pub fn takes_row(&self, row: u64) -> bool {
+        self.rows.is_empty() || self.rows.contains(&row)
     }
 
     /// What a function may use under a setting.

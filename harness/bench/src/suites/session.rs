@@ -43,8 +43,8 @@ impl Session {
         save_baseline: Option<&str>,
     ) -> Result<Self> {
         let runs = layout.runs();
-        // The session's run can only be among the newest.
-        for directory in Run::all(&runs)?.iter().rev().take(5) {
+        // Most often it is among the newest.
+        for directory in Run::all(&runs)?.iter().rev() {
             if Run::read_manifest(directory).is_ok_and(|manifest| manifest.session == session) {
                 return Self::join(directory);
             }

@@ -5,12 +5,13 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use lumos_abi::{Timings, monotonic_ns};
 use lumos_bench::sandbox::{LaunchError, Mark, Sandbox, Servant, Site, Teardown, Unready};
+use lumos_bench::suites::session::Session;
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 use lumos_record::{CpuTime, Phase};
 
@@ -92,10 +93,25 @@ fn answer(
             std::thread::sleep(LIMIT / 3);
             response.extend_from_slice(request);
         }
+        ("uneven", _) => {
+            let start = Instant::now();
+            while start.elapsed() < uneven_time() {}
+            response.extend_from_slice(request);
+        }
         ("panicking", _) | ("panicking-later", true) => panic!("a bug in the runtime's code"),
         _ => response.extend_from_slice(request),
     }
     Ok(())
+}
+
+/// Eight times longer in every second round, whose number ends the name of the run's folder.
+fn uneven_time() -> Duration {
+    static TIME: LazyLock<Duration> = LazyLock::new(|| {
+        let run = std::env::var(Session::RUN).unwrap_or_default();
+        let is_even = run.chars().last().and_then(|last| last.to_digit(10)).unwrap_or(0) % 2 == 0;
+        Duration::from_micros(if is_even { 160 } else { 20 })
+    });
+    *TIME
 }
 
 /// Ends the process, as a function may in a runtime that lets it.

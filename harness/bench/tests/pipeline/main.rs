@@ -27,6 +27,8 @@ fn main() -> ExitCode {
         trial("processes_of_a_session_share_a_run", outcomes::processes_of_a_session_share_a_run),
         trial("what_is_not_measured_is_not_kept", outcomes::what_is_not_measured_is_not_kept),
         trial("a_suite_on_request", order::a_suite_on_request_is_measured_when_asked_for),
+        trial("a_library_is_loaded_alone", order::a_library_is_loaded_when_no_other_is),
+        trial("a_module_is_loaded_once", order::a_module_is_loaded_once_for_what_follows),
         trial("a_name_that_matches_nothing_runs_nothing", outcomes::nothing_matches),
     ];
     trials.extend(order::trials());

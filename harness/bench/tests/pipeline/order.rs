@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use lumos_bench::conformance::checkout::{Checkout, FEWEST_SAMPLES, Outcome, outcomes};
 use lumos_bench::conformance::trial;
 use lumos_bench::suites::select::Selection;
-use lumos_record::{Case, Record, Suite, Variant};
+use lumos_record::{ArtifactKind, Case, Record, Suite, Variant};
 use regex::Regex;
 
 use crate::{checkout, fake, selection};
@@ -21,20 +21,21 @@ fn expected(suite: Suite) -> (&'static str, &'static str) {
         Suite::Warm | Suite::SerializationServed | Suite::Retrieval => {
             ("launch invoke (invoke )Npeak teardown gone ", "{1}")
         }
-        // Never two modules at once: the dynamic linker would hand out the first again.
+        // The module that was checked is kept for the suites that follow.
         Suite::Load => (
-            "load link environment instantiate invoke drop-instance drop-linked drop-module \
-             (load drop-module )N",
+            "load link environment instantiate invoke drop-instance \
+             (load drop-module )Ndrop-linked drop-module ",
             "{2}",
         ),
-        // Before a sample it takes an instance elsewhere, which answers once.
+        // Before a sample it takes an instance elsewhere.
         Suite::Instantiate => (
             "load link environment instantiate invoke \
-             ((?:(?:drop-instance )?environment instantiate invoke )?\
+             ((?:(?:drop-instance )?environment instantiate )?\
              environment instantiate drop-instance )N\
              (?:drop-instance )+drop-linked drop-module ",
             "{2}",
         ),
+        // That one answers once.
         Suite::Fresh => (
             "load link environment instantiate invoke \
              ((?:(?:drop-instance )?environment instantiate invoke )?\
@@ -96,6 +97,39 @@ pub fn a_suite_on_request_is_measured_when_asked_for() -> Result<()> {
     let folder = declaring.layout().lumos().join("unpacking");
     ensure!(std::fs::read_dir(&folder)?.next().is_none(), "something stays in {folder:?}");
     declaring.nothing_is_left()
+}
+
+/// Never two of it at once: the dynamic linker would hand out the first again.
+pub fn a_library_is_loaded_when_no_other_is() -> Result<()> {
+    let mut checkout = checkout(&[fake::ENGINE], &["steady"])?;
+    for runtime in &mut checkout.manifest.runtimes {
+        runtime.loads = Some(ArtifactKind::NativeLib);
+    }
+    let file = format!("{}-steady.bin", fake::ENGINE);
+    checkout.add_artifact(ArtifactKind::NativeLib, Some("steady"), None, file.as_ref())?;
+    let suites = [Suite::Load, Suite::Call].map(|suite| suite.to_string()).to_vec();
+    checkout.run(&Selection { suites, verify: true, ..selection() }, &[])?.run()?;
+    let log = Log::read(&checkout)?;
+    log.matches(
+        "load link environment instantiate invoke drop-instance drop-linked drop-module \
+         (load drop-module )Nload link environment instantiate invoke (invoke )N\
+         drop-instance drop-linked drop-module ",
+        "{2}",
+    )?;
+    log.check_lives()
+}
+
+/// Some engines take a second to load one.
+pub fn a_module_is_loaded_once_for_what_follows() -> Result<()> {
+    let checkout = checkout(&[fake::ENGINE], &["steady"])?;
+    let suites = [Suite::Load, Suite::Instantiate, Suite::Fresh, Suite::Call];
+    let suites = suites.map(|suite| suite.to_string()).to_vec();
+    checkout.run(&Selection { suites, verify: true, ..selection() }, &[])?.run()?;
+    let log = Log::read(&checkout)?;
+    ensure!(log.count("link") == 1, "{} times", log.count("link"));
+    // What the suite `load` itself loads, twice where it verifies, and what is kept.
+    ensure!(log.count("load") == 3, "{} times", log.count("load"));
+    log.check_lives()
 }
 
 fn is_outcome(record: &Record) -> bool {

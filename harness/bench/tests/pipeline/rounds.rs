@@ -11,7 +11,7 @@ use lumos_bench::conformance::checkout::{Checkout, Ended, FEWEST_SAMPLES, Outcom
 use lumos_bench::conformance::trial;
 use lumos_bench::suites::pinned::Pinned;
 use lumos_bench::suites::sampling::Samples;
-use lumos_bench::suites::select::Selection;
+use lumos_bench::suites::select::{Precision, Selection};
 use lumos_bench::suites::session::criterion_directory;
 use lumos_record::{ArtifactKind, Case, Profile, Record, Run, Suite};
 
@@ -21,6 +21,7 @@ use crate::{checkout, fake, selection};
 pub fn trials() -> Vec<Trial> {
     vec![
         trial("rounds::a_run_is_five_rounds_in_fresh_processes", five_rounds),
+        trial("rounds::what_is_not_known_precisely_has_more_of_them", more_rounds),
         trial("rounds::all_of_a_row_take_their_samples_in_turns", turns),
         trial("rounds::who_hangs_in_its_turn_fails_alone_and_once", who_hangs_fails_alone),
         trial("rounds::who_dies_in_its_turn_fails_alone_and_once", who_dies_fails_alone),
@@ -44,7 +45,8 @@ fn two(second: &str) -> Result<Checkout> {
 }
 
 fn in_rounds(suite: Suite, rounds: u32) -> Selection {
-    Selection { suites: vec![suite.to_string()], rounds, ..selection() }
+    let precision = Precision::Off;
+    Selection { suites: vec![suite.to_string()], rounds, precision, ..selection() }
 }
 
 /// The runs of a checkout, a round each.
@@ -97,6 +99,43 @@ fn five_rounds() -> Result<()> {
     );
     // Criterion prints all rounds as one benchmark.
     ensure!(ended.output.matches("time:   [").count() == 2, "{ended}");
+    checkout.nothing_is_left()
+}
+
+/// Of two functions, the one whose time differs from round to round has more of them.
+fn more_rounds() -> Result<()> {
+    let mut checkout = checkout(&[fake::ENGINE], &["steady", "uneven"])?;
+    checkout.session = Some("of-this-test".into());
+    let precision = Precision::WithinPermille(1000);
+    let selection = Selection { precision, ..in_rounds(Suite::Call, 5) };
+    let ended = checkout.run(&selection, &["--save-baseline", "kept"])?;
+    ensure!(ended.status.success(), "{ended}");
+    let runs = runs(&checkout)?;
+    ensure!(runs.len() > 5, "no round was added: {ended}");
+    let filed_of = |function: &str, name: &str| {
+        let case = Case { function: function.into(), ..call(fake::ENGINE) };
+        Samples::read(&criterion_directory(&checkout.layout(), &case).join(name)).is_ok()
+    };
+    for (number, run) in (1..).zip(&runs) {
+        let round = run.manifest.round.clone().context("a round")?;
+        ensure!((round.number, round.of) == (number, 5), "{round:?}");
+        let functions: BTreeSet<String> =
+            outcomes(run)?.into_keys().map(|case| case.function).collect();
+        let is_extra = number > 5;
+        ensure!(functions.contains("uneven"), "round {number}: {functions:?}");
+        ensure!(!(is_extra && functions.contains("steady")), "round {number}: {functions:?}");
+        let weather = run.records.iter().filter(|record| matches!(record, Record::Weather(_)));
+        ensure!(weather.count() == 1, "round {number} has no weather");
+        ensure!(filed_of("uneven", &format!("kept@{number}")), "round {number} is not filed");
+        ensure!(filed_of("steady", &format!("kept@{number}")) != is_extra, "round {number}");
+    }
+    let reached = runs.iter().flat_map(|run| &run.records).filter_map(|record| match record {
+        Record::Precision(reached) => Some(reached),
+        _ => None,
+    });
+    let reached: Vec<_> = reached.collect();
+    ensure!(reached.len() == 1 && reached[0].rows == 2 && reached[0].met >= 1, "{reached:?}");
+    ensure!(ended.output.contains(&format!("precision: {}", reached[0])), "{ended}");
     checkout.nothing_is_left()
 }
 
@@ -217,16 +256,19 @@ fn a_single_processor() -> Result<()> {
     checkout.nothing_is_left()
 }
 
-/// How many samples Criterion has of `call` on a runtime under a name.
-fn filed(checkout: &Checkout, runtime: &str, name: &str) -> Option<usize> {
-    let case = Case {
+fn call(runtime: &str) -> Case {
+    Case {
         suite: Suite::Call,
         function: "steady".into(),
         runtime: runtime.into(),
         payload: "small".into(),
         setting: Default::default(),
-    };
-    let folder = criterion_directory(&checkout.layout(), &case).join(name);
+    }
+}
+
+/// How many samples Criterion has of `call` on a runtime under a name.
+fn filed(checkout: &Checkout, runtime: &str, name: &str) -> Option<usize> {
+    let folder = criterion_directory(&checkout.layout(), &call(runtime)).join(name);
     Samples::read(&folder).map(|samples| samples.count()).ok()
 }
 
