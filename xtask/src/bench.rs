@@ -73,9 +73,9 @@ pub struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = Round::USUAL,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// How precisely to know each row, such as 5%: when all rounds are over, more are measured of
-    /// the rows that are not, the widest first, for as long again; `off` measures no more. Without
-    /// it, 10% in the profile quick, 5% in standard and 3% in full, for 15 % of the time
+    /// How precisely to know each ratio to native code, such as 5%: when all rounds are over, more
+    /// are measured of those that are not, the widest first, for as long again; `off` measures no
+    /// more. Without it, 10% in the profile quick, 5% in standard and 3% in full, for 15 % of the time
     #[arg(long, value_name = "PERCENT", value_parser = parse_precision)]
     precision: Option<Precision>,
     /// Draws the order of the runtimes for each sample
@@ -200,7 +200,7 @@ pub struct Selection {
     emulator: Option<Emulator>,
 }
 
-/// How precisely rows are to be known.
+/// How precisely figures are to be known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Precision {
@@ -213,7 +213,7 @@ enum Precision {
     Off,
 }
 
-/// How precisely rows are to be known: a percentage, or `off`.
+/// How precisely figures are to be known: a percentage, or `off`.
 fn parse_precision(text: &str) -> Result<Precision, String> {
     if text == "off" {
         return Ok(Precision::Off);

@@ -223,6 +223,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
         let manifest = self.artifacts.manifest.clone();
         let plan = Plan::new(&self.workloads, &manifest, &self.selection);
         let ended = session.as_ref().map_or(Ok(HashSet::new()), Session::ended)?;
+        let only = session.as_ref().map_or(Ok(None), Session::only)?;
         let (sockets, _own) = sockets()?;
         let limit = self.selection.invocation_limit();
         let emulator = self.selection.emulator.clone();
@@ -270,12 +271,9 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
         };
         for planned in &plan.cases {
             let case = planned.case();
-            let is_chosen = harness.selection.takes_row(planned.row as u64);
-            if !is_own(planned.runtime)
-                || !is_chosen
-                || !self.filter.accepts(&case)
-                || ended.contains(&case)
-            {
+            let is_chosen =
+                self.filter.accepts(&case) && only.as_ref().is_none_or(|only| only.contains(&case));
+            if !is_own(planned.runtime) || !is_chosen || ended.contains(&case) {
                 continue;
             }
             if harness.selection.list {

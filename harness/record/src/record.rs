@@ -22,7 +22,7 @@ pub enum Record {
     Chain(ChainFacts),
     /// What the node did by itself, at the end of a round.
     Weather(Weather),
-    /// How precisely the rows are known, at the end of the last round.
+    /// How precisely the figures are known, at the end of the last round.
     Precision(PrecisionReached),
     /// A case began; without a later outcome it was interrupted.
     Started {
@@ -143,18 +143,18 @@ impl Weather {
     }
 }
 
-/// How precisely the rows of a run are known, and what more time would bring. A row is what is set
-/// side by side: one function, payload, suite and setting, over all runtimes.
+/// How precisely the figures of a run are known, and what more time would bring: ratios to native
+/// code in the same sandbox, and times where there is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrecisionReached {
-    /// How far a row's widest interval was to reach from its figure, in thousandths of it.
+    /// How far an interval was to reach from its figure, in thousandths of it.
     pub wanted_permille: u32,
-    /// How many rows have intervals.
-    pub rows: usize,
+    /// How many figures have intervals.
+    pub figures: usize,
     /// How many of them reach no further than that.
     pub met: usize,
     /// How many of the others more rounds would bring there, if these differ as those did before.
-    pub more_rows: usize,
+    pub more: usize,
     /// The time that they would take.
     pub more_ns: u64,
 }
@@ -162,20 +162,20 @@ pub struct PrecisionReached {
 impl fmt::Display for PrecisionReached {
     /// A sentence without its full stop.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { wanted_permille, rows, met, more_rows, more_ns } = self;
+        let Self { wanted_permille, figures, met, more, more_ns } = self;
         let percent = f64::from(*wanted_permille) / 10.0;
-        write!(f, "{met} of {rows} rows are known within {percent} %")?;
-        let left = rows - met;
+        write!(f, "{met} of {figures} figures are known within {percent} %")?;
+        let left = figures - met;
         let seconds = more_ns / 1_000_000_000 + 1;
         let time = match seconds {
             ..120 => format!("{seconds} s"),
             _ => format!("{} min", seconds.div_ceil(60)),
         };
-        match (left, more_rows) {
+        match (left, more) {
             (0, _) => Ok(()),
             (_, 0) => write!(f, "; no affordable time would bring the others there"),
             (1, _) => write!(f, "; {time} more would bring the other there"),
-            _ => write!(f, "; {time} more would bring about {more_rows} of the other {left} there"),
+            _ => write!(f, "; {time} more would bring about {more} of the other {left} there"),
         }
     }
 }
@@ -409,11 +409,11 @@ mod tests {
 
     #[test]
     fn precision_is_told_in_a_sentence() {
-        let told = |rows, met, more_rows, seconds: u64| {
+        let told = |figures, met, more, seconds: u64| {
             let more_ns = seconds * 1_000_000_000;
-            PrecisionReached { wanted_permille: 25, rows, met, more_rows, more_ns }.to_string()
+            PrecisionReached { wanted_permille: 25, figures, met, more, more_ns }.to_string()
         };
-        assert_eq!(told(8, 8, 0, 0), "8 of 8 rows are known within 2.5 %");
+        assert_eq!(told(8, 8, 0, 0), "8 of 8 figures are known within 2.5 %");
         assert!(told(8, 6, 0, 0).ends_with("; no affordable time would bring the others there"));
         assert!(told(8, 7, 1, 61).ends_with("; 62 s more would bring the other there"));
         let many = "; 11 min more would bring about 3 of the other 4 there";

@@ -190,7 +190,7 @@ pub fn load(layout: &Layout, folders: &[PathBuf]) -> Result<Evidence> {
 }
 
 /// Leaves only the rounds that count: those in which every case of the first has an outcome, and
-/// those beyond what was asked for that were measured to their end, of some rows. The first counts
+/// those beyond what was asked for that were measured to their end, of some cases. The first counts
 /// in any case. None where there is only one anyway.
 fn rounds(runs: &mut Vec<(u32, Run)>, warnings: &mut Vec<String>) -> Option<Rounds> {
     let (_, first) = runs.first()?;
@@ -233,7 +233,7 @@ fn rounds(runs: &mut Vec<(u32, Run)>, warnings: &mut Vec<String>) -> Option<Roun
     Some(Rounds { asked, counted, interrupted, again, extra, precision, weather })
 }
 
-/// Whether a round is of the rows alone that were not known precisely enough.
+/// Whether a round is of the cases alone whose figures were not known precisely enough.
 fn is_extra(number: u32, run: &Run) -> bool {
     let asked = run.manifest.round.as_ref().map_or(u32::MAX, |round| round.of);
     number > asked && weather(run).is_none_or(|weather| weather.instead_of.is_none())

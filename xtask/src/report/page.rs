@@ -479,7 +479,7 @@ fn facts(report: &Report) -> Vec<(String, String)> {
         };
         let extra = match rounds.extra.len() {
             0 => String::new(),
-            extra => format!(", {extra} more of the rows that were not known precisely enough"),
+            extra => format!(", {extra} more of what was not known precisely enough"),
         };
         let (counted, asked) = (rounds.counted.len(), rounds.asked);
         facts.insert(1, ("Rounds".to_owned(), format!("{counted} of {asked}{lost}{again}{extra}")));

@@ -152,10 +152,11 @@ pub struct Rounds {
     /// measurement counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub again: Vec<u32>,
-    /// The numbers of those in which only rows were measured that were not known precisely enough.
+    /// The numbers of those in which only cases were measured whose figures were not known precisely
+    /// enough.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra: Vec<u32>,
-    /// How precisely the rows are known; none where nobody went on for that.
+    /// How precisely the figures are known; none where nobody went on for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<PrecisionReached>,
     /// What the node did by itself in each that counts.

@@ -620,7 +620,7 @@ fn a_round_that_was_measured_again_counts_in_the_place_of_the_disturbed_one() {
 }
 
 #[test]
-fn a_round_of_some_rows_counts_for_these() {
+fn a_round_of_some_cases_counts_for_these() {
     let fixture = Fixture::complete();
     let before = fixture.report();
     let extra = fixture.round_folder(6);
@@ -641,9 +641,9 @@ fn a_round_of_some_rows_counts_for_these() {
 
     let reached = PrecisionReached {
         wanted_permille: 50,
-        rows: 9,
+        figures: 9,
         met: 8,
-        more_rows: 1,
+        more: 1,
         more_ns: 90_000_000_000,
     };
     let end = [Record::Weather(Weather::default()), Record::Precision(reached)]
@@ -662,8 +662,8 @@ fn a_round_of_some_rows_counts_for_these() {
     assert!(!estimates.is_empty() && estimates.iter().all(|row| row == "\"call\"/\"sort\""));
     assert!(report["warnings"].as_array().unwrap().is_empty(), "{}", report["warnings"]);
     let markdown = fixture.output("report.md");
-    assert!(markdown.contains("5 of 5, 1 more of the rows that were not known"), "{markdown}");
-    assert!(markdown.contains("8 of 9 rows are known within 5 %; 91 s more"), "{markdown}");
+    assert!(markdown.contains("5 of 5, 1 more of what was not known"), "{markdown}");
+    assert!(markdown.contains("8 of 9 figures are known within 5 %; 91 s more"), "{markdown}");
 }
 
 #[test]

@@ -65,19 +65,19 @@ struct Series {
     begun: u32,
     /// The rounds that count, with their numbers: where one was measured again, the later run.
     runs: Vec<(u32, PathBuf)>,
-    /// Of the rounds of all rows, in the order of `runs`.
+    /// Of the rounds of all cases, in the order of `runs`.
     weather: Vec<Weather>,
-    /// How long a round of a row took, when it was measured last.
-    row_times: BTreeMap<u64, Duration>,
+    /// How long a round of a case took, by its name, when it was measured last.
+    case_times: HashMap<String, Duration>,
     /// What has no samples, and why later rounds do not try it again: what has hung once would do
     /// so in each of them.
     without_samples: BTreeMap<Case, String>,
 }
 
 impl Series {
-    /// How long the next round of a row will take.
-    fn time_of_row(&self, row: u64) -> Duration {
-        self.row_times.get(&row).copied().unwrap_or_default()
+    /// How long the next round of a case will take.
+    fn time_of_case(&self, case: &Case) -> Duration {
+        self.case_times.get(&case.to_string()).copied().unwrap_or_default()
     }
 
     /// How long the rounds of all rows took together.
@@ -85,10 +85,10 @@ impl Series {
         self.weather.iter().map(|weather| Duration::from_nanos(weather.wall_ns)).sum()
     }
 
-    /// How long a round takes besides its rows.
+    /// How long a round takes besides its cases.
     fn time_of_round(&self) -> Duration {
         let of_rounds = self.time() / u32::try_from(self.weather.len()).unwrap_or(1).max(1);
-        of_rounds.saturating_sub(self.row_times.values().sum())
+        of_rounds.saturating_sub(self.case_times.values().sum())
     }
 }
 
@@ -99,14 +99,14 @@ enum Reason {
     Asked,
     /// The node has disturbed the one at this place, which it stands for.
     Disturbed(usize),
-    /// These rows are not known precisely enough.
-    Imprecise(Vec<u64>),
+    /// Figures of these cases are not known precisely enough.
+    Imprecise(HashSet<Case>),
 }
 
 /// A round that was measured.
 struct Measured {
     weather: Weather,
-    row_times: BTreeMap<u64, Duration>,
+    case_times: HashMap<String, Duration>,
 }
 
 /// A runtime with its program and its cases.
@@ -168,8 +168,8 @@ impl Conductor<'_> {
         Ok(())
     }
 
-    /// Measures all rounds, those that the node has disturbed again, and more of the rows that are
-    /// not known precisely enough.
+    /// Measures all rounds, those that the node has disturbed again, and more of the cases whose
+    /// figures are not known precisely enough.
     fn rounds(&self, programs: &BTreeMap<String, PathBuf>, series: &mut Series) -> Result<Ended> {
         let of = self.selection.rounds();
         for _ in 0..of {
@@ -193,8 +193,8 @@ impl Conductor<'_> {
         self.go_on(programs, series)
     }
 
-    /// Measures more rounds of the rows that are not known precisely enough, and records what that
-    /// has brought.
+    /// Measures more rounds of the cases whose figures are not known precisely enough, and records
+    /// what that has brought.
     fn go_on(&self, programs: &BTreeMap<String, PathBuf>, series: &mut Series) -> Result<Ended> {
         let Some((wanted_permille, share)) = self.selection.precision() else {
             return Ok(Ended::Exit(0));
@@ -202,9 +202,9 @@ impl Conductor<'_> {
         let runtimes = &self.artifacts.manifest.runtimes;
         let plan = Plan::new(self.workloads, &self.artifacts.manifest, self.selection);
         let own = plan.cases.iter().filter(|own| programs.contains_key(&own.runtime.package));
-        let own = own.map(|own| (own.row as u64, own.case()));
-        let chosen = own.filter(|(_, case)| self.filter.accepts(case));
-        let mut known = Known::new(wanted_permille, chosen, runtimes);
+        let cases: Vec<Case> =
+            own.map(Planned::case).filter(|case| self.filter.accepts(case)).collect();
+        let mut known = Known::new(wanted_permille, &cases, runtimes);
         for (number, run) in &series.runs {
             known.add(*number, run)?;
         }
@@ -213,12 +213,12 @@ impl Conductor<'_> {
         let open = loop {
             let open = known.open();
             let time = left.saturating_sub(time_of_round);
-            let rows = precision::choose(&open, time, |row| series.time_of_row(row));
-            if rows.is_empty() {
+            let cases = precision::choose(&open, time, |case| series.time_of_case(case));
+            if cases.is_empty() {
                 break open;
             }
             let begun = Instant::now();
-            let ended = self.next_round(programs, series, Reason::Imprecise(rows))?;
+            let ended = self.next_round(programs, series, Reason::Imprecise(cases))?;
             if ended != Ended::Exit(0) {
                 return Ok(ended);
             }
@@ -227,8 +227,8 @@ impl Conductor<'_> {
                 known.add(*number, run)?;
             }
         };
-        let reached = known.reached(&open, |row| series.time_of_row(row), time_of_round);
-        if let Some((_, run)) = series.runs.last().filter(|_| reached.rows > 0) {
+        let reached = known.reached(&open, |case| series.time_of_case(case), time_of_round);
+        if let Some((_, run)) = series.runs.last().filter(|_| reached.figures > 0) {
             eprintln!("precision: {reached}");
             Session::join(run)?.write(&Record::Precision(reached))?;
         }
@@ -255,22 +255,22 @@ impl Conductor<'_> {
             Reason::Disturbed(place) => Some(series.runs[*place].0),
             _ => None,
         };
-        if let Reason::Imprecise(rows) = &reason {
-            selection.rows.clone_from(rows);
-        }
         let begun =
             Session::begin(self.layout, session, &selection, self.artifacts, self.save_baseline);
         let mut begun = begun?;
+        if let Reason::Imprecise(cases) = &reason {
+            begun.restrict(cases)?;
+        }
         let over = &series.without_samples;
         let (ended, measured) = self.round(&mut begun, &selection, programs, over)?;
         if ended != Ended::Exit(0) || self.selection.verify {
             return Ok(ended);
         }
-        let Measured { mut weather, row_times } = measured;
+        let Measured { mut weather, case_times } = measured;
         weather.instead_of = instead_of;
         begun.write(&Record::Weather(weather.clone()))?;
         let run = begun.directory().to_owned();
-        series.row_times.extend(row_times);
+        series.case_times.extend(case_times);
         series.without_samples.extend(without_samples(&run, number)?);
         match reason {
             Reason::Asked => {
@@ -296,13 +296,14 @@ impl Conductor<'_> {
         over: &BTreeMap<Case, String>,
     ) -> Result<(Ended, Measured)> {
         let plan = Plan::new(self.workloads, &self.artifacts.manifest, selection);
-        let ended = session.ended()?;
+        let (ended, only) = (session.ended()?, session.only()?);
         let mut members: Vec<Member<'_>> = Vec::new();
         let mut rows = BTreeSet::new();
         for planned in &plan.cases {
             let case = planned.case();
             let Some(program) = programs.get(&planned.runtime.package) else { continue };
-            let is_chosen = selection.takes_row(planned.row as u64) && self.filter.accepts(&case);
+            let is_chosen =
+                self.filter.accepts(&case) && only.as_ref().is_none_or(|only| only.contains(&case));
             if !is_chosen || ended.contains(&case) {
                 continue;
             }
@@ -320,15 +321,16 @@ impl Conductor<'_> {
         }
         let rows: Vec<u64> = rows.into_iter().collect();
         let outer = lumos_turns::Turns::from_environment();
-        let mut row: Option<(u64, Instant)> = None;
-        let mut row_times = BTreeMap::new();
+        let mut row = None;
+        let mut last: Option<(String, Instant)> = None;
+        let mut case_times: HashMap<String, Duration> = HashMap::new();
         let mut watcher = Watcher::begin();
         let before = |request: &Request| {
-            if row.is_none_or(|(row, _)| row != request.place.row) {
-                let now = Instant::now();
-                if let Some((row, begun)) = row.replace((request.place.row, now)) {
-                    row_times.insert(row, now - begun);
-                }
+            let now = Instant::now();
+            if let Some((case, since)) = last.replace((request.case.clone(), now)) {
+                *case_times.entry(case).or_default() += now - since;
+            }
+            if row.replace(request.place.row) != Some(request.place.row) {
                 watcher.calibrate();
                 let place = rows.binary_search(&request.place.row).map_or(0, |place| place + 1);
                 let group = request.case.splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
@@ -352,8 +354,7 @@ impl Conductor<'_> {
                 code => all = if all == Ended::Interrupted { all } else { code },
             }
         }
-        row_times.extend(row.map(|(row, begun)| (row, begun.elapsed())));
-        Ok((all, Measured { weather: watcher.end(), row_times }))
+        Ok((all, Measured { weather: watcher.end(), case_times }))
     }
 
     /// Gives Criterion the samples of all rounds.

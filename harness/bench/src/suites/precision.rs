@@ -1,7 +1,7 @@
-//! Which rows are not known precisely enough when all have had their rounds, and what it would
-//! take.
+//! Which figures are not known precisely enough when all cases have had their rounds, and what it
+//! would take.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,58 +14,64 @@ use super::sampling::Samples;
 /// The seed of what is resampled; of as many rounds as are looked at here, nothing is.
 const SEED: u64 = 0;
 
-/// What is known of the rows.
+/// A case's ratio to another, or its own time where none is compared with another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Figure {
+    /// The case.
+    pub case: Case,
+    /// What it is compared with.
+    pub reference: Option<Case>,
+}
+
+/// What is known of the figures.
 #[derive(Debug)]
 pub struct Known {
     /// How far an interval may reach from its figure, in thousandths of it.
     wanted_permille: u32,
-    /// What a row tells: a case's ratio to another, or a case's own time where none of the row is
-    /// compared with another.
-    rows: BTreeMap<u64, Vec<(Case, Option<Case>)>>,
+    figures: Vec<Figure>,
     /// By the number of the round.
     samples: HashMap<Case, BTreeMap<u32, lumos_model::Samples>>,
-    /// How many rounds a row is to have before it is looked at again.
-    due: HashMap<u64, usize>,
+    /// How many rounds a figure is to have before it is looked at again.
+    due: HashMap<Figure, usize>,
 }
 
-/// A row that is to have more rounds.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A figure that is to have more rounds.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Open {
-    /// The row.
-    pub row: u64,
-    /// How far its widest interval reaches.
+    /// The figure.
+    pub figure: Figure,
+    /// How far its interval reaches.
     pub reach: f64,
     /// How many rounds more it would take; none where no affordable number would do.
     pub lacks: Option<usize>,
 }
 
+impl Open {
+    /// Whose samples it takes.
+    fn cases(&self) -> impl Iterator<Item = &Case> {
+        [&self.figure.case].into_iter().chain(&self.figure.reference)
+    }
+}
+
 impl Known {
-    /// Knows nothing yet of these cases, each with its row, which is to be known within so
-    /// many thousandths.
-    pub fn new(
-        wanted_permille: u32,
-        cases: impl IntoIterator<Item = (u64, Case)>,
-        runtimes: &[Runtime],
-    ) -> Self {
-        let mut rows: BTreeMap<u64, Vec<Case>> = BTreeMap::new();
-        for (row, case) in cases {
-            rows.entry(row).or_default().push(case);
-        }
-        let told = |cases: Vec<Case>| -> Vec<(Case, Option<Case>)> {
-            let compared = |case: &Case| {
-                let reference = Runtime::references(runtimes, case).into_iter().next()?;
-                let reference = reference.name_in(case.suite.lane());
-                let below = Case { runtime: reference, ..case.clone() };
-                cases.contains(&below).then(|| (case.clone(), Some(below)))
-            };
-            let ratios: Vec<_> = cases.iter().filter_map(compared).collect();
-            match ratios.is_empty() {
-                true => cases.into_iter().map(|case| (case, None)).collect(),
-                false => ratios,
-            }
+    /// Knows nothing yet of these cases, whose figures are to be known within so many thousandths:
+    /// their ratios to their first reference or, of a case that has none and is none, its time.
+    pub fn new(wanted_permille: u32, cases: &[Case], runtimes: &[Runtime]) -> Self {
+        let all: HashSet<&Case> = cases.iter().collect();
+        let reference_of = |case: &Case| {
+            let reference = Runtime::references(runtimes, case).into_iter().next()?;
+            let reference = reference.name_in(case.suite.lane());
+            Some(Case { runtime: reference, ..case.clone() }).filter(|case| all.contains(case))
         };
-        let rows = rows.into_iter().map(|(row, cases)| (row, told(cases))).collect();
-        Self { wanted_permille, rows, samples: HashMap::new(), due: HashMap::new() }
+        let figures = cases.iter().map(|case| {
+            let reference = reference_of(case);
+            Figure { case: case.clone(), reference }
+        });
+        let mut figures: Vec<Figure> = figures.collect();
+        let references: HashSet<Case> =
+            figures.iter().filter_map(|figure| figure.reference.clone()).collect();
+        figures.retain(|figure| figure.reference.is_some() || !references.contains(&figure.case));
+        Self { wanted_permille, figures, samples: HashMap::new(), due: HashMap::new() }
     }
 
     /// Takes the samples of a round.
@@ -83,46 +89,44 @@ impl Known {
         Ok(())
     }
 
-    /// The rows that are to have more rounds, the widest first.
+    /// The figures that are to have more rounds, the widest first.
     pub fn open(&mut self) -> Vec<Open> {
+        let wanted = f64::from(self.wanted_permille) / 1e3;
         let mut open = Vec::new();
-        let mut bootstrap = Bootstrap::new(SEED);
-        for (&row, told) in &self.rows {
-            let Some((widest, rounds)) = self.widest(&mut bootstrap, told) else { continue };
-            let (reach, wanted) = (widest.reach(), f64::from(self.wanted_permille) / 1e3);
-            let pending = self.due.remove(&row).filter(|&due| due > rounds);
+        for (figure, estimate, rounds) in self.estimates() {
+            let reach = estimate.reach();
+            let pending = self.due.remove(&figure).filter(|&due| due > rounds);
             if pending.is_none() && reach <= wanted {
                 continue;
             }
-            let due = pending.or_else(|| rounds_due(&widest, rounds, wanted));
-            self.due.extend(due.map(|due| (row, due)));
+            let due = pending.or_else(|| rounds_due(&estimate, rounds, wanted));
+            self.due.extend(due.map(|due| (figure.clone(), due)));
             let lacks = due.map(|due| {
-                let until = widest.rounds_until(rounds, wanted).unwrap_or(due);
+                let until = estimate.rounds_until(rounds, wanted).unwrap_or(due);
                 until.max(due).saturating_sub(rounds).max(1)
             });
-            open.push(Open { row, reach, lacks });
+            open.push(Open { figure, reach, lacks });
         }
         open.sort_by(|a, b| b.reach.total_cmp(&a.reach));
         open
     }
 
-    /// The widest interval of what a row tells, and of how many rounds it is.
-    fn widest(
-        &self,
-        bootstrap: &mut Bootstrap,
-        told: &[(Case, Option<Case>)],
-    ) -> Option<(Estimate, usize)> {
-        let estimates = told.iter().filter_map(|(case, below)| {
-            let (rounds, of_rounds) = self.in_rounds(case)?;
-            let Some(below) = below else {
-                return Some((bootstrap.median(&of_rounds)?, rounds.len()));
+    /// The figures that have an interval, and of how many rounds it is.
+    fn estimates(&self) -> Vec<(Figure, Estimate, usize)> {
+        let mut bootstrap = Bootstrap::new(SEED);
+        let estimates = self.figures.iter().filter_map(|figure| {
+            let (rounds, samples) = self.in_rounds(&figure.case)?;
+            let (estimate, rounds) = match &figure.reference {
+                None => (bootstrap.median(&samples)?, rounds.len()),
+                Some(reference) => {
+                    let (others, below) = self.in_rounds(reference)?;
+                    let common = rounds.iter().filter(|round| others.contains(round)).count();
+                    (bootstrap.ratio(&samples, &below)?, common)
+                }
             };
-            let (rounds_below, below) = self.in_rounds(below)?;
-            let common = rounds.iter().filter(|round| rounds_below.contains(round)).count();
-            Some((bootstrap.ratio(&of_rounds, &below)?, common))
+            Some((figure.clone(), estimate, rounds))
         });
-        let estimates = estimates.filter(|(_, rounds)| *rounds >= Bootstrap::FEWEST_ROUNDS);
-        estimates.max_by(|(a, _), (b, _)| a.reach().total_cmp(&b.reach()))
+        estimates.filter(|(.., rounds)| *rounds >= Bootstrap::FEWEST_ROUNDS).collect()
     }
 
     fn in_rounds(&self, case: &Case) -> Option<(Vec<u32>, lumos_model::Samples)> {
@@ -131,48 +135,57 @@ impl Known {
         Some((numbers, lumos_model::Samples::in_rounds(rounds.clone()).ok()?))
     }
 
-    /// What was reached, if `open` is left: a round of a row takes `time_of_row`, and any round
+    /// What was reached, if `open` is left: a round of a case takes `time_of_case`, and any round
     /// `time_of_round` besides.
     pub fn reached(
         &self,
         open: &[Open],
-        time_of_row: impl Fn(u64) -> Duration,
+        time_of_case: impl Fn(&Case) -> Duration,
         time_of_round: Duration,
     ) -> PrecisionReached {
-        let mut bootstrap = Bootstrap::new(SEED);
-        let known =
-            self.rows.values().filter(|told| self.widest(&mut bootstrap, told).is_some()).count();
-        let lacking = open.iter().filter_map(|open| Some((open.row, open.lacks? as u32)));
-        let (mut more_rows, mut more_rounds, mut more_time) = (0, 0, Duration::ZERO);
-        for (row, lacks) in lacking {
-            more_rows += 1;
-            more_rounds = more_rounds.max(lacks);
-            more_time += time_of_row(row) * lacks;
+        let figures = self.estimates().len();
+        // A case that several are compared with is measured once in a round.
+        let mut rounds: HashMap<&Case, u32> = HashMap::new();
+        let mut more = 0;
+        for open in open {
+            let Some(lacks) = open.lacks else { continue };
+            more += 1;
+            for case in open.cases() {
+                let rounds = rounds.entry(case).or_default();
+                *rounds = (*rounds).max(lacks as u32);
+            }
         }
-        more_time += time_of_round * more_rounds;
+        let of_rounds = time_of_round * rounds.values().copied().max().unwrap_or(0);
+        let of_cases: Duration =
+            rounds.into_iter().map(|(case, rounds)| time_of_case(case) * rounds).sum();
         PrecisionReached {
             wanted_permille: self.wanted_permille,
-            rows: known,
-            met: known - open.len(),
-            more_rows,
-            more_ns: more_time.as_nanos() as u64,
+            figures,
+            met: figures - open.len(),
+            more,
+            more_ns: (of_rounds + of_cases).as_nanos() as u64,
         }
     }
 }
 
-/// Those of the open rows that a round takes, if it may take `time`: the widest first, and as many
+/// The cases that a round takes, if it may take `time`: those of the widest figures, and as many
 /// as fit.
-pub fn choose(open: &[Open], time: Duration, time_of_row: impl Fn(u64) -> Duration) -> Vec<u64> {
+pub fn choose(
+    open: &[Open],
+    time: Duration,
+    time_of_case: impl Fn(&Case) -> Duration,
+) -> HashSet<Case> {
     let mut left = time;
-    let mut rows = Vec::new();
+    let mut chosen = HashSet::new();
     // What no affordable number of rounds would settle is not worth one.
     for open in open.iter().filter(|open| open.lacks.is_some()) {
-        if let Some(rest) = left.checked_sub(time_of_row(open.row)) {
+        let new: Vec<&Case> = open.cases().filter(|case| !chosen.contains(*case)).collect();
+        if let Some(rest) = left.checked_sub(new.iter().map(|case| time_of_case(case)).sum()) {
             left = rest;
-            rows.push(open.row);
+            chosen.extend(new.into_iter().cloned());
         }
     }
-    rows
+    chosen
 }
 
 #[cfg(test)]
@@ -197,22 +210,22 @@ mod tests {
         lumos_model::Samples::raw((0..6).map(|n| level + f64::from(n) / 1e6).collect()).unwrap()
     }
 
-    /// Row 0 compares `fast` with `metal`, whose times are these in each round; in row 1 `fast` is
-    /// alone.
+    /// The function `f` on `fast` and on `metal`, which it is compared with, and `g` on `fast`
+    /// alone; with these times in each round.
     fn known(wanted_permille: u32, fast: &[f64], metal: &[f64], alone: &[f64]) -> Known {
-        let told = [
-            (0, vec![(case("f", "fast"), Some(case("f", "metal")))]),
-            (1, vec![(case("g", "fast"), None)]),
-        ];
-        let rounds = |levels: &[f64]| -> BTreeMap<u32, lumos_model::Samples> {
-            (1..).zip(levels.iter().map(|&level| samples(level))).collect()
-        };
-        let samples = HashMap::from([
-            (case("f", "fast"), rounds(fast)),
-            (case("f", "metal"), rounds(metal)),
-            (case("g", "fast"), rounds(alone)),
-        ]);
-        Known { wanted_permille, rows: told.into(), samples, due: HashMap::new() }
+        let runtime = |name: &str, mode| Runtime::plain(name, "p", mode, "1", ArtifactKind::Wasm);
+        let runtimes = [runtime("metal", Mode::Native), runtime("fast", Mode::Jit)];
+        let cases = [case("f", "fast"), case("f", "metal"), case("g", "fast")];
+        let mut known = Known::new(wanted_permille, &cases, &runtimes);
+        for (case, levels) in cases.into_iter().zip([fast, metal, alone]) {
+            let rounds = (1..).zip(levels.iter().map(|&level| samples(level)));
+            known.samples.insert(case, rounds.collect());
+        }
+        known
+    }
+
+    fn functions(open: &[Open]) -> Vec<&str> {
+        open.iter().map(|open| open.figure.case.function.as_str()).collect()
     }
 
     const STEADY: [f64; 5] = [10.0, 10.1, 9.9, 10.0, 10.05];
@@ -220,18 +233,29 @@ mod tests {
     const WILD: [f64; 5] = [10.0, 13.0, 9.0, 11.0, 8.0];
 
     #[test]
-    fn the_widest_row_is_the_first_and_what_is_met_is_none() {
-        let rows = |wanted_permille, fast: &[f64], alone: &[f64]| -> Vec<u64> {
+    fn figures_are_ratios_to_native_code_and_times_where_there_is_none() {
+        let known = known(100, &STEADY, &STEADY, &STEADY);
+        let told: Vec<_> = known
+            .figures
+            .iter()
+            .map(|figure| (figure.case.clone(), figure.reference.clone()))
+            .collect();
+        let ratio = (case("f", "fast"), Some(case("f", "metal")));
+        assert_eq!(told, [ratio, (case("g", "fast"), None)]);
+    }
+
+    #[test]
+    fn the_widest_figure_is_the_first_and_what_is_met_is_none() {
+        let open = |wanted_permille, fast: &[f64], alone: &[f64]| {
             let mut known = known(wanted_permille, fast, &STEADY, alone);
-            known.open().iter().map(|open| open.row).collect()
+            functions(&known.open()).join(" ")
         };
-        assert_eq!(rows(50, &STEADY, &STEADY), [0; 0]);
-        assert_eq!(rows(50, &STEADY, &WILD), [1]);
-        assert_eq!(rows(1, &STEADIER, &WILD), [1, 0]);
-        assert_eq!(rows(1, &WILD, &STEADY), [0, 1]);
+        assert_eq!(open(50, &STEADY, &STEADY), "");
+        assert_eq!(open(50, &STEADY, &WILD), "g");
+        assert_eq!(open(1, &STEADIER, &WILD), "g f");
+        assert_eq!(open(1, &WILD, &STEADY), "f g");
         // What disturbs both sides is no part of their ratio.
-        let mut both = known(1, &WILD, &WILD, &STEADY);
-        assert_eq!(both.open().len(), 1);
+        assert_eq!(functions(&known(1, &WILD, &WILD, &STEADY).open()), ["g"]);
     }
 
     #[test]
@@ -239,14 +263,14 @@ mod tests {
         let mut few = known(10, &WILD[..2], &STEADY[..2], &WILD[..2]);
         assert!(few.open().is_empty());
         let reached = few.reached(&[], |_| SECOND, SECOND);
-        assert_eq!((reached.rows, reached.met), (0, 0));
+        assert_eq!((reached.figures, reached.met), (0, 0));
     }
 
     #[test]
-    fn a_row_is_not_looked_at_before_its_rounds_are_over() {
+    fn a_figure_is_not_looked_at_before_its_rounds_are_over() {
         let mut known = known(100, &STEADY, &STEADY, &WILD);
-        let first = known.open()[0];
-        assert_eq!((first.row, known.due[&1]), (1, 10));
+        let first = known.open().remove(0);
+        assert_eq!((first.figure.case.function.as_str(), known.due[&first.figure]), ("g", 10));
         // Rounds that happen to agree do not end it.
         let rounds = known.samples.get_mut(&case("g", "fast")).unwrap();
         for round in 1..=9 {
@@ -258,36 +282,40 @@ mod tests {
     }
 
     #[test]
-    fn a_round_takes_the_widest_rows_that_fit() {
-        let open = |row, lacks| Open { row, reach: 0.5, lacks };
-        let open = [open(7, Some(2)), open(1, None), open(4, Some(9)), open(2, Some(1))];
-        let time_of_row = |row| SECOND * row as u32;
-        assert_eq!(choose(&open, SECOND * 10, time_of_row), [7, 2]);
-        assert_eq!(choose(&open, SECOND * 13, time_of_row), [7, 4, 2]);
-        assert_eq!(choose(&open, SECOND, time_of_row), [0; 0]);
+    fn a_round_takes_the_widest_figures_that_fit() {
+        let open = |function: &str, reference: Option<&str>, lacks| {
+            let reference = reference.map(|runtime| case(function, runtime));
+            let figure = Figure { case: case(function, "fast"), reference };
+            Open { figure, reach: 0.5, lacks }
+        };
+        let open = [
+            open("7", Some("metal"), Some(2)),
+            open("1", None, None),
+            open("4", None, Some(9)),
+            open("2", None, Some(1)),
+        ];
+        let time_of_case = |case: &Case| SECOND * case.function.parse::<u32>().unwrap();
+        let chosen = |seconds| {
+            let chosen = choose(&open, SECOND * seconds, time_of_case).into_iter();
+            let mut names: Vec<_> =
+                chosen.map(|case| case.function.clone() + " " + &case.runtime).collect();
+            names.sort();
+            names.join(", ")
+        };
+        assert_eq!(chosen(17), "2 fast, 7 fast, 7 metal");
+        assert_eq!(chosen(20), "2 fast, 4 fast, 7 fast, 7 metal");
+        assert_eq!(chosen(5), "4 fast");
+        assert_eq!(chosen(1), "");
     }
 
     #[test]
     fn what_more_time_would_bring_is_told() {
-        let mut known = known(100, &STEADY, &STEADY, &WILD);
+        let mut known = known(100, &WILD, &STEADY, &STEADY);
         let open = known.open();
-        let lacks = open[0].lacks.unwrap();
+        let lacks = open[0].lacks.unwrap() as u64;
         let reached = known.reached(&open, |_| SECOND, SECOND * 3);
-        assert_eq!((reached.rows, reached.met, reached.more_rows), (2, 1, 1));
-        assert_eq!(reached.more_ns, lacks as u64 * 4_000_000_000);
-    }
-
-    #[test]
-    fn rows_compare_with_native_code_where_there_is_any() {
-        let runtime = |name: &str, mode| Runtime::plain(name, "p", mode, "1", ArtifactKind::Wasm);
-        let runtimes = [runtime("metal", Mode::Native), runtime("fast", Mode::Jit)];
-        let cases = [(0, case("f", "fast")), (0, case("f", "metal")), (1, case("g", "fast"))];
-        let known = Known::new(100, cases, &runtimes);
-        let below = |row: u64| -> Vec<Option<String>> {
-            let told = known.rows[&row].iter();
-            told.map(|(_, below)| below.as_ref().map(|below| below.runtime.clone())).collect()
-        };
-        assert_eq!(below(0), [Some("metal".to_owned())]);
-        assert_eq!(below(1), [None]);
+        assert_eq!((reached.figures, reached.met, reached.more), (2, 1, 1));
+        // Of the case and of its reference.
+        assert_eq!(reached.more_ns, lacks * (2 + 3) * 1_000_000_000);
     }
 }

@@ -44,16 +44,14 @@ pub struct Selection {
     pub invocation_limit_ms: u64,
     /// The most memory that a function may use, in bytes; 0 means the default.
     pub memory_limit_bytes: u64,
-    /// How precisely rows are to be known.
+    /// How precisely figures are to be known.
     pub precision: Precision,
-    /// Only these rows of the plan; empty means all.
-    pub rows: Vec<u64>,
     /// Run the workers of another architecture through an emulator; only the served lane can.
     pub emulator: Option<Emulator>,
 }
 
-/// How precisely rows are to be known when they have had their rounds: those that are not have
-/// more, as long as there is time.
+/// How precisely figures are to be known when all cases have had their rounds: those that are not
+/// have more, as long as there is time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
@@ -62,7 +60,7 @@ pub enum Precision {
     Usual,
     /// Within so many thousandths, for as long as the rounds have taken.
     WithinPermille(u32),
-    /// No row has more rounds than were asked for.
+    /// No case has more rounds than were asked for.
     Off,
 }
 
@@ -134,11 +132,6 @@ impl Selection {
             (Precision::Usual, Profile::Standard) => Some((50, USUAL_SHARE)),
             (Precision::Usual, Profile::Full) => Some((30, USUAL_SHARE)),
         }
-    }
-
-    /// Whether a row of the plan is to be measured.
-    pub fn takes_row(&self, row: u64) -> bool {
-        self.rows.is_empty() || self.rows.contains(&row)
     }
 
     /// What a function may use under a setting.

@@ -106,6 +106,30 @@ impl Session {
         Ok(run.ended().into_iter().cloned().collect())
     }
 
+    /// The file of the cases that alone are measured in a run, where those are not all.
+    const ONLY: &str = "only.json";
+
+    /// Restricts the run to these cases.
+    ///
+    /// # Errors
+    /// When the run's folder cannot be written.
+    pub fn restrict(&self, cases: &HashSet<Case>) -> Result<()> {
+        // Not in the environment, which takes no more than 128 KiB in one variable.
+        Ok(fs::write(self.directory().join(Self::ONLY), serde_json::to_vec(cases)?)?)
+    }
+
+    /// The cases that the run is restricted to; none where it takes all.
+    ///
+    /// # Errors
+    /// When the note cannot be read.
+    pub fn only(&self) -> Result<Option<HashSet<Case>>> {
+        match fs::read(self.directory().join(Self::ONLY)) {
+            Ok(json) => Ok(Some(serde_json::from_slice(&json)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Notes the digest of an answer that nobody knew beforehand. Of a later one that differs it
     /// gives the first digest, and the runtime that it came from.
     ///

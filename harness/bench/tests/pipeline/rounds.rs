@@ -134,7 +134,7 @@ fn more_rounds() -> Result<()> {
         _ => None,
     });
     let reached: Vec<_> = reached.collect();
-    ensure!(reached.len() == 1 && reached[0].rows == 2 && reached[0].met >= 1, "{reached:?}");
+    ensure!(reached.len() == 1 && reached[0].figures == 2 && reached[0].met >= 1, "{reached:?}");
     ensure!(ended.output.contains(&format!("precision: {}", reached[0])), "{ended}");
     checkout.nothing_is_left()
 }
