@@ -401,8 +401,12 @@ fn measuring(arguments: &Arguments, cases: usize, rounds: usize) -> Stage {
         (false, Profile::Standard) => ("measure", 0.26),
         (false, Profile::Full) => ("measure", 1.6),
     };
+    let precision = match arguments.precision {
+        Some(Precision::WithinPermille(permille)) => format!(" within {permille} permille"),
+        _ => String::new(),
+    };
     let effort = Effort {
-        key: format!("{verb} {}", arguments.profile),
+        key: format!("{verb} {}{precision}", arguments.profile),
         units: cases * rounds,
         usual_seconds,
         is_parallel: false,
@@ -600,6 +604,9 @@ fn select(
     check_names("function", &arguments.function, functions)?;
     check_names("payload", &arguments.payload, payloads)?;
     let runtimes = runtime_names(&arguments.runtime, &manifest.runtimes)?;
+    if matches!(arguments.precision, Some(Precision::WithinPermille(_))) && arguments.rounds < 3 {
+        bail!("--precision takes three rounds at least: fewer do not tell how far they differ");
+    }
     Ok(Selection {
         profile: arguments.profile,
         seed: arguments.seed,

@@ -108,6 +108,11 @@ impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ended, cases, round, remedy } = self;
         match round {
+            // One that was measured again, or of what was not known precisely enough.
+            Some((number, of)) if number > of => {
+                write!(f, "interrupted after all {of} rounds")?;
+                return remedy.iter().try_for_each(|remedy| write!(f, "; {remedy}"));
+            }
             Some((number, of)) => write!(f, "interrupted in round {number} of {of}: ")?,
             None => write!(f, "interrupted: ")?,
         }
@@ -155,5 +160,7 @@ mod tests {
             told(Some((2, 5)), Some("their records are in x")),
             "interrupted in round 2 of 5: 3 of 10 cases have an outcome; their records are in x"
         );
+        let after = told(Some((6, 5)), Some("`x` reports the rounds before it"));
+        assert_eq!(after, "interrupted after all 5 rounds; `x` reports the rounds before it");
     }
 }

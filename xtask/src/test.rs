@@ -185,7 +185,7 @@ pub fn run_all(programs: Vec<Program>, tests: &[String]) -> Result<()> {
     // What waits for containers most of its time does so beside what takes the processors.
     let (waiting, busy): (Vec<_>, Vec<_>) = programs.into_iter().partition(|one| one.waits);
     let failed = thread::scope(|scope| {
-        let waiting = scope.spawn(|| process::in_parallel(waiting.len().max(1), waiting, run));
+        let waiting = scope.spawn(|| process::in_parallel(waiting.len(), waiting, run));
         let busy = process::in_parallel(process::processors(), busy, run);
         let waiting = waiting.join().unwrap_or_else(|panic| resume_unwind(panic));
         anyhow::Ok(waiting?.into_iter().chain(busy?))

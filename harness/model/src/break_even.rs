@@ -26,7 +26,7 @@ impl Cost {
 }
 
 /// The measurements behind a [`Cost`]: each part is the sum of the medians of several
-/// quantities, which were measured independently of each other. A part without any is 0.
+/// quantities. A part without any is 0.
 #[derive(Debug, Clone, Default)]
 pub struct SampledCost<'s> {
     /// Whose medians add up to what is paid once.
@@ -44,6 +44,12 @@ impl SampledCost<'_> {
 
     fn sets(&self) -> impl Iterator<Item = &Samples> {
         self.fixed.iter().chain(&self.per_unit).copied()
+    }
+
+    /// The same with other samples, in the order of [`SampledCost::sets`].
+    fn with<'s>(&self, sets: &mut impl Iterator<Item = &'s Samples>) -> SampledCost<'s> {
+        let fixed = sets.by_ref().take(self.fixed.len()).collect();
+        SampledCost { fixed, per_unit: sets.take(self.per_unit.len()).collect() }
     }
 }
 
@@ -94,7 +100,7 @@ pub fn break_even(this: Cost, other: Cost, minimal_effect: f64) -> Option<f64> {
 
 impl Bootstrap {
     /// From how many units of work on `this` costs no more than `other`, with its interval: see
-    /// [`break_even`]. Every set of samples is resampled independently.
+    /// [`break_even`]; over the rounds that all sets of samples have.
     ///
     /// None when a set has fewer than [`Bootstrap::FEWEST`] samples, or a sample is negative.
     pub fn break_even(
@@ -107,6 +113,10 @@ impl Bootstrap {
         if !sets.all(|samples| carries_interval(samples) && samples.smallest() >= 0.0) {
             return None;
         }
+        let sets: Vec<&Samples> = this.sets().chain(other.sets()).collect();
+        let common = Samples::of_common_rounds(&sets);
+        let mut common = common.iter();
+        let (this, other) = (&this.with(&mut common), &other.with(&mut common));
         let (point, of_other) = (this.cost(), other.cost());
         let mut place = 0;
         let these = self.costs(&mut place, this);

@@ -69,11 +69,24 @@ pub fn fit(points: &[(f64, f64)]) -> Option<Coefficients> {
     (fixed.is_finite() && per_byte.is_finite()).then_some((fixed, per_byte))
 }
 
+/// Sizes with samples of the rounds that all of them have.
+fn of_common_rounds(sizes: &[SizedSamples<'_>]) -> Vec<(u64, Samples)> {
+    let sets: Vec<&Samples> = sizes.iter().map(|size| size.samples).collect();
+    let bytes = sizes.iter().map(|size| size.bytes);
+    bytes.zip(Samples::of_common_rounds(&sets)).collect()
+}
+
+fn sized(sets: &[(u64, Samples)]) -> Vec<SizedSamples<'_>> {
+    sets.iter().map(|(bytes, samples)| SizedSamples { bytes: *bytes, samples }).collect()
+}
+
 impl Bootstrap {
-    /// The line through the medians of samples by size, with intervals from resampling each size
-    /// by itself; none when there is no line, or too few samples of a size.
+    /// The line through the medians of samples by size, with its interval, over the rounds that all
+    /// sizes have; none when there is no line, or too few samples of a size.
     pub fn line(&mut self, sizes: &[SizedSamples<'_>]) -> Option<Line> {
-        let ((fixed, per_byte), resampled) = self.lines(0, sizes)?;
+        let common = of_common_rounds(sizes);
+        let sizes = sized(&common);
+        let ((fixed, per_byte), resampled) = self.lines(0, &sizes)?;
         let residual = |size: &SizedSamples<'_>| {
             ((fixed + per_byte * size.bytes as f64) / size.samples.median() - 1.0).abs()
         };
@@ -87,7 +100,7 @@ impl Bootstrap {
     }
 
     /// What each byte costs by the line through `above`, over what it costs by that through
-    /// `below`; each size of each side is resampled by itself.
+    /// `below`, over the rounds that all sizes of both have.
     ///
     /// None where [`Bootstrap::line`] gives none for a side, or when the samples cannot tell the
     /// cost below from nothing, so that the ratio has no bounds.
@@ -96,17 +109,23 @@ impl Bootstrap {
         above: &[SizedSamples<'_>],
         below: &[SizedSamples<'_>],
     ) -> Option<Estimate> {
-        let ((_, point_above), resampled_above) = self.lines(0, above)?;
-        let ((_, point_below), resampled_below) = self.lines(above.len() as Place, below)?;
+        let common = of_common_rounds(&[above, below].concat());
+        let (above, below) = common.split_at(above.len());
+        let ((_, point_above), resampled_above) = self.lines(0, &sized(above))?;
+        let first = above.len() as Place;
+        let ((_, point_below), resampled_below) = self.lines(first, &sized(below))?;
         let mut ratios: Vec<f64> = std::iter::zip(resampled_above, resampled_below)
-            .map(|((_, above), (_, below))| above / below)
+            // Nothing over nothing tells as little as anything over nothing.
+            .map(|((_, above), (_, below))| if below > 0.0 { above / below } else { f64::INFINITY })
             .collect();
-        let is_bounded = point_below > 0.0 && ratios.iter().all(|ratio| ratio.is_finite());
+        let unbounded = ratios.iter().filter(|ratio| !ratio.is_finite()).count();
+        let is_bounded =
+            point_below > 0.0 && (unbounded as f64) < Self::TAIL * (Self::RESAMPLES - 1) as f64;
         is_bounded.then(|| interval(point_above / point_below, &mut ratios))
     }
 
-    /// The line through the medians, and that of every resample. Sizes were measured independently
-    /// of each other: each has a place of its own, from `first` on.
+    /// The line through the medians, and that of every resample. Sizes of a single round were
+    /// measured independently of each other: each has a place of its own, from `first` on.
     fn lines(
         &mut self,
         first: Place,
@@ -168,10 +187,6 @@ mod tests {
         [64, 4096, 262_144, 1 << 24]
             .map(|bytes| (bytes, samples(fixed + per_byte * bytes as f64)))
             .into()
-    }
-
-    fn sized(sets: &[(u64, Samples)]) -> Vec<SizedSamples<'_>> {
-        sets.iter().map(|(bytes, samples)| SizedSamples { bytes: *bytes, samples }).collect()
     }
 
     #[test]

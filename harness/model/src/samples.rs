@@ -83,6 +83,27 @@ impl Samples {
         Ok(Self { sorted, raw, rounds })
     }
 
+    /// The same samples, each of those rounds alone that all of them have; as they are where these
+    /// are fewer than [`crate::Bootstrap::FEWEST_ROUNDS`].
+    ///
+    /// What is worked out of several medians compares like with like then: a median over more
+    /// rounds also holds what the node did in these.
+    pub fn of_common_rounds(sets: &[&Self]) -> Vec<Self> {
+        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+        for (number, _) in sets.iter().flat_map(|set| &set.rounds) {
+            *counts.entry(*number).or_default() += 1;
+        }
+        counts.retain(|_, count| *count == sets.len());
+        let restricted = |set: &&Self| {
+            let common = set.rounds.iter().filter(|(number, _)| counts.contains_key(number));
+            match counts.len() < crate::Bootstrap::FEWEST_ROUNDS {
+                true => Ok(Self::clone(set)),
+                false => Self::in_rounds(common.cloned().collect()),
+            }
+        };
+        sets.iter().filter_map(|set| restricted(set).ok()).collect()
+    }
+
     /// The rounds by their numbers; empty when all samples are of one.
     pub fn rounds(&self) -> &[(u32, Self)] {
         &self.rounds
@@ -222,6 +243,21 @@ mod tests {
         let one = Samples::in_rounds([(7, round(&[1.0, 2.0]))].into()).unwrap();
         assert_eq!(one, round(&[1.0, 2.0]));
         assert_eq!(Samples::in_rounds(BTreeMap::new()), Err(SamplesError::Empty));
+    }
+
+    #[test]
+    fn what_is_set_side_by_side_is_of_the_rounds_that_all_have() {
+        let of_rounds = |numbers: &[u32]| {
+            let round = |&number: &u32| (number, Samples::raw(vec![f64::from(number)]).unwrap());
+            Samples::in_rounds(numbers.iter().map(round).collect()).unwrap()
+        };
+        let (all, some) = (of_rounds(&[1, 2, 3, 4, 9]), of_rounds(&[2, 3, 4, 5]));
+        let common = Samples::of_common_rounds(&[&all, &some]);
+        assert_eq!(common, [of_rounds(&[2, 3, 4]), of_rounds(&[2, 3, 4])]);
+        let few = of_rounds(&[1, 2]);
+        assert_eq!(Samples::of_common_rounds(&[&all, &few]), [all.clone(), few.clone()]);
+        let single = Samples::raw(vec![1.0]).unwrap();
+        assert_eq!(Samples::of_common_rounds(&[&all, &single]), [all, single]);
     }
 
     #[test]

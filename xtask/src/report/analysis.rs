@@ -315,7 +315,8 @@ impl Analysis<'_> {
                 high: ratio.high,
             });
         }
-        let (median_ns, reference_median_ns) = (above.median(), below.median());
+        let common = Samples::of_common_rounds(&[above, below]);
+        let [median_ns, reference_median_ns] = [&common[0], &common[1]].map(Samples::median);
         Some(PlatformRatio {
             case: case.clone(),
             reference,

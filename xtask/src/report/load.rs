@@ -216,9 +216,11 @@ fn rounds(runs: &mut Vec<(u32, Run)>, warnings: &mut Vec<String>) -> Option<Roun
         runs.iter().map(|(number, _)| *number).partition(|&number| number > asked);
     let weather = runs.iter().filter_map(|(number, run)| round_weather(*number, run)).collect();
     for number in &interrupted {
-        warnings.push(format!(
-            "Round {number} of {asked} was interrupted: what it measured is left out."
-        ));
+        let which = match *number > asked {
+            true => format!("Round {number}, after the {asked} that were asked for,"),
+            false => format!("Round {number} of {asked}"),
+        };
+        warnings.push(format!("{which} was interrupted: what it measured is left out."));
     }
     if counted.len() < asked as usize {
         let count = counted.len();

@@ -56,8 +56,7 @@ enum Value {
     Measured {
         median_ns: f64,
         /// The ends of the median's 95 % interval.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        interval_ns: Option<[f64; 2]>,
+        interval_ns: [f64; 2],
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ratio: Option<f64>,
         /// The ends of the ratio's.
@@ -179,7 +178,7 @@ fn value(cell: &Cell) -> Value {
             };
             Value::Measured {
                 median_ns: estimate.median,
-                interval_ns: Some([estimate.low, estimate.high]),
+                interval_ns: [estimate.low, estimate.high],
                 ratio: ratio.map(|found| found.ratio),
                 ratio_interval: ratio.map(|found| [found.low, found.high]),
                 verdict: ratio.and_then(|found| found.verdict.clone()),
@@ -194,14 +193,11 @@ fn render(results: &Results) -> String {
     let node = &results.node;
     let emulated = if node.emulated { " **Emulated: nothing here is a ranking.**" } else { "" };
     let memory = format::bytes(node.memory_bytes as f64);
-    let has_ends = |cell: &Value| matches!(cell, Value::Measured { ratio_interval: Some(_), .. });
-    let mut cells = results.tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.cells);
-    let ratio = if cells.any(has_ends) { "the 95 % interval of the ratio" } else { "the ratio" };
     // Writing to a string cannot fail, here and below.
     let _ = writeln!(
         text,
-        "Medians, and in brackets {ratio} to native in the same lane. One payload per function; \
-         run `{}` of {}, made by `{}` (profile {}) on {}, {} logical processors, {memory}.{emulated}",
+        "Medians, and in brackets the 95 % interval of the ratio to native in the same lane. One \
+         payload per function; run `{}` of {}, made by `{}` (profile {}) on {}, {} logical processors, {memory}.{emulated}",
         results.run,
         format::moment(results.started_unix_ms),
         results.command,
@@ -236,15 +232,11 @@ fn render_table(table: &Table, text: &mut String) {
 
 fn cell_text<'a>(cell: &'a Value, reasons: &mut Vec<&'a str>) -> String {
     match cell {
-        Value::Measured { median_ns, interval_ns, ratio, ratio_interval, .. } => {
-            let time = match interval_ns {
-                Some(ends) => format::known_duration(*median_ns, *ends),
-                None => format::duration(*median_ns),
-            };
-            match (ratio, ratio_interval) {
-                (_, Some(ends)) => format!("{time} ({})", format::ends_of_ratio(*ends)),
-                (Some(ratio), None) => format!("{time} ({})", format::ratio(*ratio)),
-                (None, None) => time,
+        Value::Measured { median_ns, interval_ns, ratio_interval, .. } => {
+            let time = format::known_duration(*median_ns, *interval_ns);
+            match ratio_interval {
+                Some(ends) => format!("{time} ({})", format::ends_of_ratio(*ends)),
+                None => time,
             }
         }
         Value::Absent { absent } => {

@@ -620,6 +620,23 @@ fn a_round_that_was_measured_again_counts_in_the_place_of_the_disturbed_one() {
 }
 
 #[test]
+fn a_clock_that_steps_back_changes_no_figure() {
+    let fixture = Fixture::complete();
+    let before = fixture.report();
+    // The names of runs begin with the time of the node.
+    let (folder, earlier) = (fixture.round_folder(2), "20200101T000000Z-1-2");
+    let records = fs::read_to_string(folder.join(Run::RECORDS)).unwrap();
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    fs::write(folder.join(Run::RECORDS), records.replacen(name, earlier, 1)).unwrap();
+    fs::rename(&folder, folder.with_file_name(earlier)).unwrap();
+    let report = fixture.report();
+    for list in ["estimates", "ratios", "warnings"] {
+        assert_eq!(report[list], before[list], "{list}");
+    }
+    assert_eq!(report["run"]["name"], before["run"]["name"]);
+}
+
+#[test]
 fn a_round_of_some_cases_counts_for_these() {
     let fixture = Fixture::complete();
     let before = fixture.report();

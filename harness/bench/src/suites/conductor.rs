@@ -80,7 +80,7 @@ impl Series {
         self.case_times.get(&case.to_string()).copied().unwrap_or_default()
     }
 
-    /// How long the rounds of all rows took together.
+    /// How long the rounds of all cases took together.
     fn time(&self) -> Duration {
         self.weather.iter().map(|weather| Duration::from_nanos(weather.wall_ns)).sum()
     }
@@ -130,18 +130,17 @@ impl Conductor<'_> {
         tidy(&programs, Stdio::inherit);
         note_interrupts();
         let mut series = Series { name: session_name(), ..Series::default() };
-        let code = self.rounds(&programs, &mut series);
+        let ended = self.rounds(&programs, &mut series);
         // A measuring process that was ended had no time to tidy up.
         tidy(&programs, Stdio::null);
-        match code? {
-            Ended::Interrupted => return Ok(ExitCode::from(130)),
-            Ended::Exit(0) => {}
-            Ended::Exit(code) => return Ok(ExitCode::from(code)),
-        }
-        if !self.selection.verify {
+        // However those beyond them end, the rounds that were asked for are whole.
+        if !self.selection.verify && series.weather.len() == self.selection.rounds() as usize {
             self.hand_over(criterion, &series.runs)?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(match ended? {
+            Ended::Interrupted => ExitCode::from(130),
+            Ended::Exit(code) => ExitCode::from(code),
+        })
     }
 
     fn programs(&self) -> Result<BTreeMap<String, PathBuf>> {
@@ -178,11 +177,13 @@ impl Conductor<'_> {
                 return Ok(ended);
             }
         }
-        // Of a plain `cargo bench`, others measure a part of each round.
-        let whole = std::env::var_os(PROGRAMS).is_some();
+        if std::env::var_os(PROGRAMS).is_none() {
+            // Of a plain `cargo bench`, others measure a part of each round, and what this crate is
+            // compared with is not here.
+            return Ok(Ended::Exit(0));
+        }
         // One in five may be measured again, after all others.
-        let again = if whole { of / Round::USUAL } else { 0 };
-        for _ in 0..again {
+        for _ in 0..of / Round::USUAL {
             let Some(place) = Weather::worst(&series.weather) else { break };
             eprintln!("round {} is measured again: the node was disturbed", place + 1);
             let ended = self.next_round(programs, series, Reason::Disturbed(place))?;
@@ -211,12 +212,19 @@ impl Conductor<'_> {
         let mut left = series.time().mul_f64(share);
         let time_of_round = series.time_of_round();
         let open = loop {
+            known.give_up(|case| series.without_samples.contains_key(case));
             let open = known.open();
             let time = left.saturating_sub(time_of_round);
             let cases = precision::choose(&open, time, |case| series.time_of_case(case));
-            if cases.is_empty() {
+            if cases.is_empty() || left.is_zero() {
                 break open;
             }
+            let percent = f64::from(wanted_permille) / 10.0;
+            eprintln!(
+                "precision: {} figures are not known within {percent} %: {} cases have another round",
+                open.len(),
+                cases.len()
+            );
             let begun = Instant::now();
             let ended = self.next_round(programs, series, Reason::Imprecise(cases))?;
             if ended != Ended::Exit(0) {
@@ -346,6 +354,9 @@ impl Conductor<'_> {
             let Member { part, program, cases } = &members[number];
             Side { layout: self.layout, program, part, cases, selection, run }.measure(turn)
         })?;
+        if let Some((case, since)) = last {
+            *case_times.entry(case).or_default() += since.elapsed();
+        }
         let mut all = Ended::Exit(0);
         for ended in taken.sides {
             match ended? {

@@ -67,7 +67,7 @@ impl<E: Engine> Kept<E> {
             return Ok((Rc::clone(ready), None));
         }
         let (time, module) = time_step(watch, || engine.load(artifact).map_err(show))?;
-        let ready = Ready::new(engine, module)?;
+        let (_, ready) = time_step(watch, || Ready::new(engine, module))?;
         self.0.insert(artifact.path().to_owned(), Rc::clone(&ready));
         Ok((ready, Some(time)))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use lumos_model::{Bootstrap, Estimate, rounds_due};
-use lumos_record::{Case, PrecisionReached, Record, Run, Runtime};
+use lumos_record::{Case, PrecisionReached, Record, Run, Runtime, Setting};
 
 use super::sampling::Samples;
 
@@ -55,13 +55,17 @@ impl Open {
 
 impl Known {
     /// Knows nothing yet of these cases, whose figures are to be known within so many thousandths:
-    /// their ratios to their first reference or, of a case that has none and is none, its time.
+    /// their ratios to the first reference that is among them or, of a case that has none and is
+    /// none, its time.
     pub fn new(wanted_permille: u32, cases: &[Case], runtimes: &[Runtime]) -> Self {
         let all: HashSet<&Case> = cases.iter().collect();
         let reference_of = |case: &Case| {
-            let reference = Runtime::references(runtimes, case).into_iter().next()?;
-            let reference = reference.name_in(case.suite.lane());
-            Some(Case { runtime: reference, ..case.clone() }).filter(|case| all.contains(case))
+            // Native code is built in one way.
+            let setting = Setting { variant: None, ..case.setting };
+            let mut references = Runtime::references(runtimes, case).into_iter().map(|reference| {
+                Case { runtime: reference.name_in(case.suite.lane()), setting, ..case.clone() }
+            });
+            references.find(|reference| all.contains(reference))
         };
         let figures = cases.iter().map(|case| {
             let reference = reference_of(case);
@@ -89,7 +93,15 @@ impl Known {
         Ok(())
     }
 
-    /// The figures that are to have more rounds, the widest first.
+    /// Leaves out the figures of cases that will have no more samples.
+    pub fn give_up(&mut self, has_ended: impl Fn(&Case) -> bool) {
+        self.figures.retain(|Figure { case, reference }| {
+            !has_ended(case) && !reference.as_ref().is_some_and(&has_ended)
+        });
+    }
+
+    /// The figures that are to have more rounds, the widest first: those that are not known
+    /// precisely enough, and those whose rounds that were due are not over.
     pub fn open(&mut self) -> Vec<Open> {
         let wanted = f64::from(self.wanted_permille) / 1e3;
         let mut open = Vec::new();
@@ -143,11 +155,14 @@ impl Known {
         time_of_case: impl Fn(&Case) -> Duration,
         time_of_round: Duration,
     ) -> PrecisionReached {
-        let figures = self.estimates().len();
+        let wanted = f64::from(self.wanted_permille) / 1e3;
+        let reaches: Vec<f64> =
+            self.estimates().iter().map(|(_, estimate, _)| estimate.reach()).collect();
+        let met = reaches.iter().filter(|&&reach| reach <= wanted).count();
         // A case that several are compared with is measured once in a round.
         let mut rounds: HashMap<&Case, u32> = HashMap::new();
         let mut more = 0;
-        for open in open {
+        for open in open.iter().filter(|open| open.reach > wanted) {
             let Some(lacks) = open.lacks else { continue };
             more += 1;
             for case in open.cases() {
@@ -160,8 +175,8 @@ impl Known {
             rounds.into_iter().map(|(case, rounds)| time_of_case(case) * rounds).sum();
         PrecisionReached {
             wanted_permille: self.wanted_permille,
-            figures,
-            met: figures - open.len(),
+            figures: reaches.len(),
+            met,
             more,
             more_ns: (of_rounds + of_cases).as_nanos() as u64,
         }
@@ -279,6 +294,15 @@ mod tests {
         assert_eq!(known.open().len(), 1);
         known.samples.get_mut(&case("g", "fast")).unwrap().insert(10, samples(10.0));
         assert!(known.open().is_empty());
+    }
+
+    #[test]
+    fn what_has_failed_is_given_up() {
+        let mut known = known(1, &WILD, &STEADY, &WILD);
+        assert_eq!(known.open().len(), 2);
+        known.give_up(|case| *case == self::case("f", "metal"));
+        assert_eq!(functions(&known.open()), ["g"]);
+        assert_eq!(known.reached(&[], |_| SECOND, SECOND).figures, 1);
     }
 
     #[test]

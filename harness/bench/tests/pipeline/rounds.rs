@@ -27,6 +27,7 @@ pub fn trials() -> Vec<Trial> {
         trial("rounds::who_dies_in_its_turn_fails_alone_and_once", who_dies_fails_alone),
         trial("rounds::who_is_slow_does_not_starve_the_others", who_is_slow),
         trial("rounds::a_single_processor_is_enough", a_single_processor),
+        trial("rounds::where_nobody_may_choose_a_processor", no_choice_of_processors),
         trial("rounds::a_baseline_is_saved_with_its_rounds", a_baseline),
         trial("rounds::a_case_that_fails_leaves_no_samples_of_before", nothing_of_before),
     ]
@@ -105,30 +106,42 @@ fn five_rounds() -> Result<()> {
 /// Of two functions, the one whose time differs from round to round has more of them.
 fn more_rounds() -> Result<()> {
     let mut checkout = checkout(&[fake::ENGINE], &["steady", "uneven"])?;
-    checkout.session = Some("of-this-test".into());
+    // As under `cargo xtask bench`: of a crate alone, no round is added.
+    let programs = BTreeMap::from([(fake::PACKAGE, std::env::current_exe()?)]);
+    checkout.variables.push(("LUMOS_PROGRAMS", serde_json::to_string(&programs)?.into()));
     let precision = Precision::WithinPermille(1000);
     let selection = Selection { precision, ..in_rounds(Suite::Call, 5) };
     let ended = checkout.run(&selection, &["--save-baseline", "kept"])?;
     ensure!(ended.status.success(), "{ended}");
     let runs = runs(&checkout)?;
-    ensure!(runs.len() > 5, "no round was added: {ended}");
     let filed_of = |function: &str, name: &str| {
         let case = Case { function: function.into(), ..call(fake::ENGINE) };
         Samples::read(&criterion_directory(&checkout.layout(), &case).join(name)).is_ok()
     };
+    let mut added = 0;
     for (number, run) in (1..).zip(&runs) {
         let round = run.manifest.round.clone().context("a round")?;
         ensure!((round.number, round.of) == (number, 5), "{round:?}");
+        let mut weather = run.records.iter().filter_map(|record| match record {
+            Record::Weather(weather) => Some(weather),
+            _ => None,
+        });
+        let seen = weather.next().with_context(|| format!("round {number} has no weather"))?;
+        ensure!(weather.next().is_none(), "round {number} has weather twice");
+        if seen.instead_of.is_some() {
+            // The node was disturbed meanwhile.
+            continue;
+        }
         let functions: BTreeSet<String> =
             outcomes(run)?.into_keys().map(|case| case.function).collect();
         let is_extra = number > 5;
+        added += usize::from(is_extra);
         ensure!(functions.contains("uneven"), "round {number}: {functions:?}");
         ensure!(!(is_extra && functions.contains("steady")), "round {number}: {functions:?}");
-        let weather = run.records.iter().filter(|record| matches!(record, Record::Weather(_)));
-        ensure!(weather.count() == 1, "round {number} has no weather");
         ensure!(filed_of("uneven", &format!("kept@{number}")), "round {number} is not filed");
         ensure!(filed_of("steady", &format!("kept@{number}")) != is_extra, "round {number}");
     }
+    ensure!(added > 0, "no round was added: {ended}");
     let reached = runs.iter().flat_map(|run| &run.records).filter_map(|record| match record {
         Record::Precision(reached) => Some(reached),
         _ => None,
@@ -264,6 +277,58 @@ fn call(runtime: &str) -> Case {
         payload: "small".into(),
         setting: Default::default(),
     }
+}
+
+/// It is said, on record, and no reason not to measure.
+fn no_choice_of_processors() -> Result<()> {
+    let checkout = two("steady")?;
+    // What a thread is forbidden is forbidden to what it starts, and to no other thread.
+    let ended = std::thread::scope(|scope| {
+        let run = || {
+            forbid_choice_of_processors()?;
+            checkout.run(&in_rounds(Suite::Call, 1), &FEWEST_SAMPLES)
+        };
+        scope.spawn(run).join()
+    });
+    let Ok(ended) = ended else { anyhow::bail!("the thread that runs it has panicked") };
+    let ended = ended?;
+    ensure!(ended.status.success(), "{ended}");
+    ensure!(ended.output.contains("cannot choose a processor: Operation not permitted"), "{ended}");
+    let run = ended.run()?;
+    let finished = outcomes(&run)?.into_values();
+    ensure!(finished.filter(|one| matches!(one, Outcome::Finished(_))).count() == 2);
+    let processors: Vec<Option<u32>> = run
+        .records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Process(process) => Some(process.processor),
+            _ => None,
+        })
+        .collect();
+    ensure!(processors == [None, None], "{processors:?}");
+    checkout.nothing_is_left()
+}
+
+/// Has the kernel refuse to move this thread, and what it starts from now on, to a processor.
+fn forbid_choice_of_processors() -> Result<()> {
+    let step = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let number = libc::SYS_sched_setaffinity as u32;
+    let is_it = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let mut filter = [
+        // The number of the call is what comes first.
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+        libc::sock_filter { jf: 1, ..step(is_it, number) },
+        step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: integers, and a pointer to a live program of as many steps as it says.
+    let refused = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+            || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) != 0
+    };
+    ensure!(!refused, "no filter: {}", std::io::Error::last_os_error());
+    Ok(())
 }
 
 /// How many samples Criterion has of `call` on a runtime under a name.
