@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, TargetKind};
 use globset::Glob;
+use lumos_model::Bootstrap;
 use lumos_record::{
     ArtifactKind, ArtifactManifest, Case, Lane, Layout, Need, Profile, PullCheck, Record, Round,
     Run, Runtime, Setting, Suite, Toolchain, parse_bytes, parse_cpus,
@@ -604,7 +605,8 @@ fn select(
     check_names("function", &arguments.function, functions)?;
     check_names("payload", &arguments.payload, payloads)?;
     let runtimes = runtime_names(&arguments.runtime, &manifest.runtimes)?;
-    if matches!(arguments.precision, Some(Precision::WithinPermille(_))) && arguments.rounds < 3 {
+    let carries_interval = arguments.rounds as usize >= Bootstrap::FEWEST_ROUNDS;
+    if matches!(arguments.precision, Some(Precision::WithinPermille(_))) && !carries_interval {
         bail!("--precision takes three rounds at least: fewer do not tell how far they differ");
     }
     Ok(Selection {

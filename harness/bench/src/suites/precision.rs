@@ -93,6 +93,11 @@ impl Known {
         Ok(())
     }
 
+    /// How far an interval may reach, as a share of its figure.
+    fn wanted(&self) -> f64 {
+        f64::from(self.wanted_permille) / 1e3
+    }
+
     /// Leaves out the figures of cases that will have no more samples.
     pub fn give_up(&mut self, has_ended: impl Fn(&Case) -> bool) {
         self.figures.retain(|Figure { case, reference }| {
@@ -103,7 +108,7 @@ impl Known {
     /// The figures that are to have more rounds, the widest first: those that are not known
     /// precisely enough, and those whose rounds that were due are not over.
     pub fn open(&mut self) -> Vec<Open> {
-        let wanted = f64::from(self.wanted_permille) / 1e3;
+        let wanted = self.wanted();
         let mut open = Vec::new();
         for (figure, estimate, rounds) in self.estimates() {
             let reach = estimate.reach();
@@ -155,7 +160,7 @@ impl Known {
         time_of_case: impl Fn(&Case) -> Duration,
         time_of_round: Duration,
     ) -> PrecisionReached {
-        let wanted = f64::from(self.wanted_permille) / 1e3;
+        let wanted = self.wanted();
         let reaches: Vec<f64> =
             self.estimates().iter().map(|(_, estimate, _)| estimate.reach()).collect();
         let met = reaches.iter().filter(|&&reach| reach <= wanted).count();

@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use lumos_record::{
-    ArtifactManifest, Case, Finished, Lane, Layout, Process, Record, Revision, Run, RunManifest,
-    RunWriter, SCHEMA_VERSION,
+    ArtifactManifest, Case, Finished, Lane, Layout, Process, Record, Revision, Round, Run,
+    RunManifest, RunWriter, SCHEMA_VERSION,
 };
 use lumos_workloads::sha256_hex;
 
@@ -43,8 +43,9 @@ impl Session {
         save_baseline: Option<&str>,
     ) -> Result<Self> {
         let runs = layout.runs();
-        // Most often it is among the newest.
-        for directory in Run::all(&runs)?.iter().rev() {
+        // The session's run can only be among the newest: other crates have begun its rounds.
+        let newest = selection.rounds().max(Round::USUAL) as usize;
+        for directory in Run::all(&runs)?.iter().rev().take(newest) {
             if Run::read_manifest(directory).is_ok_and(|manifest| manifest.session == session) {
                 return Self::join(directory);
             }
