@@ -51,7 +51,7 @@ use in_process::Kept;
 use plan::Plan;
 use sampling::{Asked, Samples};
 use select::{CriterionArguments, Filter, Purpose, Selection};
-use session::Session;
+use session::{Brief, Session};
 use states::States;
 use supervise::Part;
 use turns::Turns;
@@ -223,7 +223,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
         let manifest = self.artifacts.manifest.clone();
         let plan = Plan::new(&self.workloads, &manifest, &self.selection);
         let ended = session.as_ref().map_or(Ok(HashSet::new()), Session::ended)?;
-        let only = session.as_ref().map_or(Ok(None), Session::only)?;
+        let brief = session.as_ref().map_or(Ok(Brief::default()), Session::brief)?;
         let (sockets, _own) = sockets()?;
         let limit = self.selection.invocation_limit();
         let emulator = self.selection.emulator.clone();
@@ -254,6 +254,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             turns,
             row: 0,
             samples: Samples::default(),
+            costs: brief.costs.clone(),
         };
         if let Some(session) = &mut harness.session {
             let facts = sandbox.facts();
@@ -271,8 +272,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
         };
         for planned in &plan.cases {
             let case = planned.case();
-            let is_chosen =
-                self.filter.accepts(&case) && only.as_ref().is_none_or(|only| only.contains(&case));
+            let is_chosen = self.filter.accepts(&case) && brief.takes(&case);
             if !is_own(planned.runtime) || !is_chosen || ended.contains(&case) {
                 continue;
             }

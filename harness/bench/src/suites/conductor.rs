@@ -21,7 +21,7 @@ use super::plan::{Plan, Planned};
 use super::precision::{self, Known};
 use super::sampling::Samples;
 use super::select::{Filter, Selection};
-use super::session::{Session, criterion_directory, session_name};
+use super::session::{Brief, Session, criterion_directory, session_name};
 use super::supervise::{Ended, Part, Side, note_interrupts};
 use super::weather::Watcher;
 use crate::artifact::Artifacts;
@@ -69,6 +69,8 @@ struct Series {
     weather: Vec<Weather>,
     /// How long a round of a case took, by its name, when it was measured last.
     case_times: HashMap<String, Duration>,
+    /// What an iteration of a case costs, by its name, as the last round has shown.
+    costs: HashMap<String, Duration>,
     /// What has no samples, and why later rounds do not try it again: what has hung once would do
     /// so in each of them.
     without_samples: BTreeMap<Case, String>,
@@ -266,9 +268,11 @@ impl Conductor<'_> {
         let begun =
             Session::begin(self.layout, session, &selection, self.artifacts, self.save_baseline);
         let mut begun = begun?;
-        if let Reason::Imprecise(cases) = &reason {
-            begun.restrict(cases)?;
-        }
+        let only = match &reason {
+            Reason::Imprecise(cases) => Some(cases.clone()),
+            _ => None,
+        };
+        begun.instruct(&Brief { only, costs: series.costs.clone() })?;
         let over = &series.without_samples;
         let (ended, measured) = self.round(&mut begun, &selection, programs, over)?;
         if ended != Ended::Exit(0) || self.selection.verify {
@@ -279,6 +283,7 @@ impl Conductor<'_> {
         begun.write(&Record::Weather(weather.clone()))?;
         let run = begun.directory().to_owned();
         series.case_times.extend(case_times);
+        series.costs.extend(costs(&run)?);
         series.without_samples.extend(without_samples(&run, number)?);
         match reason {
             Reason::Asked => {
@@ -304,14 +309,13 @@ impl Conductor<'_> {
         over: &BTreeMap<Case, String>,
     ) -> Result<(Ended, Measured)> {
         let plan = Plan::new(self.workloads, &self.artifacts.manifest, selection);
-        let (ended, only) = (session.ended()?, session.only()?);
+        let (ended, brief) = (session.ended()?, session.brief()?);
         let mut members: Vec<Member<'_>> = Vec::new();
         let mut rows = BTreeSet::new();
         for planned in &plan.cases {
             let case = planned.case();
             let Some(program) = programs.get(&planned.runtime.package) else { continue };
-            let is_chosen =
-                self.filter.accepts(&case) && only.as_ref().is_none_or(|only| only.contains(&case));
+            let is_chosen = self.filter.accepts(&case) && brief.takes(&case);
             if !is_chosen || ended.contains(&case) {
                 continue;
             }
@@ -448,6 +452,28 @@ fn tidy(programs: &BTreeMap<String, PathBuf>, output: fn() -> Stdio) {
         // What is left now is removed by a later run.
         let _ = command.stdout(output()).stderr(output()).status();
     }
+}
+
+/// What an iteration of each case costs, as a round has shown: that of its median sample, and where
+/// something begins anew each time, the end of it as well.
+fn costs(run: &Path) -> Result<HashMap<String, Duration>> {
+    let mut found = HashMap::new();
+    let mut teardown_ns: HashMap<Case, u64> = HashMap::new();
+    for record in Run::read(run)?.records {
+        match record {
+            Record::Phases(ledger) => _ = teardown_ns.insert(ledger.case, ledger.teardown_ns),
+            Record::Finished(finished) => {
+                let samples = Samples::read(&run.join(&finished.criterion))?;
+                let times_ns: Vec<f64> = samples.per_iteration().collect();
+                let Some(median_ns) = lumos_model::median(&times_ns) else { continue };
+                let end_ns = teardown_ns.get(&finished.case).copied().unwrap_or_default();
+                let cost = Duration::from_nanos((median_ns as u64).max(1) + end_ns);
+                found.insert(finished.case.to_string(), cost);
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// What a round has no samples of, and why.

@@ -2,6 +2,7 @@
 //! outcome becomes records.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
@@ -131,6 +132,8 @@ pub struct Harness {
     pub row: usize,
     /// The samples of the case in progress.
     pub samples: Samples,
+    /// What earlier rounds have shown that an iteration costs, by the case's name.
+    pub costs: HashMap<String, Duration>,
 }
 
 /// The payload of the unwinding that ends a case inside Criterion.
@@ -146,6 +149,10 @@ impl Harness {
         case: &Case,
         run: impl FnOnce(&mut Self) -> Result<Measured, Trouble>,
     ) -> Result<()> {
+        if let Some(turns) = self.turns.as_ref().filter(|_| self.selection.verify) {
+            // Nobody compares how long it takes, but all go through the rows together.
+            turns.wait(self.row, 0, 1, case);
+        }
         self.record(&Record::Started { case: case.clone() })?;
         self.worker_uses.clear();
         self.samples = Samples::default();
@@ -213,6 +220,12 @@ impl Harness {
         // Last, so that a case which is finished has all of its records.
         records.push(Record::Finished(finished));
         Ok(records)
+    }
+
+    /// What an iteration of a case costs, where an earlier round has shown it: then none is run
+    /// to find out.
+    pub fn known_cost(&self, case: &Case) -> Option<Duration> {
+        self.costs.get(&case.to_string()).copied()
     }
 
     /// Measures a case whose state does not change from one iteration to the next.
@@ -293,6 +306,7 @@ impl Harness {
         for number in 0..sampling.samples {
             if let Some(turns) = &mut self.turns {
                 turns.wait(self.row, number, sampling.samples, case);
+                turns.confuse();
             }
             self.samples.push(iterations, routine(iterations)?);
         }

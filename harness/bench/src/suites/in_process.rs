@@ -260,7 +260,7 @@ pub(super) fn run<E: Engine>(
     let artifact = artifacts.function(planned.runtime, loads, function, &settings)?;
     let watch = harness.watch;
     let (mut prepared, cost) = Prepared::new(engine, new_engine, kept, artifact, planned, &watch)?;
-    let cost = match cost.filter(|&cost| cost > SLOW) {
+    let cost = match harness.known_cost(case).or(cost.filter(|&cost| cost > SLOW)) {
         Some(cost) => cost,
         None => prepared.cost(planned.suite, &watch)?,
     };

@@ -59,7 +59,7 @@ impl Sampling {
             false => Self {
                 samples: affordable.clamp(fewest, Self::MOST.max(fewest)),
                 measurement: Some(measurement),
-                warm_up: time / 5,
+                warm_up: time / 20,
             },
         };
         chosen.as_asked(rounds, asked)

@@ -131,7 +131,10 @@ impl<S: Sandbox> Served<'_, S> {
         let mut invoke = |response: &mut Vec<u8>| -> Result<(), InvokeError> {
             sandbox.invoke(worker, request, response)
         };
-        let cost = invocations.time(1, &watch, &mut invoke)?;
+        let cost = match harness.known_cost(self.case) {
+            Some(cost) => cost,
+            None => invocations.time(1, &watch, &mut invoke)?,
+        };
         if !harness.selection.verify {
             harness.measure_steady(self.case, cost, |iterations| {
                 // Others had the processor meanwhile.
@@ -145,12 +148,22 @@ impl<S: Sandbox> Served<'_, S> {
     /// A fresh worker for every sample.
     fn cold(&mut self, harness: &mut Harness, planned: &Planned<'_>) -> Result<Measured, Trouble> {
         let mut response = Vec::new();
-        let start = Instant::now();
-        self.cold_start(&mut response)?;
-        // A platform pays for the teardown as well, and so does the run's time.
-        let cost = start.elapsed();
-        harness.verify_answer(&response, planned)?;
-        let expected = response.clone();
+        let payload = planned.payload;
+        // Where nobody knows the right answer beforehand, the engines have to agree first.
+        let known = harness.known_cost(self.case).filter(|_| !payload.response_sha256.is_empty());
+        let mut expected = None;
+        let cost = match known {
+            Some(cost) => cost,
+            None => {
+                let start = Instant::now();
+                self.cold_start(&mut response)?;
+                // A platform pays for the teardown as well, and so does the run's time.
+                let cost = start.elapsed();
+                harness.verify_answer(&response, planned)?;
+                expected = Some(response.clone());
+                cost
+            }
+        };
         let mut starts = Vec::new();
         let drops_caches = self.case.setting.drops_caches;
         if !harness.selection.verify {
@@ -161,14 +174,20 @@ impl<S: Sandbox> Served<'_, S> {
                         page_cache::drop_caches()?;
                     }
                     let (start, outer) = self.cold_start(&mut response)?;
-                    check(&response, &expected)?;
+                    match &expected {
+                        Some(expected) => check(&response, expected)?,
+                        None => {
+                            verify_digest(&response, payload)?;
+                            expected = Some(response.clone());
+                        }
+                    }
                     total += outer;
                     starts.push(start);
                 }
                 Ok(total)
             })?;
         }
-        let verified = starts.len() as u64 + 1;
+        let verified = starts.len() as u64 + u64::from(known.is_none());
         Ok(Measured { verified, size_bytes: 0, details: Details::Cold(starts) })
     }
 

@@ -1,11 +1,11 @@
 //! The run that this process belongs to, and its records.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use lumos_record::{
@@ -13,11 +13,28 @@ use lumos_record::{
     RunManifest, RunWriter, SCHEMA_VERSION,
 };
 use lumos_workloads::sha256_hex;
+use serde::{Deserialize, Serialize};
 
 use super::sampling::Samples;
 use super::select::Selection;
 use crate::artifact::Artifacts;
 use crate::node;
+
+/// What the conductor tells the processes of a round, beside what the user has asked for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Brief {
+    /// The cases that alone are measured; none where all are.
+    pub only: Option<HashSet<Case>>,
+    /// What an iteration of a case costs, by the case's name, where an earlier round has shown it.
+    pub costs: HashMap<String, Duration>,
+}
+
+impl Brief {
+    /// Whether a case is measured.
+    pub fn takes(&self, case: &Case) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(case))
+    }
+}
 
 /// Writes the records of this process to its run.
 #[derive(Debug)]
@@ -107,26 +124,26 @@ impl Session {
         Ok(run.ended().into_iter().cloned().collect())
     }
 
-    /// The file of the cases that alone are measured in a run, where those are not all.
-    const ONLY: &str = "only.json";
+    /// The file of a run's brief.
+    const BRIEF: &str = "brief.json";
 
-    /// Restricts the run to these cases.
+    /// Tells the processes that will join the run what the environment does not.
     ///
     /// # Errors
     /// When the run's folder cannot be written.
-    pub fn restrict(&self, cases: &HashSet<Case>) -> Result<()> {
+    pub fn instruct(&self, brief: &Brief) -> Result<()> {
         // Not in the environment, which takes no more than 128 KiB in one variable.
-        Ok(fs::write(self.directory().join(Self::ONLY), serde_json::to_vec(cases)?)?)
+        Ok(fs::write(self.directory().join(Self::BRIEF), serde_json::to_vec(brief)?)?)
     }
 
-    /// The cases that the run is restricted to; none where it takes all.
+    /// What this process was told; nothing where nobody told it anything.
     ///
     /// # Errors
-    /// When the note cannot be read.
-    pub fn only(&self) -> Result<Option<HashSet<Case>>> {
-        match fs::read(self.directory().join(Self::ONLY)) {
-            Ok(json) => Ok(Some(serde_json::from_slice(&json)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+    /// When the file is there and cannot be read.
+    pub fn brief(&self) -> Result<Brief> {
+        match fs::read(self.directory().join(Self::BRIEF)) {
+            Ok(json) => Ok(serde_json::from_slice(&json)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Brief::default()),
             Err(error) => Err(error.into()),
         }
     }

@@ -45,11 +45,15 @@ impl Turns {
     }
 
     /// Waits for the turn to take one of `of` samples of a case, counted from 0.
-    pub fn wait(&mut self, row: usize, number: usize, of: usize, case: &Case) {
+    pub fn wait(&self, row: usize, number: usize, of: usize, case: &Case) {
         let place = Place::of_sample(row, number, of, self.draw(number, case));
         let request = Request { place, number: number as u64, case: case.to_string() };
         // When nobody gives turns any more, there is nothing to wait for.
         let _ = self.turns.wait(&request);
+    }
+
+    /// Makes the processor's branch predictor forget what it has learnt of a loop.
+    pub fn confuse(&mut self) {
         confuse(&mut self.random);
     }
 

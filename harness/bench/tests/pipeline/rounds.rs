@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("rounds::a_run_is_five_rounds_in_fresh_processes", five_rounds),
         trial("rounds::what_is_not_known_precisely_has_more_of_them", more_rounds),
+        trial("rounds::what_a_start_costs_is_tried_in_the_first_alone", known_costs),
         trial("rounds::all_of_a_row_take_their_samples_in_turns", turns),
         trial("rounds::who_hangs_in_its_turn_fails_alone_and_once", who_hangs_fails_alone),
         trial("rounds::who_dies_in_its_turn_fails_alone_and_once", who_dies_fails_alone),
@@ -149,6 +150,23 @@ fn more_rounds() -> Result<()> {
     let reached: Vec<_> = reached.collect();
     ensure!(reached.len() == 1 && reached[0].figures == 2 && reached[0].met >= 1, "{reached:?}");
     ensure!(ended.output.contains(&format!("precision: {}", reached[0])), "{ended}");
+    checkout.nothing_is_left()
+}
+
+/// In later rounds every cold start is a sample, and the first of them is checked.
+fn known_costs() -> Result<()> {
+    let checkout = checkout(&[fake::ENGINE], &["steady"])?;
+    let ended = checkout.run(&in_rounds(Suite::ColdStart, 3), &FEWEST_SAMPLES)?;
+    ensure!(ended.status.success(), "{ended}");
+    let mut tried = Vec::new();
+    for run in runs(&checkout)? {
+        for (case, outcome) in outcomes(&run)? {
+            let Outcome::Finished(finished) = outcome else { anyhow::bail!("{case}: {outcome:?}") };
+            let samples = Samples::read(&run.directory.join(finished.criterion))?;
+            tried.push(finished.verified - samples.count() as u64);
+        }
+    }
+    ensure!(tried == [1, 0, 0], "answers that were checked and are no samples: {tried:?}");
     checkout.nothing_is_left()
 }
 
