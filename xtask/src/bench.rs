@@ -870,6 +870,7 @@ impl Benches {
         let log = File::create(&log_path).with_context(|| log_path.display().to_string())?;
         let log = Mutex::new(log);
         let progress = match self.turn {
+            None if selection.verify => Progress::begin("verifying", 1),
             None => Progress::begin("measuring", 1),
             // Two of them would write over each other.
             Some(_) => Progress::hidden(),
