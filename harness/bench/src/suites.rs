@@ -254,7 +254,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             turns,
             row: 0,
             samples: Samples::default(),
-            costs: brief.costs.clone(),
+            brief,
         };
         if let Some(session) = &mut harness.session {
             let facts = sandbox.facts();
@@ -272,7 +272,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
         };
         for planned in &plan.cases {
             let case = planned.case();
-            let is_chosen = self.filter.accepts(&case) && brief.takes(&case);
+            let is_chosen = self.filter.accepts(&case) && harness.brief.takes(&case);
             if !is_own(planned.runtime) || !is_chosen || ended.contains(&case) {
                 continue;
             }

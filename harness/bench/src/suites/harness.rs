@@ -2,7 +2,6 @@
 //! outcome becomes records.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use lumos_workloads::{Payload, sha256_hex};
 
 use super::sampling::{Asked, Samples, Sampling};
 use super::select::Selection;
-use super::session::Session;
+use super::session::{Brief, Session};
 use super::states::States;
 use super::timing::Stop;
 use super::turns::Turns;
@@ -132,8 +131,8 @@ pub struct Harness {
     pub row: usize,
     /// The samples of the case in progress.
     pub samples: Samples,
-    /// What earlier rounds have shown that an iteration costs, by the case's name.
-    pub costs: HashMap<String, Duration>,
+    /// What the conductor has told this process.
+    pub brief: Brief,
 }
 
 /// The payload of the unwinding that ends a case inside Criterion.
@@ -225,7 +224,7 @@ impl Harness {
     /// What an iteration of a case costs, where an earlier round has shown it: then none is run
     /// to find out.
     pub fn known_cost(&self, case: &Case) -> Option<Duration> {
-        self.costs.get(&case.to_string()).copied()
+        self.brief.costs.get(&case.to_string()).copied()
     }
 
     /// Measures a case whose state does not change from one iteration to the next.
