@@ -41,7 +41,7 @@ fn checks(layout: &Layout, arguments: &Arguments, steps: &mut Steps) -> Result<(
         Ok(())
     })?;
     steps.step("architecture", || tidy::run(layout))?;
-    steps.step("results in README.md", || report::run(layout, &report::Arguments::checking()))?;
+    steps.step("results in documents", || report::run(layout, &report::Arguments::checking()))?;
     let full = arguments.full;
     let programs =
         steps.step("building and compiling the tests", || test::compile(layout, full))?;

@@ -16,6 +16,8 @@ mod ci;
 mod clean;
 mod compare;
 mod doctor;
+#[cfg(test)]
+mod documents;
 mod emulation;
 mod foreign;
 mod images;

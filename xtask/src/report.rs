@@ -55,12 +55,12 @@ pub struct Arguments {
     /// Print the figures of every case in this format instead of writing a report
     #[arg(long, value_name = "FORMAT", conflicts_with_all = ["output", "splice"])]
     format: Option<Export>,
-    /// Also write the results table of README.md, and the extract in docs/results.json that it
-    /// comes from
+    /// Also write the results in README.md and docs/results.md, and the extract that they come
+    /// from, docs/results.json
     #[arg(long)]
     splice: bool,
-    /// Only check that the results table of README.md is the one that docs/results.json gives;
-    /// needs no run
+    /// Only check that the results in README.md and docs/results.md are those of
+    /// docs/results.json; needs no run
     #[arg(long, conflicts_with_all = ["run", "output", "splice", "format"])]
     check: bool,
 }
@@ -76,11 +76,11 @@ impl Arguments {
 ///
 /// # Errors
 /// When there is no such run, it cannot be read, or a file cannot be written; with `--check`,
-/// when the README's table is not the one that its extract gives.
+/// when the documents do not show what the extract gives.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     if arguments.check {
         splice::check(layout)?;
-        println!("The results table of README.md is that of docs/results.json.");
+        println!("The results in README.md and docs/results.md are those of docs/results.json.");
         return Ok(());
     }
     let folder = find_run(layout, arguments.run.as_deref())?;

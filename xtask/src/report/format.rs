@@ -53,7 +53,7 @@ pub fn known_duration(time_ns: f64, ends_ns: [f64; 2]) -> String {
 }
 
 /// A ratio with as many digits as its interval supports.
-fn known_ratio(value: f64, ends: [f64; 2]) -> String {
+pub fn known_ratio(value: f64, ends: [f64; 2]) -> String {
     format!("{}×", digits(value, reach(value, ends)))
 }
 

@@ -1,14 +1,14 @@
-//! The results table of the README, and the data that it came from.
+//! The results in README.md and in docs/results.md, and the data that they came from.
 //!
-//! Figures vary from run to run, so a check against a new run could only fail. What a README's
-//! table must agree with is the run it was made from: an extract of that run's report is checked
-//! in beside it, and the check renders the table from the extract again.
+//! Figures vary from run to run, so a check against a new run could only fail. What these tables
+//! must agree with is the run that they were made from: an extract of that run's report is checked
+//! in beside them, and the check renders the tables from the extract again.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use lumos_record::{Case, Layout, Node, Profile, Revision, Suite};
+use lumos_record::{Case, Lane, Layout, Node, Profile, Revision, Suite};
 use serde::{Deserialize, Serialize};
 
 use super::format;
@@ -18,10 +18,13 @@ use super::schema::{Report, SCHEMA_VERSION};
 const BEGIN: &str = "<!-- lumos:results:begin -->";
 const END: &str = "<!-- lumos:results:end -->";
 
-/// The suites whose results the README shows.
+/// The suites whose results are shown.
 const SUITES: [Suite; 3] = [Suite::ColdStart, Suite::Warm, Suite::Call];
 
-/// The extract that the README's table is made from: `docs/results.json`.
+/// The function whose times README.md shows, if it was measured; of the others it has the means.
+const EXAMPLE: &str = "json";
+
+/// The extract that the results are made from: `docs/results.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Results {
     schema_version: u32,
@@ -70,41 +73,59 @@ enum Value {
     },
 }
 
+/// A document with results: what it is, and what it should be.
+struct Document {
+    path: PathBuf,
+    is: String,
+    should_be: String,
+}
+
 /// Where the extract is.
 fn results_path(layout: &Layout) -> PathBuf {
-    layout.root.join("docs").join("results.json")
+    layout.root.join("docs/results.json")
 }
 
-/// Where the table is.
-fn readme_path(layout: &Layout) -> PathBuf {
-    layout.root.join("README.md")
+/// README.md with a short table, and docs/results.md with all figures.
+fn documents(layout: &Layout, results: &Results) -> Result<[Document; 2]> {
+    let path = layout.root.join("README.md");
+    let is = read(&path)?;
+    let should_be = replace(&is, &render_brief(results)).with_context(|| named(layout, &path))?;
+    let readme = Document { path, is, should_be };
+    let path = layout.root.join("docs/results.md");
+    // Nothing but results is in it, so it can be made where it is not there.
+    let is = std::fs::read_to_string(&path).unwrap_or_default();
+    let all = Document { path, is, should_be: render(results) };
+    Ok([readme, all])
 }
 
-/// Writes the extract of a report and the README's table; gives both paths.
+/// Writes the extract of a report and the documents that show it; gives their paths.
 ///
 /// # Errors
-/// When the README lacks its markers, or a file cannot be read or written.
+/// When README.md lacks its markers, or a file cannot be read or written.
 pub fn splice(layout: &Layout, report: &Report) -> Result<Vec<PathBuf>> {
     let results = extract(report);
-    let (readme, path) = (readme_path(layout), results_path(layout));
-    let text = read(&readme)?;
-    // Spliced before anything is written, so that a README without markers changes nothing.
-    let spliced = replace(&text, &render(&results)).with_context(|| named(layout, &readme))?;
+    // Made before anything is written, so that a README without markers changes nothing.
+    let documents = documents(layout, &results)?;
+    let json = serde_json::to_string_pretty(&results)? + "\n";
     let folder = layout.root.join("docs");
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let json = serde_json::to_string_pretty(&results)? + "\n";
-    std::fs::write(&path, json).with_context(|| path.display().to_string())?;
-    std::fs::write(&readme, spliced).with_context(|| readme.display().to_string())?;
-    Ok(vec![readme, path])
+    let texts = documents.into_iter().map(|document| (document.path, document.should_be));
+    texts
+        .chain([(results_path(layout), json)])
+        .map(|(path, text)| {
+            std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+            Ok(path)
+        })
+        .collect()
 }
 
-/// Checks that the README's table is the one that its extract gives.
+/// Checks that the documents show what the extract gives.
 ///
 /// # Errors
-/// When it is not, and when a file is absent or malformed; the message names the remedy.
+/// When they do not, and when a file is absent or malformed; the message names the remedy.
 pub fn check(layout: &Layout) -> Result<()> {
-    let (readme, path) = (readme_path(layout), results_path(layout));
-    const REMEDY: &str = "`cargo xtask report --splice` writes both from a run";
+    let path = results_path(layout);
+    const REMEDY: &str = "`cargo xtask report --splice` writes all of them from a run";
     let json = read(&path).context(REMEDY)?;
     let results: Results = serde_json::from_str(&json)
         .with_context(|| format!("{}: {REMEDY}", named(layout, &path)))?;
@@ -114,21 +135,19 @@ pub fn check(layout: &Layout) -> Result<()> {
         named(layout, &path),
         results.schema_version
     );
-    let text = read(&readme)?;
-    let expected = replace(&text, &render(&results)).with_context(|| named(layout, &readme))?;
-    let difference = text.lines().zip(expected.lines()).zip(1..).find(|((is, want), _)| is != want);
-    match difference {
-        Some(((is, want), line)) => bail!(
-            "{}:{line}: the results table is not that of {}\n  is:        {is}\n  should be: \
-             {want}\n{REMEDY}",
-            named(layout, &readme),
-            named(layout, &path)
-        ),
-        None => {
-            ensure!(text == expected, "{}: its end differs: {REMEDY}", named(layout, &readme));
-            Ok(())
+    for Document { path: document, is, should_be } in documents(layout, &results)? {
+        let name = named(layout, &document);
+        let lines = is.lines().zip(should_be.lines()).zip(1..);
+        if let Some(((is, want), line)) = lines.into_iter().find(|((is, want), _)| is != want) {
+            bail!(
+                "{name}:{line}: the results are not those of {}\n  is:        {is}\n  should be: \
+                 {want}\n{REMEDY}",
+                named(layout, &path)
+            );
         }
+        ensure!(is == should_be, "{name}: its end differs: {REMEDY}");
     }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -140,7 +159,7 @@ fn named(layout: &Layout, path: &Path) -> String {
     path.strip_prefix(&layout.root).unwrap_or(path).display().to_string()
 }
 
-/// Takes from a report what the README shows: one payload per function.
+/// Takes from a report what is shown: one payload per function.
 fn extract(report: &Report) -> Results {
     let shown = grids(report).into_iter().filter(|grid| SUITES.contains(&grid.suite));
     let tables = shown.map(|grid| Table {
@@ -187,28 +206,116 @@ fn value(cell: &Cell) -> Value {
     }
 }
 
-/// The text between the markers.
-fn render(results: &Results) -> String {
-    let mut text = String::new();
+/// Which run the results are of.
+fn provenance(results: &Results) -> String {
     let node = &results.node;
     let emulated = if node.emulated { " **Emulated: nothing here is a ranking.**" } else { "" };
-    let memory = format::bytes(node.memory_bytes as f64);
-    // Writing to a string cannot fail, here and below.
-    let _ = writeln!(
-        text,
-        "Medians, and in brackets the 95 % interval of the ratio to native in the same lane. One \
-         payload per function; run `{}` of {}, made by `{}` (profile {}) on {}, {} logical processors, {memory}.{emulated}",
+    format!(
+        "Run `{}` of {}, made by `{}` (profile {}) on {}, {} logical processors, {}.{emulated}",
         results.run,
         format::moment(results.started_unix_ms),
         results.command,
         results.profile,
         escape(&node.cpu_model),
-        node.cpus
+        node.cpus,
+        format::bytes(node.memory_bytes as f64)
+    )
+}
+
+/// All results, as a document.
+fn render(results: &Results) -> String {
+    let mut text = format!(
+        "# Results\n\n`cargo xtask report --splice` writes this document from a run, beside \
+         [README.md](../README.md#results), and `results.json`, the extract that both come from. \
+         `cargo xtask report --check` tells whether the three agree.\n\nMedians, and in brackets \
+         the 95 % interval of the ratio to native code in the same lane. One payload per \
+         function. {}\n",
+        provenance(results)
     );
     for table in &results.tables {
         render_table(table, &mut text);
     }
     text
+}
+
+/// What README.md shows: a line per runtime.
+fn render_brief(results: &Results) -> String {
+    let mut text = format!(
+        "Of one function the median, and in brackets the 95 % interval of its ratio to native code \
+         in the same lane; of all the geometric mean of these ratios, with the smallest and the \
+         largest. [Every function](docs/results.md). {}\n",
+        provenance(results)
+    );
+    for lane in [Lane::Served, Lane::InProcess] {
+        let of_lane = |table: &&Table| table.suite.lane() == lane;
+        render_brief_table(&results.tables.iter().filter(of_lane).collect::<Vec<_>>(), &mut text);
+    }
+    text
+}
+
+/// The suites of one lane beside each other.
+fn render_brief_table(tables: &[&Table], text: &mut String) {
+    let mut runtimes: Vec<&str> = Vec::new();
+    for runtime in tables.iter().flat_map(|table| &table.runtimes) {
+        if !runtimes.contains(&runtime.as_str()) {
+            runtimes.push(runtime);
+        }
+    }
+    if runtimes.is_empty() {
+        return;
+    }
+    let heads = tables.iter().map(|table| {
+        let example = table.example().map_or("-", |row| row.function.as_str());
+        let all = table.rows.len();
+        format!("`{0}` of `{example}` | `{0}` of all {all}", table.suite)
+    });
+    // Writing to a string cannot fail, here and below.
+    let _ = writeln!(text, "\n| runtime | {} |", heads.collect::<Vec<_>>().join(" | "));
+    let _ = writeln!(text, "|---|{}", "---:|".repeat(2 * tables.len()));
+    let mut reasons: Vec<&str> = Vec::new();
+    for runtime in runtimes {
+        let _ = write!(text, "| `{runtime}` |");
+        for table in tables {
+            let column = table.runtimes.iter().position(|known| known == runtime);
+            // Nothing stands where a suite does not measure the runtime, or for native code itself.
+            let example = column.and_then(|column| table.example()?.cells.get(column));
+            let example = example.map(|cell| cell_text(cell, &mut reasons)).unwrap_or_default();
+            let mean = column.and_then(|column| table.mean(column)).unwrap_or_default();
+            let _ = write!(text, " {example} | {mean} |");
+        }
+        let _ = writeln!(text);
+    }
+    footnotes(&reasons, text);
+}
+
+impl Table {
+    /// The function that stands for all.
+    fn example(&self) -> Option<&Row> {
+        self.rows.iter().find(|row| row.function == EXAMPLE).or(self.rows.first())
+    }
+
+    /// The geometric mean of a runtime's ratios, and their range, each with as many digits as the
+    /// intervals support. Of the mean these are taken to be off in the same direction.
+    fn mean(&self, column: usize) -> Option<String> {
+        let ratio = |row: &Row| match row.cells.get(column)? {
+            Value::Measured { ratio, ratio_interval, .. } => (*ratio).zip(*ratio_interval),
+            Value::Absent { .. } => None,
+        };
+        let mut ratios: Vec<(f64, [f64; 2])> = self.rows.iter().filter_map(ratio).collect();
+        ratios.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        let mean = |pick: fn(&(f64, [f64; 2])) -> f64| {
+            let picked: Vec<f64> = ratios.iter().map(pick).collect();
+            Some(lumos_model::geometric_mean(&picked)?.mean)
+        };
+        let ends = [mean(|(_, ends)| ends[0])?, mean(|(_, ends)| ends[1])?];
+        let known = |&(ratio, ends): &(f64, [f64; 2])| format::known_ratio(ratio, ends);
+        Some(format!(
+            "{} ({} to {})",
+            format::known_ratio(mean(|(ratio, _)| *ratio)?, ends),
+            ratios.first().map(known)?,
+            ratios.last().map(known)?
+        ))
+    }
 }
 
 fn render_table(table: &Table, text: &mut String) {
@@ -225,7 +332,11 @@ fn render_table(table: &Table, text: &mut String) {
         }
         let _ = writeln!(text);
     }
-    for (number, reason) in (1..).zip(&reasons) {
+    footnotes(&reasons, text);
+}
+
+fn footnotes(reasons: &[&str], text: &mut String) {
+    for (number, reason) in (1..).zip(reasons) {
         let _ = writeln!(text, "\n[{number}] {}", escape(reason));
     }
 }
