@@ -1,23 +1,27 @@
 //! `cargo xtask bench`: sets up, builds, runs the suites of every runtime, and reports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, TargetKind};
 use globset::Glob;
 use lumos_model::Bootstrap;
+use lumos_record::protocol::{Events, variable};
 use lumos_record::{
-    ArtifactKind, ArtifactManifest, Case, Lane, Layout, Need, Profile, PullCheck, Record, Round,
-    Run, Runtime, Setting, Suite, Toolchain, parse_bytes, parse_cpus,
+    ArtifactKind, ArtifactManifest, Case, Emulator, Event, Lane, Layout, Need, Precision, Profile,
+    PullCheck, Record, Round, Run, Runtime, Selection, Setting, Suite, Toolchain, parse_bytes,
+    parse_cpus,
 };
 use lumos_workloads::{Workload, Workloads};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::build::{Scope, Wish};
 use crate::emulation::Emulation;
@@ -181,39 +185,6 @@ impl Default for Arguments {
     }
 }
 
-/// What a bench target is asked to run: the other side of `lumos-bench`'s `Selection`.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Selection {
-    profile: Profile,
-    seed: u64,
-    round: Option<Round>,
-    rounds: u32,
-    suites: Vec<String>,
-    functions: Vec<String>,
-    runtimes: Vec<String>,
-    payloads: Vec<String>,
-    settings: Vec<Setting>,
-    list: bool,
-    verify: bool,
-    first_payload: bool,
-    invocation_limit_ms: u64,
-    precision: Precision,
-    emulator: Option<Emulator>,
-}
-
-/// How precisely figures are to be known.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Precision {
-    /// As the profile has it.
-    #[default]
-    Usual,
-    /// Within so many thousandths.
-    WithinPermille(u32),
-    /// However it comes out.
-    Off,
-}
-
 /// How precisely figures are to be known: a percentage, or `off`.
 fn parse_precision(text: &str) -> Result<Precision, String> {
     if text == "off" {
@@ -226,16 +197,6 @@ fn parse_precision(text: &str) -> Result<Precision, String> {
         }
         _ => Err("a percentage from 0.1% to 100%, or `off`".to_owned()),
     }
-}
-
-/// What runs another architecture's workers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Emulator {
-    arch: String,
-    program: PathBuf,
-    features: Vec<String>,
-    /// Why containers cannot run there, if they cannot.
-    lacks: Option<String>,
 }
 
 /// Runs the command; the exit code is 1 when a case failed.
@@ -612,7 +573,6 @@ fn select(
     Ok(Selection {
         profile: arguments.profile,
         seed: arguments.seed,
-        round: None,
         // What is only verified is the same in each round.
         rounds: if arguments.verify { 1 } else { arguments.rounds },
         suites: arguments.suite.clone(),
@@ -620,27 +580,12 @@ fn select(
         runtimes,
         payloads: arguments.payload.clone(),
         settings: settings(arguments)?,
-        list: false,
         verify: arguments.verify,
         first_payload: arguments.first_payload,
         invocation_limit_ms: arguments.limit.saturating_mul(1000),
         precision: arguments.precision.unwrap_or_default(),
-        emulator: None,
+        ..Selection::default()
     })
-}
-
-impl Selection {
-    /// A quick selection of suites and of runtimes, by their names in both lanes, in one round.
-    pub fn quick(suites: &[Suite], runtimes: Vec<String>) -> Self {
-        let suites = suites.iter().map(|suite| suite.name().to_owned()).collect();
-        let (profile, precision) = (Profile::Quick, Precision::Off);
-        Self { profile, rounds: 1, precision, suites, runtimes, ..Self::default() }
-    }
-
-    /// The same, measured as one of several rounds.
-    pub fn in_round(&self, round: Round) -> Self {
-        Self { round: Some(round), ..self.clone() }
-    }
 }
 
 /// The names that the globs mean: an engine's stands for it in both lanes and in every sandbox.
@@ -805,12 +750,12 @@ impl Benches {
         let mut command = Command::new(program);
         command.current_dir(&self.measured.root).arg("--bench");
         if self.elsewhere.is_some() {
-            command.env("LUMOS_ROOT", &self.measured.root);
+            command.env(variable::ROOT, &self.measured.root);
         }
         command.env("CARGO_TARGET_DIR", &self.measured.target);
         command.env("CRITERION_HOME", self.criterion());
-        command.env("LUMOS_SELECT", serde_json::to_string(selection)?);
-        command.env("LUMOS_ARTIFACTS_READY", "1");
+        command.env(variable::SELECTION, serde_json::to_string(selection)?);
+        command.env(variable::ARTIFACTS_READY, "1");
         if let Some(turn) = &self.turn {
             command.env(lumos_turns::Turns::VARIABLE, turn);
         }
@@ -878,10 +823,10 @@ impl Benches {
         let _watched = interrupt::watch();
         let (_, conductor) = self.programs.first().context("there is no bench target")?;
         let mut command = self.command(conductor, selection)?;
-        command.args(criterion).env("LUMOS_SESSION", session);
+        command.args(criterion).env(variable::SESSION, session);
         let programs: BTreeMap<_, _> = self.programs.iter().cloned().collect();
-        command.env("LUMOS_PROGRAMS", serde_json::to_string(&programs)?);
-        command.env("LUMOS_COMMAND_LINE", serde_json::to_string(&command_line())?);
+        command.env(variable::PROGRAMS, serde_json::to_string(&programs)?);
+        command.env(variable::COMMAND_LINE, serde_json::to_string(&command_line())?);
         let ended = run_logged(&mut command, &log, &progress);
         drop(progress);
         if interrupt::is_interrupted() {
@@ -952,68 +897,95 @@ fn command_line() -> Vec<String> {
     words.chain(std::env::args().skip(1)).collect()
 }
 
-/// How far a bench target is that conducts, as it tells line by line.
+/// How far a run is, by what its processes tell.
 #[derive(Debug, Default)]
 struct Reached {
-    /// The round, counted from 0, and how many there are.
-    round: Option<(usize, usize)>,
+    /// The round, counted from 1, and how many there are.
+    round: Option<(u32, u32)>,
+    /// What stays on the terminal, each once.
+    told: HashSet<Event>,
 }
 
 impl Reached {
-    /// Of a line `row 3 of 80: call/json`, how many rows of all rounds are done, of how many, and
-    /// what is under way; nothing of another.
-    fn hear<'l>(&mut self, line: &'l str) -> Option<(usize, usize, &'l str)> {
-        let of = |text: &str| -> Option<(usize, usize)> {
-            let (number, all) = text.split_once(" of ")?;
-            Some((number.parse::<usize>().ok()?.checked_sub(1)?, all.parse().ok()?))
-        };
-        if let Some(round) = line.strip_prefix("round ").and_then(of) {
-            self.round = Some(round);
-            return None;
+    /// Shows an event, if it is worth it.
+    fn show(&mut self, event: Event, progress: &Progress) {
+        match &event {
+            Event::Round { number, of } => self.round = Some((*number, *of)),
+            Event::Row { number, of, name } => {
+                let (done, all) = self.rows(*number, *of);
+                progress.reached(done, all, name);
+            }
+            Event::Failed { .. }
+            | Event::Skipped { .. }
+            | Event::Notice { .. }
+            | Event::Error { .. } => {
+                let line = event.to_string();
+                if self.told.insert(event) {
+                    progress.say(&line);
+                }
+            }
         }
-        let (row, what) = line.strip_prefix("row ")?.split_once(": ")?;
-        let ((row, rows), (round, rounds)) = (of(row)?, self.round.unwrap_or((0, 1)));
-        Some((round * rows + row, rounds * rows, what))
+    }
+
+    /// How many rows of all rounds are done when this one of a round begins, and how many there are.
+    fn rows(&self, number: usize, of: usize) -> (usize, usize) {
+        let (round, rounds) = self.round.unwrap_or((1, 1));
+        (round.saturating_sub(1) as usize * of + number.saturating_sub(1), rounds as usize * of)
     }
 }
 
-/// Runs a bench target: its output goes to the log, and what is worth knowing to the terminal.
+/// Runs a bench target: its output goes to the log, and what has happened to the terminal.
 fn run_logged(command: &mut Command, log: &Mutex<File>, progress: &Progress) -> Result<()> {
+    /// How much of what a process has said last may tell why it failed.
+    const LAST_LINES: usize = 8;
+    let events = Events::listen().context("cannot listen to the measuring processes")?;
+    command.env(variable::EVENTS, events.name());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let _told = interrupt::pass_on_to(&child);
-    let pipes = (child.stdout.take(), child.stderr.take());
-    let copy = |pipe: &mut dyn std::io::Read, tell: bool| {
-        let (mut told, mut reached) = (BTreeSet::new(), Reached::default());
-        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line);
-            let begins = |words: &[&str]| words.iter().any(|word| line.starts_with(word));
-            if let Some((done, all, row)) = reached.hear(&line).filter(|_| tell) {
-                progress.reached(done, all, row);
-            } else if tell
-                && begins(&["FAILED", "skipped", "error", "precision:"])
-                && told.insert(line.to_string())
-            {
-                progress.say(&line);
-            }
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let copy = |pipe: Option<Box<dyn Read + Send>>| {
+        let mut last = VecDeque::new();
+        let lines = pipe.into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n'));
+        for line in lines.map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
             if let Ok(mut log) = log.lock() {
                 // A log that cannot be written must not end the run.
                 let _ = writeln!(log, "{line}");
             }
+            last.push_back(line);
+            if last.len() > LAST_LINES {
+                last.pop_front();
+            }
         }
+        last
     };
-    std::thread::scope(|scope| {
-        if let Some(mut stdout) = pipes.0 {
-            scope.spawn(move || copy(&mut stdout, false));
-        }
-        if let Some(mut stderr) = pipes.1 {
-            scope.spawn(move || copy(&mut stderr, true));
-        }
+    let is_over = AtomicBool::new(false);
+    let (status, last, reached) = std::thread::scope(|scope| {
+        let showing = scope.spawn(|| {
+            let mut reached = Reached::default();
+            loop {
+                match events.next(Duration::from_millis(100)) {
+                    Ok(Some(event)) => reached.show(event, progress),
+                    Ok(None) if !is_over.load(Ordering::Relaxed) => {}
+                    _ => return reached,
+                }
+            }
+        });
+        scope.spawn(|| copy(stdout.map(|pipe| Box::new(pipe) as _)));
+        let last = copy(stderr.map(|pipe| Box::new(pipe) as _));
+        let status = child.wait();
+        is_over.store(true, Ordering::Relaxed);
+        let reached = showing.join().unwrap_or_else(|panic| resume_unwind(panic));
+        (status, last, reached)
     });
-    let status = child.wait()?;
-    if !status.success() {
-        bail!("the suite's process failed ({status})");
+    let status = status?;
+    if status.success() {
+        return Ok(());
     }
-    Ok(())
+    let has_told = reached.told.iter().any(|event| matches!(event, Event::Error { .. }));
+    let said = if has_told { Vec::new() } else { Vec::from(last) };
+    let said: String = said.iter().map(|line| format!("\n  {line}")).collect();
+    bail!("the suite's process failed ({status}){said}");
 }
 
 #[cfg(test)]
@@ -1052,14 +1024,23 @@ mod tests {
     }
 
     #[test]
-    fn a_conductor_tells_how_far_it_is() {
+    fn rows_are_counted_over_all_rounds() {
         let mut reached = Reached::default();
-        assert_eq!(reached.hear("row 3 of 80: call/json"), Some((2, 80, "call/json")));
-        assert_eq!(reached.hear("round 2 of 5"), None);
-        assert_eq!(reached.hear("row 1 of 80: warm/noop"), Some((80, 400, "warm/noop")));
-        for other in ["row", "row x of 80: a", "row 0 of 80: a", "FAILED row 1 of 2: a"] {
-            assert_eq!(reached.hear(other), None, "{other}");
-        }
+        let progress = Progress::hidden();
+        assert_eq!(reached.rows(3, 80), (2, 80));
+        reached.show(Event::Round { number: 2, of: 5 }, &progress);
+        assert_eq!(reached.rows(1, 80), (80, 400));
+    }
+
+    #[test]
+    fn a_process_that_fails_by_itself_has_said_why() {
+        let log = Mutex::new(tempfile::tempfile().unwrap());
+        let mut failing = Command::new("sh");
+        failing.args(["-c", "echo result; echo 'error: no such option' >&2; exit 2"]);
+        let error = run_logged(&mut failing, &log, &Progress::hidden()).unwrap_err().to_string();
+        assert!(error.contains("exit status: 2)\n  error: no such option"), "{error}");
+        assert!(run_logged(&mut Command::new("true"), &log, &Progress::hidden()).is_ok());
+        assert!(log.into_inner().unwrap().metadata().unwrap().len() > 25);
     }
 
     #[test]

@@ -62,9 +62,9 @@ impl Document {
     /// As the pages that show Markdown do: a second heading of a name gets a number.
     fn add_anchor(&mut self, heading: &str) {
         let kept = heading.to_lowercase();
-        let kept = kept.chars().filter(|&sign| {
-            sign.is_alphanumeric() || sign == ' ' || sign == '-' || sign == '_'
-        });
+        let kept = kept
+            .chars()
+            .filter(|&sign| sign.is_alphanumeric() || sign == ' ' || sign == '-' || sign == '_');
         let name: String = kept.map(|sign| if sign == ' ' { '-' } else { sign }).collect();
         let numbered = (1..).map(|number| format!("{name}-{number}"));
         let mut names = std::iter::once(name.clone()).chain(numbered);

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use interrupt::Interrupted;
 use lumos_record::Layout;
+use lumos_record::protocol::variable;
 
 mod baselines;
 mod bench;
@@ -81,7 +82,8 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<ExitCode> {
     // Tests have checkouts of their own.
-    let start = std::env::var_os("LUMOS_ROOT").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let start =
+        std::env::var_os(variable::ROOT).unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let layout = Layout::find(Path::new(&start))?;
     process::build_in(&layout.target);
     match command {

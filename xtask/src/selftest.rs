@@ -17,14 +17,14 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use lumos_model::{Comparison, Verdict};
 use lumos_record::{
-    Lane, Layout, Mode, Node, Profile, Record, Revision, Round, Run, RunManifest, Runtime, Suite,
-    Toolchain,
+    Lane, Layout, Mode, Node, Precision, Profile, Record, Revision, Round, Run, RunManifest,
+    Runtime, Selection, Suite, Toolchain,
 };
 use lumos_workloads::sha256_hex;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::bench::{Benches, Selection};
+use crate::bench::Benches;
 use crate::build::{self, Scope, Wish};
 use crate::compare;
 use crate::compare::git::RUNS_A_ROUND;
@@ -176,7 +176,14 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let field = Field { layout, folder, benches, rounds: arguments.rounds };
     let names = |runtime: &&Runtime| lanes.map(|lane| runtime.name_in(lane));
     let runtimes: Vec<String> = chosen.iter().flat_map(names).collect();
-    let selection = |suites: &[Suite]| Selection::quick(suites, runtimes.clone());
+    let selection = |suites: &[Suite]| Selection {
+        profile: Profile::Quick,
+        rounds: 1,
+        precision: Precision::Off,
+        suites: suites.iter().map(|suite| suite.name().to_owned()).collect(),
+        runtimes: runtimes.clone(),
+        ..Selection::default()
+    };
     let mut same = Outcome::default();
     let mut first = None;
     let chosen = selection(&SUITES_OF_SAME);
@@ -289,7 +296,8 @@ impl Field<'_> {
                 let series = format!("selftest-{}-{name}-{}", std::process::id(), sides[side].name);
                 let (number, of) = (run + 1, runs_of_all);
                 let session = format!("{series}-{number}");
-                let selection = selection.in_round(Round { series, number, of });
+                let selection =
+                    Selection { round: Some(Round { series, number, of }), ..selection.clone() };
                 let benches = benches[side].in_turns(turn);
                 benches.run(&selection, cases[side], &arguments, &session)
             };

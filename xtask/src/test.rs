@@ -9,6 +9,7 @@ use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::Message;
+use lumos_record::protocol::variable;
 use lumos_record::{ArtifactKind, Layout, Toolchain};
 use lumos_workloads::Workloads;
 
@@ -85,9 +86,6 @@ impl Program {
     }
 }
 
-/// The environment variable that has the tests of runtime crates take every function.
-const FULL: &str = "LUMOS_TEST_FULL";
-
 /// How the line of a test begins that shows skips, where a node makes no such sandboxes.
 const SKIPS: &str = "test skips::";
 
@@ -126,7 +124,7 @@ pub fn compile(layout: &Layout, full: bool) -> Result<Vec<Program>> {
                 file: file.into(),
                 folder: folder.into(),
                 target: layout.target.clone(),
-                variables: if full { vec![(FULL, "1")] } else { Vec::new() },
+                variables: if full { vec![(variable::TEST_FULL, "1")] } else { Vec::new() },
                 // By the rules that `tidy` keeps.
                 waits: folder.file_name().is_some_and(|folder| {
                     wait_for_containers.contains(format!("lumos-{folder}").as_str())

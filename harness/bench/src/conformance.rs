@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Trial};
+use lumos_record::protocol::variable;
 use lumos_record::{ArtifactKind, Lane, Mode, Runtime};
 use lumos_workloads::{Workload, Workloads};
 
@@ -217,9 +218,9 @@ impl Built {
     }
 
     /// Whether a function is tested where a sample of them may stand for all; the environment
-    /// variable `LUMOS_TEST_FULL` asks for all.
+    /// variable [`TEST_FULL`](lumos_record::protocol::variable::TEST_FULL) asks for all.
     pub fn takes(&self, workload: &Workload) -> bool {
-        workload.is_sample() || std::env::var_os("LUMOS_TEST_FULL").is_some()
+        workload.is_sample() || std::env::var_os(variable::TEST_FULL).is_some()
     }
 
     /// A checkout with one runtime, and the artifacts and the workload of one function.

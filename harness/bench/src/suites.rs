@@ -33,8 +33,10 @@ use std::process::{Command, ExitCode};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
+use lumos_record::protocol::variable;
 use lumos_record::{
-    ArtifactKind, ChainFacts, Lane, Layout, Need, Record, Runtime, SandboxFacts, Setting, Suite,
+    ArtifactKind, ChainFacts, Event, Lane, Layout, Need, Record, Runtime, SandboxFacts, Setting,
+    Suite,
 };
 use lumos_workloads::Workloads;
 
@@ -56,13 +58,6 @@ use states::States;
 use supervise::Part;
 use turns::Turns;
 use watch::Watch;
-
-/// Tells the bench targets that `cargo xtask bench` has built the artifacts.
-pub(crate) const ARTIFACTS_READY: &str = "LUMOS_ARTIFACTS_READY";
-
-/// Names the checkout whose workloads and artifacts are measured, where that is another than
-/// the one that the bench target was built from: a test has one of its own.
-pub(crate) const ROOT: &str = "LUMOS_ROOT";
 
 /// The `main` of a runtime crate's bench target.
 ///
@@ -91,7 +86,7 @@ pub fn main_in<E: Engine, S: Sandbox>(
     match try_main(package, new_engine, new_sandbox) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            Event::Error { message: format!("{error:#}") }.tell();
             ExitCode::FAILURE
         }
     }
@@ -106,7 +101,7 @@ fn try_main<E: Engine, S: Sandbox>(
         return order.obey(new_engine);
     }
     let layout = layout()?;
-    if std::env::var_os(conductor::TIDY).is_some() {
+    if std::env::var_os(variable::TIDY).is_some() {
         for leftover in S::remove_leftovers(&layout) {
             eprintln!("removed what an earlier run left behind: {leftover}");
         }
@@ -117,9 +112,9 @@ fn try_main<E: Engine, S: Sandbox>(
         CriterionArguments::parse(&words)?;
     let selection = Selection::from_environment()?;
     let filter = Filter::new(&selection, filter)?;
-    let run = std::env::var_os(Session::RUN);
+    let run = std::env::var_os(variable::RUN);
     let workloads = Workloads::read(&layout.workloads())?;
-    if run.is_none() && std::env::var_os(ARTIFACTS_READY).is_none() {
+    if run.is_none() && std::env::var_os(variable::ARTIFACTS_READY).is_none() {
         // What there can be is known before anything is built.
         build_artifacts(&layout, &BTreeSet::new())?;
         if purpose != Purpose::Look && !selection.list {
@@ -179,7 +174,8 @@ fn try_main<E: Engine, S: Sandbox>(
 
 /// The checkout that is measured.
 pub(crate) fn layout() -> Result<Layout> {
-    let start = std::env::var_os(ROOT).map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let start =
+        std::env::var_os(variable::ROOT).map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     Ok(Layout::find(&start)?)
 }
 
@@ -218,7 +214,7 @@ struct Measuring<'m, E, S> {
 
 impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
     fn run(self, session: Option<Session>, turns: Option<Turns>) -> Result<ExitCode> {
-        let limits = self.selection.limits(&Setting::default());
+        let limits = select::limits(&self.selection, &Setting::default());
         confine(&limits);
         let manifest = self.artifacts.manifest.clone();
         let plan = Plan::new(&self.workloads, &manifest, &self.selection);
@@ -234,7 +230,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             emulator: emulator.as_ref(),
         };
         let sandbox = (self.new_sandbox)(&site)?;
-        let watch = match std::env::var_os(Watch::VARIABLE) {
+        let watch = match std::env::var_os(variable::WATCH) {
             Some(path) => Watch::shared(Path::new(&path), limit)?,
             None => Watch::alone(limit),
         };
@@ -349,7 +345,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
 
 /// The supervisor's folder for sockets, or one of this process alone.
 fn sockets() -> Result<(PathBuf, Option<SocketDirectory>)> {
-    if let Some(path) = std::env::var_os(supervise::SOCKETS) {
+    if let Some(path) = std::env::var_os(variable::SOCKETS) {
         return Ok((path.into(), None));
     }
     let own = SocketDirectory::create().context("cannot make a folder for sockets")?;

@@ -7,6 +7,7 @@ mod artifact;
 mod layout;
 mod need;
 mod node;
+pub mod protocol;
 mod pull;
 mod record;
 mod run;
@@ -20,6 +21,7 @@ pub use artifact::{
 pub use layout::{Layout, NotAWorkspace};
 pub use need::Need;
 pub use node::Node;
+pub use protocol::{Emulator, Event, Precision, Selection};
 pub use pull::{Pull, PullCheck};
 pub use record::{
     Breakdown, ChainFacts, Counted, CpuTime, Failure, Finished, Ledger, PhaseSpan,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use lumos_record::protocol::variable;
 use lumos_record::{Layout, Run};
 
 use super::side::{self, Sides};
@@ -230,7 +231,7 @@ impl Build {
         command.current_dir(&self.layout.root).args(["xtask", "bench"]).args(arguments);
         // Each commit is built in a place of its own, whatever configuration says.
         command.env("CARGO_TARGET_DIR", &self.layout.target);
-        command.env_remove("CRITERION_HOME").env_remove("LUMOS_ROOT");
+        command.env_remove("CRITERION_HOME").env_remove(variable::ROOT);
         command
     }
 

@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use lumos_record::protocol::variable;
 use lumos_record::{
     Artifact, ArtifactKind, ArtifactManifest, Case, Compilation, Finished, Layout, Record, Run,
     SCHEMA_VERSION,
@@ -17,8 +18,6 @@ use lumos_workloads::sha256_hex;
 use tempfile::TempDir;
 
 use crate::suites::select::Selection;
-use crate::suites::session::Session;
-use crate::suites::{ARTIFACTS_READY, ROOT};
 
 /// Criterion's arguments for the fewest samples in the least time.
 pub const FEWEST_SAMPLES: [&str; 6] =
@@ -186,18 +185,18 @@ impl Checkout {
         let output = File::create(self.output())?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--bench").args(criterion).current_dir(&layout.root);
-        for outer in ["CARGO_TARGET_DIR", Session::RUN, Session::SESSION] {
+        for outer in ["CARGO_TARGET_DIR", variable::RUN, variable::SESSION, variable::EVENTS] {
             command.env_remove(outer);
         }
         command
-            .env(ROOT, &layout.root)
-            .env(ARTIFACTS_READY, "1")
-            .env(Selection::VARIABLE, serde_json::to_string(selection)?)
+            .env(variable::ROOT, &layout.root)
+            .env(variable::ARTIFACTS_READY, "1")
+            .env(variable::SELECTION, serde_json::to_string(selection)?)
             .env("CRITERION_HOME", layout.target.join("criterion"))
             .env("TMPDIR", self.temporary())
             // To name the functions of a backtrace takes longer than some invocations may.
             .env("RUST_BACKTRACE", "0")
-            .envs(self.session.iter().map(|session| (Session::SESSION, session)))
+            .envs(self.session.iter().map(|session| (variable::SESSION, session)))
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         Ok(command.spawn()?)

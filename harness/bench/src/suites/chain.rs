@@ -14,6 +14,7 @@ use lumos_workloads::{Payload, Step, Value, sha256_hex};
 use super::harness::{Details, Harness, Measured, Trouble};
 use super::in_process::Loaded;
 use super::plan::Planned;
+use super::select::limits;
 use super::served::servant;
 use super::states;
 use super::timing::{Invocations, Stop, time_step};
@@ -134,7 +135,7 @@ pub(super) fn served<S: Sandbox>(
     settings: &[String],
 ) -> Result<Measured, Trouble> {
     let steps = planned_steps(planned)?;
-    let limits = harness.selection.limits(&planned.setting);
+    let limits = limits(&harness.selection, &planned.setting);
     sandbox.check_limits(&limits)?;
     let mut states = Vec::new();
     let mut servants = Vec::new();

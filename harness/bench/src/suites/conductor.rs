@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use lumos_record::{Case, Layout, Record, Round, Run, Skip, Weather};
+use lumos_record::protocol::{read_variable, variable};
+use lumos_record::{Case, Event, Layout, Record, Round, Run, Skip, Weather};
 use lumos_turns::Request;
 use lumos_workloads::Workloads;
 
@@ -25,14 +26,6 @@ use super::session::{Brief, Session, criterion_directory, session_name};
 use super::supervise::{Ended, Part, Side, note_interrupts};
 use super::weather::Watcher;
 use crate::artifact::Artifacts;
-
-/// The environment variable by which `cargo xtask bench` names the bench targets of all crates, as
-/// JSON: pairs of a package and its program. Without it, a process measures its own crate.
-pub const PROGRAMS: &str = "LUMOS_PROGRAMS";
-
-/// The environment variable that asks a bench target for nothing but to remove what processes that
-/// are no more have left behind.
-pub const TIDY: &str = "LUMOS_TIDY";
 
 /// What Criterion measures at least.
 const FEWEST_OF_CRITERION: usize = 10;
@@ -146,9 +139,9 @@ impl Conductor<'_> {
     }
 
     fn programs(&self) -> Result<BTreeMap<String, PathBuf>> {
-        match std::env::var(PROGRAMS) {
-            Ok(json) => serde_json::from_str(&json).context(PROGRAMS),
-            Err(_) => Ok(BTreeMap::from([(self.package.to_owned(), std::env::current_exe()?)])),
+        match read_variable(variable::PROGRAMS)? {
+            Some(programs) => Ok(programs),
+            None => Ok(BTreeMap::from([(self.package.to_owned(), std::env::current_exe()?)])),
         }
     }
 
@@ -179,7 +172,7 @@ impl Conductor<'_> {
                 return Ok(ended);
             }
         }
-        if std::env::var_os(PROGRAMS).is_none() {
+        if std::env::var_os(variable::PROGRAMS).is_none() {
             // Of a plain `cargo bench`, others measure a part of each round, and what this crate is
             // compared with is not here.
             return Ok(Ended::Exit(0));
@@ -187,7 +180,7 @@ impl Conductor<'_> {
         // One in five may be measured again, after all others.
         for _ in 0..of / Round::USUAL {
             let Some(place) = Weather::worst(&series.weather) else { break };
-            eprintln!("round {} is measured again: the node was disturbed", place + 1);
+            notice(format!("round {} is measured again: the node was disturbed", place + 1));
             let ended = self.next_round(programs, series, Reason::Disturbed(place))?;
             if ended != Ended::Exit(0) {
                 return Ok(ended);
@@ -222,11 +215,11 @@ impl Conductor<'_> {
                 break open;
             }
             let percent = f64::from(wanted_permille) / 10.0;
-            eprintln!(
+            notice(format!(
                 "precision: {} figures are not known within {percent} %: {} cases have another round",
                 open.len(),
                 cases.len()
-            );
+            ));
             let begun = Instant::now();
             let ended = self.next_round(programs, series, Reason::Imprecise(cases))?;
             if ended != Ended::Exit(0) {
@@ -239,7 +232,7 @@ impl Conductor<'_> {
         };
         let reached = known.reached(&open, |case| series.time_of_case(case), time_of_round);
         if let Some((_, run)) = series.runs.last().filter(|_| reached.figures > 0) {
-            eprintln!("precision: {reached}");
+            notice(format!("precision: {reached}"));
             Session::join(run)?.write(&Record::Precision(reached))?;
         }
         Ok(Ended::Exit(0))
@@ -257,7 +250,7 @@ impl Conductor<'_> {
         let (number, of) = (series.begun, self.selection.rounds());
         let (mut session, mut selection) = (series.name.clone(), self.selection.clone());
         if of > 1 {
-            eprintln!("round {number} of {}", of.max(number));
+            Event::Round { number, of: of.max(number) }.tell();
             session = format!("{session}-{number}");
             selection.round = Some(Round { series: series.name.clone(), number, of });
         }
@@ -345,8 +338,8 @@ impl Conductor<'_> {
             if row.replace(request.place.row) != Some(request.place.row) {
                 watcher.calibrate();
                 let place = rows.binary_search(&request.place.row).map_or(0, |place| place + 1);
-                let group = request.case.splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
-                eprintln!("row {place} of {}: {group}", rows.len());
+                let name = request.case.splitn(3, '/').take(2).collect::<Vec<_>>().join("/");
+                Event::Row { number: place, of: rows.len(), name }.tell();
             }
             if let Some(outer) = &outer {
                 // When nobody gives turns any more, there is nothing to wait for.
@@ -444,11 +437,15 @@ impl Conductor<'_> {
     }
 }
 
+fn notice(text: String) {
+    Event::Notice { text }.tell();
+}
+
 /// Has every crate remove what processes that are no more have left behind.
 fn tidy(programs: &BTreeMap<String, PathBuf>, output: fn() -> Stdio) {
     for program in programs.values() {
         let mut command = Command::new(program);
-        command.arg("--bench").env(TIDY, "1").stdin(Stdio::null());
+        command.arg("--bench").env(variable::TIDY, "1").stdin(Stdio::null());
         // What is left now is removed by a later run.
         let _ = command.stdout(output()).stderr(output()).status();
     }

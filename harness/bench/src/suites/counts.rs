@@ -11,12 +11,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lumos_record::protocol::{read_variable, variable};
 use lumos_record::{ArtifactKind, Case};
 use serde::{Deserialize, Serialize};
 
 use super::harness::{Count, Details, Harness, Measured, Trouble, verify_digest};
 use super::in_process::Loaded;
 use super::plan::Planned;
+use super::select::limits;
 use super::timing::{Stop, time_step};
 use super::watch::Watch;
 use crate::{Checked, Engine, InvokeError, Limits};
@@ -64,7 +66,7 @@ pub(super) fn run<E: Engine>(
             let order = Order {
                 engine: planned.runtime.name.clone(),
                 artifact: artifact.path().to_owned(),
-                memory_bytes: harness.selection.limits(&planned.setting).memory_bytes,
+                memory_bytes: limits(&harness.selection, &planned.setting).memory_bytes,
             };
             let count = || by_callgrind(&order, planned, &request);
             Count { instructions: same(count()?, count()?)?, counter: CALLGRIND }
@@ -141,16 +143,12 @@ fn lumos_counted(call: &mut dyn FnMut() -> Result<(), InvokeError>) -> Result<()
 }
 
 impl Order {
-    /// The environment variable that carries an order.
-    const VARIABLE: &str = "LUMOS_COUNT";
-
     /// Reads the order, if this process was given one.
     ///
     /// # Errors
     /// When the variable is set to something else.
     pub fn from_environment() -> Result<Option<Self>> {
-        let Ok(json) = std::env::var(Self::VARIABLE) else { return Ok(None) };
-        serde_json::from_str(&json).context(Self::VARIABLE).map(Some)
+        Ok(read_variable(variable::COUNT)?)
     }
 
     /// Does what the order says, and nothing else.
@@ -181,7 +179,7 @@ fn by_callgrind(order: &Order, planned: &Planned<'_>, request: &[u8]) -> Result<
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"]);
     command.arg(COUNTED).arg(program);
-    command.arg("--bench").env(Order::VARIABLE, json);
+    command.arg("--bench").env(variable::COUNT, json);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Trouble::Skip(

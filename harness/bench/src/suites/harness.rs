@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::Result;
 use criterion::{BenchmarkId, Criterion};
 use lumos_record::{
-    Breakdown, Case, Counted, Failure, Layout, Ledger, Profile, Record, Skip, Suite, WorkerUse,
+    Breakdown, Case, Counted, Event, Failure, Layout, Ledger, Profile, Record, Skip, Suite,
+    WorkerUse,
 };
 use lumos_workloads::{Payload, sha256_hex};
 
@@ -160,7 +161,7 @@ impl Harness {
             Ok(records) => records.iter().try_for_each(|record| self.record(record)),
             Err(Trouble::Skip(reason)) => self.skip(case, reason),
             Err(Trouble::Failure(cause)) => {
-                eprintln!("FAILED {case}: {cause}");
+                Event::Failed { case: case.clone(), cause: cause.clone() }.tell();
                 self.failures += 1;
                 self.record(&Record::Failure(Failure { case: case.clone(), cause }))
             }
@@ -186,7 +187,7 @@ impl Harness {
     /// # Errors
     /// When that cannot be recorded.
     pub fn skip(&mut self, case: &Case, reason: String) -> Result<()> {
-        eprintln!("skipped {case}: {reason}");
+        Event::Skipped { case: case.clone(), reason: reason.clone() }.tell();
         self.record(&Record::Skip(Skip { case: case.clone(), reason }))
     }
 

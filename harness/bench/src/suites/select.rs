@@ -1,162 +1,23 @@
 //! Which cases to run: what `cargo xtask bench` asks for, and Criterion's own filter.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use globset::{Glob, GlobMatcher};
-use lumos_record::{Case, Profile, Round, Setting, Suite};
+use lumos_record::{Case, Setting};
 use regex::Regex;
-use serde::{Deserialize, Serialize};
 
 use super::sampling::Asked;
 use crate::Limits;
 
-/// The choice of `cargo xtask bench`, passed to the measuring processes as JSON in
-/// [`Selection::VARIABLE`]. Without it everything in the standard profile runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Selection {
-    /// The profile.
-    pub profile: Profile,
-    /// The seed that goes into the run's manifest.
-    pub seed: u64,
-    /// Which round this is, for the run's manifest; none where all is measured once.
-    pub round: Option<Round>,
-    /// How many rounds there are; 0 means the default.
-    pub rounds: u32,
-    /// Globs over suites; empty means all.
-    pub suites: Vec<String>,
-    /// Globs over functions.
-    pub functions: Vec<String>,
-    /// Globs over runtimes, with their sandbox in the served lane.
-    pub runtimes: Vec<String>,
-    /// Globs over payload ids.
-    pub payloads: Vec<String>,
-    /// What workers are given and find, one series each; empty means the default.
-    pub settings: Vec<Setting>,
-    /// Print the cases, one JSON object a line, and do nothing else.
-    pub list: bool,
-    /// Run every case once and check it, without timing it.
-    pub verify: bool,
-    /// Only the first payload of each function, which is the least work.
-    pub first_payload: bool,
-    /// How long one invocation may take, in milliseconds; 0 means the default.
-    pub invocation_limit_ms: u64,
-    /// The most memory that a function may use, in bytes; 0 means the default.
-    pub memory_limit_bytes: u64,
-    /// How precisely figures are to be known.
-    pub precision: Precision,
-    /// Run the workers of another architecture through an emulator; only the served lane can.
-    pub emulator: Option<Emulator>,
-}
+pub use lumos_record::{Emulator, Precision, Selection};
 
-/// How precisely figures are to be known when all cases have had their rounds: those that are not
-/// have more, as long as there is time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// As the profile has it, for 15 % of the time that the rounds have taken.
-    #[default]
-    Usual,
-    /// Within so many thousandths, for as long as the rounds have taken.
-    WithinPermille(u32),
-    /// No case has more rounds than were asked for.
-    Off,
-}
-
-/// What runs another architecture's programs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Emulator {
-    /// The architecture.
-    pub arch: String,
-    /// The program, which takes another and its arguments.
-    pub program: PathBuf,
-    /// What the emulated processor offers beyond what all of its architecture have, as far as it
-    /// is known.
-    pub features: Vec<String>,
-    /// Why the kernel runs no such programs by itself, as containers need it, if it does not.
-    pub lacks: Option<String>,
-}
-
-impl Selection {
-    /// The environment variable that carries the selection.
-    pub const VARIABLE: &str = "LUMOS_SELECT";
-
-    /// How long one invocation may take where nothing else is asked for.
-    const DEFAULT_LIMIT_MS: u64 = 60_000;
-
-    /// Reads the selection from the environment.
-    ///
-    /// # Errors
-    /// When the variable is set to something else than a selection.
-    pub fn from_environment() -> anyhow::Result<Self> {
-        match std::env::var(Self::VARIABLE) {
-            Ok(json) => serde_json::from_str(&json)
-                .map_err(|error| anyhow::anyhow!("{}: {error}", Self::VARIABLE)),
-            Err(_) => Ok(Self::default()),
-        }
-    }
-
-    /// How long one invocation may take.
-    pub fn invocation_limit(&self) -> Duration {
-        Duration::from_millis(match self.invocation_limit_ms {
-            0 => Self::DEFAULT_LIMIT_MS,
-            limit => limit,
-        })
-    }
-
-    /// How many rounds there are.
-    pub fn rounds(&self) -> u32 {
-        match self.rounds {
-            // What is only verified is the same in each.
-            _ if self.verify => 1,
-            0 => Round::USUAL,
-            rounds => rounds,
-        }
-    }
-
-    /// How far an interval may reach from its figure, in thousandths of it, and the share of the
-    /// rounds' time that more of them may take; none where nobody goes on.
-    pub fn precision(&self) -> Option<(u32, f64)> {
-        /// The share where nobody has asked.
-        const USUAL_SHARE: f64 = 0.15;
-        // What is emulated, or tried once, says nothing of a time.
-        if self.verify || self.emulator.is_some() {
-            return None;
-        }
-        match (self.precision, self.profile) {
-            (Precision::Off, _) => None,
-            (Precision::WithinPermille(permille), _) => Some((permille, 1.0)),
-            (Precision::Usual, Profile::Quick) => Some((100, USUAL_SHARE)),
-            (Precision::Usual, Profile::Standard) => Some((50, USUAL_SHARE)),
-            (Precision::Usual, Profile::Full) => Some((30, USUAL_SHARE)),
-        }
-    }
-
-    /// What a function may use under a setting.
-    pub fn limits(&self, setting: &Setting) -> Limits {
-        let default = Limits::of_memory(self.memory_limit_bytes);
-        Limits {
-            memory_bytes: setting.memory_bytes.unwrap_or(default.memory_bytes),
-            cpus_milli: setting.cpus_milli,
-            cgroup: setting.has_limits(),
-        }
-    }
-
-    /// Whether a suite is a part of what is to run; one that is measured on request has to be
-    /// named, by more than a glob that happens to match.
-    pub fn asks_for(&self, suite: Suite) -> bool {
-        let is_named = self.suites.iter().any(|glob| glob == suite.name());
-        !suite.is_on_request() || self.profile == Profile::Full || is_named
-    }
-
-    /// The settings to measure, one at least.
-    pub fn settings(&self) -> Vec<Setting> {
-        match self.settings.is_empty() {
-            true => vec![Setting::default()],
-            false => self.settings.clone(),
-        }
+/// What a function may use under a setting.
+pub fn limits(selection: &Selection, setting: &Setting) -> Limits {
+    let default = Limits::of_memory(selection.memory_limit_bytes);
+    Limits {
+        memory_bytes: setting.memory_bytes.unwrap_or(default.memory_bytes),
+        cpus_milli: setting.cpus_milli,
+        cgroup: setting.has_limits(),
     }
 }
 
@@ -350,6 +211,8 @@ impl Purpose {
 
 #[cfg(test)]
 mod tests {
+    use lumos_record::Suite;
+
     use super::*;
 
     fn case(suite: Suite, function: &str, runtime: &str, payload: &str) -> Case {
@@ -374,19 +237,6 @@ mod tests {
         assert!(!filter.accepts(&case(Suite::Call, "json", "wasmi-lazy", "1KiB")));
         assert!(!filter.accepts(&case(Suite::Call, "json", "native", "64KiB")));
         assert!(filter.accepts(&case(Suite::Load, "json", "wasmi-eager", Case::NO_PAYLOAD)));
-    }
-
-    #[test]
-    fn a_suite_on_request_has_to_be_named() {
-        let asks = |profile, suites: &[&str]| {
-            let suites = suites.iter().map(|&glob| glob.to_owned()).collect();
-            let selection = Selection { profile, suites, ..Selection::default() };
-            (selection.asks_for(Suite::Pull), selection.asks_for(Suite::Warm))
-        };
-        assert_eq!(asks(Profile::Standard, &[]), (false, true));
-        assert_eq!(asks(Profile::Standard, &["*"]), (false, true));
-        assert_eq!(asks(Profile::Quick, &["pull"]), (true, true));
-        assert_eq!(asks(Profile::Full, &[]), (true, true));
     }
 
     #[test]

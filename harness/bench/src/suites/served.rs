@@ -10,6 +10,7 @@ pub use super::harness::Cold;
 use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
 use super::page_cache;
 use super::plan::Planned;
+use super::select::limits;
 use super::states;
 use super::timing::{Invocations, Stop, check};
 use crate::artifact::{Artifacts, Refusal};
@@ -59,7 +60,7 @@ pub(super) fn run<S: Sandbox>(
     let request = planned.payload.generate();
     let moved = value.and_then(Value::left);
     let size_bytes = moved.map_or(request.len(), |value| value.generate().len()) as u64;
-    let limits = harness.selection.limits(&planned.setting);
+    let limits = limits(&harness.selection, &planned.setting);
     sandbox.check_limits(&limits)?;
     let mut served = Served { sandbox, servant, limits, case, request };
     let measured = match planned.suite {

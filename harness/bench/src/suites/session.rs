@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use lumos_record::protocol::{read_variable, variable};
 use lumos_record::{
     ArtifactManifest, Case, Finished, Lane, Layout, Process, Record, Revision, Round, Run,
     RunManifest, RunWriter, SCHEMA_VERSION,
@@ -43,11 +44,6 @@ pub struct Session {
 }
 
 impl Session {
-    /// The environment variable that names the session; processes of one session share a run.
-    pub const SESSION: &str = "LUMOS_SESSION";
-    /// The environment variable by which a supervisor tells its child the run's folder.
-    pub const RUN: &str = "LUMOS_RUN";
-
     /// Joins the run of that session, or begins it; its samples are also saved as that baseline.
     ///
     /// # Errors
@@ -232,7 +228,7 @@ fn file_name(name: &str) -> String {
 /// The session: given by `cargo xtask bench`, else the `cargo bench` that started this
 /// process, else this process alone.
 pub fn session_name() -> String {
-    if let Ok(session) = std::env::var(Session::SESSION) {
+    if let Ok(session) = std::env::var(variable::SESSION) {
         return session;
     }
     // SAFETY: the call cannot fail.
@@ -291,17 +287,16 @@ fn manifest(
         artifacts_sha256: sha256_hex(&artifact_manifest),
         seed: selection.seed,
         profile: selection.profile,
-        command_line: command_line(),
+        command_line: command_line()?,
         round: selection.round.clone(),
         baseline: None,
     })
 }
 
 /// What the user typed, if `cargo xtask bench` passed it on.
-fn command_line() -> Vec<String> {
-    let given = std::env::var("LUMOS_COMMAND_LINE").ok();
-    let given = given.and_then(|json| serde_json::from_str(&json).ok());
-    given.unwrap_or_else(|| std::env::args().collect())
+fn command_line() -> Result<Vec<String>> {
+    let given = read_variable(variable::COMMAND_LINE)?;
+    Ok(given.unwrap_or_else(|| std::env::args().collect()))
 }
 
 /// The commit of the checkout at `root`; empty where git or its data is absent.

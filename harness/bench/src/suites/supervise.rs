@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use lumos_record::{Case, Failure, Layout, Record, Runtime};
+use lumos_record::protocol::{read_variable, variable};
+use lumos_record::{Case, Event, Failure, Layout, Record, Runtime};
 use serde::{Deserialize, Serialize};
 
 use super::select::Selection;
@@ -17,9 +18,6 @@ use super::session::Session;
 use super::watch::Watch;
 use crate::sandbox::SocketDirectory;
 use crate::sandbox::process::describe_end;
-
-/// The environment variable that names the folder for sockets to the measuring process.
-pub const SOCKETS: &str = "LUMOS_SOCKETS";
 
 /// How often the supervisor looks: rarely enough not to disturb what is measured.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -51,9 +49,6 @@ pub struct Part {
 }
 
 impl Part {
-    /// The environment variable that carries it.
-    const VARIABLE: &str = "LUMOS_PART";
-
     /// The part of a runtime.
     pub fn of(runtime: &Runtime) -> Self {
         Self {
@@ -68,8 +63,7 @@ impl Part {
     /// # Errors
     /// When the variable is set to something else.
     pub fn from_environment() -> Result<Option<Self>> {
-        let Ok(json) = std::env::var(Self::VARIABLE) else { return Ok(None) };
-        serde_json::from_str(&json).context(Self::VARIABLE).map(Some)
+        Ok(read_variable(variable::PART)?)
     }
 }
 
@@ -137,7 +131,7 @@ impl Side<'_> {
                     anyhow::bail!("the measuring process ended between two cases: {cause}");
                 }
             };
-            eprintln!("FAILED {case}: {cause}; going on with the other cases");
+            Event::Failed { case: case.clone(), cause: cause.clone() }.tell();
             session.write(&Record::Failure(Failure { case, cause }))?;
         }
     }
@@ -145,11 +139,11 @@ impl Side<'_> {
     fn start(&self, turn: &str, sockets: &Path, watch: &Path) -> Result<Child> {
         Command::new(self.program)
             .args(std::env::args_os().skip(1))
-            .env(Selection::VARIABLE, serde_json::to_string(self.selection)?)
-            .env(Part::VARIABLE, serde_json::to_string(self.part)?)
-            .env(Session::RUN, self.run)
-            .env(SOCKETS, sockets)
-            .env(Watch::VARIABLE, watch)
+            .env(variable::SELECTION, serde_json::to_string(self.selection)?)
+            .env(variable::PART, serde_json::to_string(self.part)?)
+            .env(variable::RUN, self.run)
+            .env(variable::SOCKETS, sockets)
+            .env(variable::WATCH, watch)
             .env(lumos_turns::Turns::VARIABLE, turn)
             // The process does not have to ask cargo, which takes half a second.
             .env("CARGO_TARGET_DIR", &self.layout.target)

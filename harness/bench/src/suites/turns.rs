@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use lumos_record::Case;
+use lumos_record::{Case, Event};
 use lumos_turns::{Place, Request};
 use lumos_workloads::sha256_hex;
 
@@ -33,7 +33,9 @@ impl Turns {
         let turns = lumos_turns::Turns::from_environment()?;
         let pinned = Pinned::last();
         if let Err(error) = &pinned {
-            eprintln!("{error:#}: short times vary with where the scheduler puts this process");
+            let text =
+                format!("{error:#}: short times vary with where the scheduler puts this process");
+            Event::Notice { text }.tell();
         }
         let (seed, random) = (format!("{} {round}", selection.seed), Random::new());
         Some(Self { turns, seed, pinned: pinned.ok(), random })

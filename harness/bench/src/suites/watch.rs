@@ -21,9 +21,6 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The environment variable that holds the path of the shared file.
-    pub const VARIABLE: &str = "LUMOS_WATCH";
-
     /// A watch that nobody looks at.
     pub fn alone(limit: Duration) -> Self {
         Self { deadline_ns: Box::leak(Box::default()), limit_ns: limit.as_nanos() as u64 }

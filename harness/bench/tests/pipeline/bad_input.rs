@@ -8,6 +8,7 @@ use lumos_bench::conformance::checkout::{Checkout, Ended, FEWEST_SAMPLES};
 use lumos_bench::conformance::trial;
 use lumos_bench::suites::select::Selection;
 use lumos_record::ArtifactManifest;
+use lumos_record::protocol::variable;
 
 use crate::{checkout, fake, selection};
 
@@ -19,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         trial("bad_input::a_malformed_glob", a_malformed_glob),
         trial("bad_input::a_malformed_pattern", a_malformed_pattern),
         trial("bad_input::an_unknown_choice", an_unknown_choice),
+        trial("bad_input::a_malformed_command_line", a_malformed_command_line),
         trial("bad_input::no_artifacts", no_artifacts),
         trial("bad_input::a_malformed_manifest", a_malformed_manifest),
         trial("bad_input::no_checkout", no_checkout),
@@ -71,8 +73,14 @@ fn a_malformed_pattern() -> Result<()> {
 /// The choice that `cargo xtask bench` passes on, made by another version of it.
 fn an_unknown_choice() -> Result<()> {
     let mut checkout = steady()?;
-    checkout.variables.push(("LUMOS_SELECT", "{\"engines\": []}".into()));
+    checkout.variables.push((variable::SELECTION, "{\"engines\": []}".into()));
     refused(&checkout.run(&selection(), &[])?, &["LUMOS_SELECT", "unknown field `engines`"])
+}
+
+fn a_malformed_command_line() -> Result<()> {
+    let mut checkout = steady()?;
+    checkout.variables.push((variable::COMMAND_LINE, "cargo bench".into()));
+    refused(&checkout.run(&selection(), &[])?, &["LUMOS_COMMAND_LINE", "expected value"])
 }
 
 fn no_artifacts() -> Result<()> {

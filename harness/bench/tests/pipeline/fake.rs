@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use lumos_abi::{Timings, monotonic_ns};
 use lumos_bench::sandbox::{LaunchError, Mark, Sandbox, Servant, Site, Teardown, Unready};
-use lumos_bench::suites::session::Session;
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
+use lumos_record::protocol::variable;
 use lumos_record::{CpuTime, Phase};
 
 /// The crate whose runtimes these are.
@@ -36,7 +36,7 @@ struct Log(File);
 
 impl Log {
     fn open() -> std::io::Result<Arc<Self>> {
-        let root = PathBuf::from(std::env::var_os("LUMOS_ROOT").unwrap_or_default());
+        let root = PathBuf::from(std::env::var_os(variable::ROOT).unwrap_or_default());
         let file = OpenOptions::new().create(true).append(true).open(root.join("log"))?;
         Ok(Arc::new(Self(file)))
     }
@@ -106,7 +106,7 @@ fn answer(
 /// Eight times longer in every second round, whose number ends the name of the run's folder.
 fn uneven_time() -> Duration {
     static TIME: LazyLock<Duration> = LazyLock::new(|| {
-        let run = std::env::var(Session::RUN).unwrap_or_default();
+        let run = std::env::var(variable::RUN).unwrap_or_default();
         let is_even =
             run.chars().last().and_then(|last| last.to_digit(10)).unwrap_or(0).is_multiple_of(2);
         Duration::from_millis(if is_even { 8 } else { 1 })

@@ -13,6 +13,7 @@ use lumos_bench::suites::pinned::Pinned;
 use lumos_bench::suites::sampling::Samples;
 use lumos_bench::suites::select::{Precision, Selection};
 use lumos_bench::suites::session::criterion_directory;
+use lumos_record::protocol::variable;
 use lumos_record::{ArtifactKind, Case, Profile, Record, Run, Suite};
 
 use crate::{checkout, fake, selection};
@@ -109,7 +110,7 @@ fn more_rounds() -> Result<()> {
     let mut checkout = checkout(&[fake::ENGINE], &["steady", "uneven"])?;
     // As under `cargo xtask bench`: of a crate alone, no round is added.
     let programs = BTreeMap::from([(fake::PACKAGE, std::env::current_exe()?)]);
-    checkout.variables.push(("LUMOS_PROGRAMS", serde_json::to_string(&programs)?.into()));
+    checkout.variables.push((variable::PROGRAMS, serde_json::to_string(&programs)?.into()));
     let precision = Precision::WithinPermille(1000);
     let selection = Selection { precision, ..in_rounds(Suite::Call, 5) };
     let ended = checkout.run(&selection, &["--save-baseline", "kept"])?;
