@@ -11,11 +11,13 @@ mod conductor;
 mod counts;
 mod harness;
 mod in_process;
+mod loaded;
 mod page_cache;
 pub mod pinned;
 pub mod plan;
 mod precision;
 pub mod pull;
+mod running;
 pub mod sampling;
 pub mod select;
 pub mod served;
@@ -27,10 +29,9 @@ mod turns;
 pub mod watch;
 mod weather;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use lumos_record::protocol::variable;
@@ -47,10 +48,11 @@ use crate::{Engine, Limits, NoEngine, Sandbox};
 use conductor::Conductor;
 use counts::Order;
 use harness::Harness;
+use harness::Measured;
 pub(crate) use harness::Trouble;
 pub use harness::verify_digest;
-use in_process::Kept;
 use plan::Plan;
+use running::{Engines, Running};
 use sampling::{Asked, Samples};
 use select::{CriterionArguments, Filter, Purpose, Selection};
 use session::{Brief, Session};
@@ -197,6 +199,26 @@ fn build_artifacts(layout: &Layout, needs: &BTreeSet<Need>) -> Result<()> {
     Ok(())
 }
 
+/// Measures a case.
+type Driver<E, S> = fn(&mut Running<'_, E, S>) -> Result<Measured, Trouble>;
+
+/// What measures a suite's cases.
+fn driver<E: Engine, S: Sandbox>(suite: Suite) -> Driver<E, S> {
+    match suite {
+        Suite::ColdStart => served::cold_start,
+        Suite::Warm | Suite::SerializationServed | Suite::Retrieval => served::warm,
+        Suite::Load => in_process::load,
+        Suite::Instantiate => in_process::instantiate,
+        Suite::Fresh => in_process::fresh,
+        Suite::Call | Suite::Variants | Suite::Serialization => in_process::call,
+        Suite::Pull => pull::run,
+        Suite::Breakdown => breakdown::run,
+        Suite::Chain => chain::served,
+        Suite::ChainLocal => chain::local,
+        Suite::Counts => counts::run,
+    }
+}
+
 /// The process that measures a runtime, or tries all of a crate.
 struct Measuring<'m, E, S> {
     package: &'m str,
@@ -259,8 +281,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
                 session.write(&Record::Sandbox(SandboxFacts { package, facts }))?;
             }
         }
-        let mut engines: HashMap<&str, Result<Rc<E>, String>> = HashMap::new();
-        let mut kept: HashMap<&str, Kept<E>> = HashMap::new();
+        let mut engines = Engines::new(self.new_engine, limits);
         let mut told_chains = HashSet::new();
         let is_own = |runtime: &Runtime| {
             runtime.package == self.package
@@ -292,45 +313,10 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
                 harness.skip(&case, reason)?;
                 continue;
             }
-            let name = planned.runtime.name.as_str();
             harness.row = planned.row;
             harness.case(&case, |harness| {
-                // Made at its first case, since one that cannot be made fails its cases alone.
-                let mut engine = || {
-                    let engine = engines.entry(name).or_insert_with(|| {
-                        let engine = (self.new_engine)(name, &limits);
-                        engine.map(Rc::new).map_err(|error| format!("{error:#}"))
-                    });
-                    engine.clone().map_err(Trouble::Failure)
-                };
-                match case.suite.lane() {
-                    Lane::Served if case.suite == Suite::Pull => {
-                        pull::run(harness, &sandbox, planned, &case)
-                    }
-                    Lane::Served => {
-                        // The worker's engine is this one: both are of one build.
-                        let settings = match planned.runtime.serves {
-                            ArtifactKind::Precompiled => engine()?.settings(),
-                            _ => Vec::new(),
-                        };
-                        if planned.workload.is_command {
-                            let kind = planned.runtime.serves;
-                            command::check(harness, &*engine()?, planned, kind)?;
-                        }
-                        match case.suite {
-                            Suite::Chain => {
-                                chain::served(harness, &sandbox, planned, &case, &settings)
-                            }
-                            _ => served::run(harness, &sandbox, planned, &case, &settings),
-                        }
-                    }
-                    Lane::InProcess => {
-                        let new = self.new_engine;
-                        let another = || new(name, &limits).map_err(|error| format!("{error:#}"));
-                        let kept = kept.entry(name).or_default();
-                        in_process::run(harness, &*engine()?, kept, &another, planned, &case)
-                    }
-                }
+                let (sandbox, engines) = (&sandbox, &mut engines);
+                driver(case.suite)(&mut Running { harness, sandbox, engines, planned, case: &case })
             })?;
         }
         if let Some(criterion) = &harness.trying {

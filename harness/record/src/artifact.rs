@@ -8,7 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::{Lane, Profile, Suite, UnknownName, names};
+use crate::Suite;
+use crate::vocabulary::{Lane, Profile, UnknownName, names};
 use crate::{Case, Variant};
 
 /// One built form of a function, or the program that serves it.
@@ -267,7 +268,7 @@ impl Runtime {
         self.is_in(suite.lane())
             && profile >= self.profile
             && match self.suites.is_empty() {
-                true => suite != Suite::Pull,
+                true => !suite.spec().only_where_declared,
                 false => self.suites.contains(&suite),
             }
     }

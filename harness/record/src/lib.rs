@@ -12,6 +12,7 @@ mod pull;
 mod record;
 mod run;
 mod setting;
+pub mod suite;
 mod variant;
 mod vocabulary;
 
@@ -29,8 +30,9 @@ pub use record::{
 };
 pub use run::{ReadRunError, Revision, Round, Run, RunManifest, RunWriter};
 pub use setting::{Setting, parse_bytes, parse_cpus};
+pub use suite::Suite;
 pub use variant::Variant;
-pub use vocabulary::{Case, Lane, Phase, Profile, StateBackend, Suite, UnknownName};
+pub use vocabulary::{Case, Lane, Phase, Profile, StateBackend, UnknownName};
 
 /// The version of the schema in this crate: raised when a reader of older files would go wrong.
 pub const SCHEMA_VERSION: u32 = 1;

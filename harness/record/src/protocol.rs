@@ -197,7 +197,7 @@ impl Selection {
     /// named, by more than a glob that happens to match.
     pub fn asks_for(&self, suite: Suite) -> bool {
         let is_named = self.suites.iter().any(|glob| glob == suite.name());
-        !suite.is_on_request() || self.profile == Profile::Full || is_named
+        !suite.spec().on_request || self.profile == Profile::Full || is_named
     }
 
     /// The settings to measure, one at least.

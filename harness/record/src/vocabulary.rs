@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Setting;
+use crate::{Setting, Suite};
 
 /// A name that is not part of the vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,134 +74,6 @@ pub enum Lane {
 }
 
 names!(Lane, "lane", { InProcess => "in-process", Served => "served" });
-
-/// What is timed: a Criterion group per function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Suite {
-    /// A fresh worker, from its creation to its first response.
-    ColdStart,
-    /// One invocation of a worker that has answered before.
-    Warm,
-    /// Reading an artifact into an engine: parse, compile or map.
-    Load,
-    /// A new instance of a loaded and linked module.
-    Instantiate,
-    /// A new instance and one call, as platforms with an instance per request serve.
-    Fresh,
-    /// One call of an instance that has answered before.
-    Call,
-    /// An image's compressed layers, unpacked into an empty folder.
-    Pull,
-    /// One call, as in `call`, of the same function built in different ways.
-    Variants,
-    /// A fresh worker, and later invocations of it, taken apart: what the cold start, the request
-    /// and the response, and the work itself take.
-    Breakdown,
-    /// One call, as in `call`, with requests from few bytes to many.
-    Serialization,
-    /// One invocation, as in `warm`, with requests from few bytes to many.
-    SerializationServed,
-    /// One invocation, as in `warm`, of a function that gets or puts state.
-    Retrieval,
-    /// One request through a chain of workers that have answered before, each of which works on
-    /// the response of the one before it.
-    Chain,
-    /// The same through a chain of instances: a response is copied from one instance's memory to
-    /// the next one's.
-    ChainLocal,
-    /// The instructions of one call, counted instead of timed.
-    Counts,
-}
-
-names!(Suite, "suite", {
-    ColdStart => "cold_start",
-    Warm => "warm",
-    Load => "load",
-    Instantiate => "instantiate",
-    Fresh => "fresh",
-    Call => "call",
-    Pull => "pull",
-    Variants => "variants",
-    Breakdown => "breakdown",
-    Serialization => "serialization",
-    SerializationServed => "serialization_served",
-    Retrieval => "retrieval",
-    Chain => "chain",
-    ChainLocal => "chain_local",
-    Counts => "counts",
-});
-
-impl Suite {
-    /// The lane that the suite is measured in.
-    pub const fn lane(self) -> Lane {
-        match self {
-            Self::ColdStart
-            | Self::Warm
-            | Self::Pull
-            | Self::Breakdown
-            | Self::SerializationServed
-            | Self::Retrieval
-            | Self::Chain => Lane::Served,
-            Self::Load
-            | Self::Instantiate
-            | Self::Fresh
-            | Self::Call
-            | Self::Variants
-            | Self::Serialization
-            | Self::ChainLocal
-            | Self::Counts => Lane::InProcess,
-        }
-    }
-
-    /// Whether the suite's cost depends on the payload: `load`, `instantiate` and `pull` see none.
-    pub const fn takes_payload(self) -> bool {
-        !matches!(self, Self::Load | Self::Instantiate | Self::Pull)
-    }
-
-    /// Whether the suite launches workers, whose limits and whose use of memory matter to it.
-    pub const fn has_workers(self) -> bool {
-        matches!(
-            self,
-            Self::ColdStart
-                | Self::Warm
-                | Self::Breakdown
-                | Self::SerializationServed
-                | Self::Retrieval
-                | Self::Chain
-        )
-    }
-
-    /// Whether the suite measures the payloads that a function has for sweeps, and no others.
-    pub const fn is_sweep(self) -> bool {
-        matches!(self, Self::Serialization | Self::SerializationServed)
-    }
-
-    /// Whether the suite measures chains of functions, at each of their lengths.
-    pub const fn is_chain(self) -> bool {
-        matches!(self, Self::Chain | Self::ChainLocal)
-    }
-
-    /// Whether the suite is measured only where somebody asks for it by name, or for everything:
-    /// it takes long, and not every runtime has a part in it.
-    pub const fn is_on_request(self) -> bool {
-        self.is_sweep()
-            || self.is_chain()
-            || matches!(
-                self,
-                Self::Pull | Self::Variants | Self::Breakdown | Self::Retrieval | Self::Counts
-            )
-    }
-
-    /// Whether the suite measures functions that keep state (`true`), or those that keep none.
-    pub const fn measures(self, keeps_state: bool) -> bool {
-        match self {
-            Self::Breakdown => true,
-            Self::Retrieval => keeps_state,
-            _ => !keeps_state,
-        }
-    }
-}
 
 /// An interval of an invocation's life; the variants are in the order in which they happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -130,7 +130,7 @@ fn measured(
                 let native = against
                     .as_ref()
                     .map_or_else(String::new, |sandbox| format!(" to native code in `{sandbox}`"));
-                let remedy = match suite.is_on_request() {
+                let remedy = match suite.spec().on_request {
                     true => format!(": `cargo xtask bench --suite {suite}` measures it"),
                     false => String::new(),
                 };

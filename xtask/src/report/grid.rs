@@ -109,9 +109,9 @@ pub fn grids(report: &Report) -> Vec<Grid<'_>> {
     cells.extend(failures.map(|failure| (&failure.case, absent("failed", &failure.reason))));
     let left_out = || Cell::Absent("not selected: this run holds no record of it".into());
     cells.extend(report.unrecorded.iter().map(|case| (case, left_out())));
-    // Its native cases have another setting than what is compared with them: a table of its own.
-    // And what is counted has no times.
-    cells.retain(|(case, _)| !matches!(case.suite, Suite::Variants | Suite::Counts));
+    // Variants have native cases of another setting than what is compared with them, and what is
+    // counted has no times: each has a section of its own.
+    cells.retain(|(case, _)| case.suite.spec().shown != Shown::Apart);
     cells.sort_by_cached_key(|(case, _)| runtimes.order(case));
     by_suite(cells, &runtimes)
 }
@@ -127,10 +127,10 @@ fn first_ratios(report: &Report) -> HashMap<&Case, &CaseRatio> {
 fn without_ratio<'a>(case: &Case, runtimes: &Runtimes) -> Comparison<'a> {
     match runtimes.find(case.suite.lane(), &case.runtime) {
         None => Comparison::None("no ratio: the artifact manifest has no such runtime".into()),
-        Some(_) if case.suite == Suite::Pull => {
-            Comparison::None("no ratio: a native process has nothing to unpack".into())
-        }
         Some(_) => {
+            if let Shown::WithoutRatios(reason) = case.suite.spec().shown {
+                return Comparison::None(format!("no ratio: {reason}"));
+            }
             let references = runtimes.references(case).join(" or ");
             let references = if references.is_empty() { "a native runtime" } else { &references };
             Comparison::None(format!("no ratio: {references} has no figure for it"))

@@ -380,43 +380,6 @@ impl Page {
     }
 }
 
-/// What a suite times, for somebody who has not read the methodology.
-const fn what(suite: Suite) -> &'static str {
-    match suite {
-        Suite::ColdStart => "a fresh worker, from its creation to its first response",
-        Suite::Warm => "one request to a worker that has answered before",
-        Suite::Load => "reading an artifact into an engine: parse, compile or map",
-        Suite::Instantiate => "a new instance of a loaded module",
-        Suite::Fresh => "a new instance and one call, as with an instance per request",
-        Suite::Call => "one call of an instance that has answered before",
-        Suite::Pull => "unpacking the compressed layers of an image into an empty folder",
-        Suite::Variants => {
-            "one call, as in the suite call, of the same function built in different ways"
-        }
-        Suite::Breakdown => {
-            "a fresh worker that takes no timings, from its creation to its first response; where \
-             that time goes has a section of its own"
-        }
-        Suite::Serialization => {
-            "one call, as in the suite call, with requests from few bytes to many"
-        }
-        Suite::SerializationServed => {
-            "one request, as in the suite warm, with requests from few bytes to many"
-        }
-        Suite::Retrieval => {
-            "one request, as in the suite warm, to a function that gets or puts state"
-        }
-        Suite::Chain => {
-            "one request through a chain of workers that have answered before; the steps are a \
-             part of the setting"
-        }
-        Suite::ChainLocal => {
-            "one request through a chain of instances, from one's memory to the next one's"
-        }
-        Suite::Counts => "the instructions of one call of an instance that has answered before",
-    }
-}
-
 /// How many instructions an invocation executes.
 #[derive(Serialize)]
 struct Instructions {
@@ -514,7 +477,7 @@ fn weather(rounds: &[RoundWeather]) -> Option<String> {
 
 /// Whether a suite has anything to compare: images are unpacked for containers alone.
 fn has_ratios(grid: &Grid) -> bool {
-    grid.runtimes.len() > 1 && grid.suite != Suite::Pull
+    grid.runtimes.len() > 1 && grid.suite.spec().shown == Shown::WithRatios
 }
 
 /// The ratios of a suite, coloured by how far from 1 they are.
@@ -902,7 +865,7 @@ fn memory(report: &Report) -> Vec<MemoryRow> {
 fn memory_unrecorded(report: &Report) -> Vec<String> {
     let recorded: HashSet<&Case> = report.memory.iter().map(|entry| &entry.case).collect();
     // A sample of it is two workers, of which one does more: what they use is not recorded.
-    let counts = |suite: Suite| suite.has_workers() && suite != Suite::Breakdown;
+    let counts = |suite: Suite| suite.spec().workers == Workers::Recorded;
     measured(report, |case| counts(case.suite) && !recorded.contains(case))
 }
 

@@ -10,8 +10,10 @@ use lumos_record::{Breakdown, TimedCalls};
 
 use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
 use super::plan::Planned;
-use super::served::Served;
+use super::running::Running;
+use super::served::{self, Served};
 use super::timing::{Stop, check};
+use crate::Engine;
 use crate::sandbox::Sandbox;
 
 /// How long the later invocations of a worker may take together.
@@ -19,10 +21,17 @@ const WARM_TIME: Duration = Duration::from_millis(5);
 /// The most later invocations of a worker.
 const MOST_WARM_CALLS: u32 = 100;
 
+/// The driver of the suite.
+pub(super) fn run<E: Engine, S: Sandbox>(
+    running: &mut Running<'_, E, S>,
+) -> Result<Measured, Trouble> {
+    served::run(running, Served::breakdown)
+}
+
 impl<S: Sandbox> Served<'_, S> {
     /// Two fresh workers for every sample.
-    pub(super) fn breakdown(
-        &self,
+    fn breakdown(
+        &mut self,
         harness: &mut Harness,
         planned: &Planned<'_>,
     ) -> Result<Measured, Trouble> {

@@ -8,12 +8,13 @@
 use std::iter::once;
 
 use lumos_abi::worker::InvokeError;
-use lumos_record::{ArtifactKind, Case, WorkerUse};
+use lumos_record::{Case, WorkerUse};
 use lumos_workloads::{Payload, Step, Value, sha256_hex};
 
 use super::harness::{Details, Harness, Measured, Trouble};
-use super::in_process::Loaded;
+use super::loaded::Loaded;
 use super::plan::Planned;
+use super::running::Running;
 use super::select::limits;
 use super::served::servant;
 use super::states;
@@ -126,21 +127,19 @@ impl<S: Sandbox> Served<'_, S> {
     }
 }
 
-/// Measures a case of the suite `chain`.
-pub(super) fn served<S: Sandbox>(
-    harness: &mut Harness,
-    sandbox: &S,
-    planned: &Planned<'_>,
-    case: &Case,
-    settings: &[String],
+/// The driver of the suite `chain`.
+pub(super) fn served<E: Engine, S: Sandbox>(
+    running: &mut Running<'_, E, S>,
 ) -> Result<Measured, Trouble> {
+    let settings = running.settings_of_worker()?;
+    let Running { harness, sandbox, planned, case, .. } = running;
     let steps = planned_steps(planned)?;
     let limits = limits(&harness.selection, &planned.setting);
     sandbox.check_limits(&limits)?;
     let mut states = Vec::new();
     let mut servants = Vec::new();
     for (index, step) in steps.iter().enumerate() {
-        let mut servant = servant(&harness.artifacts, planned.runtime, &step.function, settings)?;
+        let mut servant = servant(&harness.artifacts, planned.runtime, &step.function, &settings)?;
         sandbox.prepare(&servant)?;
         if let Some((backend, key)) = planned.setting.state.zip(step.key.as_ref()) {
             let value = Value { key: key.clone(), before: None, after: None };
@@ -151,7 +150,7 @@ pub(super) fn served<S: Sandbox>(
         servants.push(servant);
     }
     let request = planned.payload.generate();
-    let mut chain = Served { sandbox, links: Vec::new(), broken: None };
+    let mut chain = Served { sandbox: *sandbox, links: Vec::new(), broken: None };
     let mut outcome = Ok(());
     for (step, servant) in steps.iter().zip(&servants) {
         let header = step.header.generate();
@@ -172,7 +171,12 @@ pub(super) fn served<S: Sandbox>(
     let invocations = measured.as_ref().map_or(0, |&count| count);
     let mut uses = Vec::new();
     let troubles = chain.end(|peak_rss_bytes, teardown| {
-        uses.push(WorkerUse { case: case.clone(), peak_rss_bytes, cpu: teardown.cpu, invocations });
+        uses.push(WorkerUse {
+            case: (*case).clone(),
+            peak_rss_bytes,
+            cpu: teardown.cpu,
+            invocations,
+        });
         teardown.trouble.map_or(Ok(()), Err)
     });
     let verified = match measured {
@@ -256,14 +260,11 @@ fn relay<E: Engine>(
     Ok(())
 }
 
-/// Measures a case of the suite `chain_local`.
-pub(super) fn local<E: Engine>(
-    harness: &mut Harness,
-    engine: &E,
-    planned: &Planned<'_>,
-    case: &Case,
-    loads: ArtifactKind,
-) -> Result<Measured, Trouble> {
+/// The driver of the suite `chain_local`.
+pub(super) fn local<E: Engine, S>(running: &mut Running<'_, E, S>) -> Result<Measured, Trouble> {
+    let (loads, engine) = (running.loads()?, running.engine()?);
+    let engine = &*engine;
+    let Running { harness, planned, case, .. } = running;
     let steps = planned_steps(planned)?;
     let (settings, watch) = (engine.settings(), harness.watch);
     let mut links = Vec::new();

@@ -1,25 +1,23 @@
 //! WASI commands, which somebody else may have built: each invocation is a run from the beginning
 //! to the end, in an instance of its own.
 
-use lumos_record::{ArtifactKind, Case};
+use lumos_record::ArtifactKind;
 use lumos_workloads::sha256_hex;
 
 use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
+use super::loaded::show;
 use super::plan::Planned;
+use super::running::Running;
 use super::timing::{Invocations, Stop, time_step};
 use crate::Engine;
 
-/// Makes sure that an engine offers what a command imports.
+/// Makes sure that the engine of a worker offers what its command imports.
 ///
 /// # Errors
 /// A skip that names what is lacking; a failure where the module cannot be loaded, or is none.
-pub fn check<E: Engine>(
-    harness: &Harness,
-    engine: &E,
-    planned: &Planned<'_>,
-    kind: ArtifactKind,
-) -> Result<(), Trouble> {
-    load(harness, engine, planned, kind).map(drop)
+pub(super) fn check<E: Engine, S>(running: &mut Running<'_, E, S>) -> Result<(), Trouble> {
+    let engine = running.engine()?;
+    load(running.harness, &*engine, running.planned, running.planned.runtime.serves).map(drop)
 }
 
 fn load<E: Engine>(
@@ -50,15 +48,11 @@ fn load<E: Engine>(
 }
 
 /// Measures a case of the suite `fresh`: an instance, and the whole of a run in it.
-pub(super) fn fresh<E: Engine>(
-    harness: &mut Harness,
-    engine: &E,
-    planned: &Planned<'_>,
-    case: &Case,
-    kind: ArtifactKind,
-) -> Result<Measured, Trouble> {
+pub(super) fn fresh<E: Engine, S>(running: &mut Running<'_, E, S>) -> Result<Measured, Trouble> {
+    let (kind, engine) = (running.loads()?, running.engine()?);
+    let Running { harness, planned, case, .. } = running;
     let watch = harness.watch;
-    let module = load(harness, engine, planned, kind)?;
+    let module = load(harness, &*engine, planned, kind)?;
     let (_, linked) = time_step(&watch, || engine.link(&module).map_err(show))?;
     let request = planned.payload.generate();
     let run = |response: &mut Vec<u8>| {
@@ -105,8 +99,4 @@ impl Harness {
             response.len()
         ))
     }
-}
-
-fn show(error: anyhow::Error) -> Stop {
-    format!("{error:#}")
 }

@@ -11,13 +11,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lumos_record::ArtifactKind;
 use lumos_record::protocol::{read_variable, variable};
-use lumos_record::{ArtifactKind, Case};
 use serde::{Deserialize, Serialize};
 
 use super::harness::{Count, Details, Harness, Measured, Trouble, verify_digest};
-use super::in_process::Loaded;
+use super::loaded::Loaded;
 use super::plan::Planned;
+use super::running::Running;
 use super::select::limits;
 use super::timing::{Stop, time_step};
 use super::watch::Watch;
@@ -36,13 +37,9 @@ const LONGEST: Duration = Duration::from_secs(600);
 const GLANCE: Duration = Duration::from_millis(5);
 
 /// Counts the instructions of one invocation of an instance that has answered before.
-pub(super) fn run<E: Engine>(
-    harness: &Harness,
-    engine: &E,
-    planned: &Planned<'_>,
-    case: &Case,
-    loads: ArtifactKind,
-) -> Result<Measured, Trouble> {
+pub(super) fn run<E: Engine, S>(running: &mut Running<'_, E, S>) -> Result<Measured, Trouble> {
+    let (loads, engine) = (running.loads()?, running.engine()?);
+    let Running { harness, planned, case, .. } = running;
     let settings = engine.settings();
     let artifact = harness.artifacts.function(
         planned.runtime,

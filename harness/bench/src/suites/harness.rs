@@ -265,7 +265,7 @@ impl Harness {
     fn longest_case(&self, suite: Suite) -> Duration {
         match self.selection.profile {
             // Somebody asked for it by name.
-            _ if suite.is_on_request() => Duration::MAX,
+            _ if suite.spec().on_request => Duration::MAX,
             Profile::Quick => Duration::from_secs(12),
             Profile::Standard => Duration::from_secs(40),
             Profile::Full => Duration::MAX,

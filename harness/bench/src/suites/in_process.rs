@@ -1,18 +1,15 @@
 //! The in-process lane: what an engine costs by itself.
 
-use std::collections::HashMap;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
-use lumos_record::{ArtifactKind, Case, Suite};
+use lumos_record::ArtifactKind;
 
-use super::chain;
 use super::command;
-use super::counts;
-use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
+use super::harness::{Details, Measured, Trouble, verify_digest};
+use super::loaded::{Kept, Loaded, show};
 use super::plan::Planned;
+use super::running::Running;
 use super::timing::{Invocations, Stop, time_step};
 use super::turns::Random;
 use super::watch::Watch;
@@ -20,6 +17,16 @@ use crate::{Checked, Engine};
 
 /// From here on, a step that was timed once has told what it costs.
 const SLOW: Duration = Duration::from_millis(20);
+
+/// What of an engine's work is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Load,
+    Instantiate,
+    /// An instance and one call of it.
+    Fresh,
+    Call,
+}
 
 /// A function in an engine, which has answered once, and rightly.
 struct Prepared<'e, E: Engine> {
@@ -31,89 +38,6 @@ struct Prepared<'e, E: Engine> {
     invocations: Invocations,
 }
 
-/// What an engine made of an artifact, up to what instances are made from. Fields drop in this
-/// order.
-pub(super) struct Ready<E: Engine> {
-    linked: E::Linked,
-    _module: E::Module,
-}
-
-impl<E: Engine> Ready<E> {
-    fn new(engine: &E, module: E::Module) -> Result<Rc<Self>, Stop> {
-        let linked = engine.link(&module).map_err(show)?;
-        Ok(Rc::new(Self { linked, _module: module }))
-    }
-}
-
-/// What an engine has made of artifacts, by their paths. Several suites measure what follows, and
-/// some engines take a second to load a module.
-pub(super) struct Kept<E: Engine>(HashMap<PathBuf, Rc<Ready<E>>>);
-
-impl<E: Engine> Default for Kept<E> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<E: Engine> Kept<E> {
-    /// What is kept of an artifact, or is made of it now; with the time that its loading took then.
-    fn get(
-        &mut self,
-        engine: &E,
-        artifact: &Checked,
-        watch: &Watch,
-    ) -> Result<(Rc<Ready<E>>, Option<Duration>), Stop> {
-        if let Some(ready) = self.0.get(artifact.path()) {
-            return Ok((Rc::clone(ready), None));
-        }
-        let (time, module) = time_step(watch, || engine.load(artifact).map_err(show))?;
-        let (_, ready) = time_step(watch, || Ready::new(engine, module))?;
-        self.0.insert(artifact.path().to_owned(), Rc::clone(&ready));
-        Ok((ready, Some(time)))
-    }
-}
-
-/// An instance of what an engine made of an artifact. Fields drop in this order: an instance goes
-/// before what it was made from.
-pub(super) struct Loaded<E: Engine> {
-    pub(super) instance: E::Instance,
-    /// Instances that are not called any more, each with room that lay before its successor.
-    left: Vec<(E::Instance, Vec<u8>)>,
-    ready: Rc<Ready<E>>,
-}
-
-impl<E: Engine> Loaded<E> {
-    pub(super) fn new(engine: &E, artifact: &Checked) -> Result<Self, Stop> {
-        let module = engine.load(artifact).map_err(show)?;
-        Self::of(engine, Ready::new(engine, module)?)
-    }
-
-    fn of(engine: &E, ready: Rc<Ready<E>>) -> Result<Self, Stop> {
-        let instance = engine.new_instance(&ready.linked).map_err(show)?;
-        Ok(Self { instance, left: Vec::new(), ready })
-    }
-
-    /// Takes another instance, somewhere else in memory; `random` says where.
-    ///
-    /// How fast a loop is may depend on how its data lie towards each other. Where an allocator
-    /// puts them follows from all that it was asked for before, down to the length of a name in
-    /// the environment: a process has one placement for all of its samples, and two processes
-    /// that differ in nothing else may have two.
-    fn move_elsewhere(&mut self, engine: &E, random: u64) -> Result<(), Stop> {
-        /// With fewer, an allocator gives the same places in turns.
-        const MOST_LEFT: usize = 4;
-        const PAGE: u64 = 4096;
-        let [place, room] = [random >> 48, random % PAGE].map(|number| number as usize);
-        if self.left.len() == MOST_LEFT {
-            self.left.swap_remove(place % MOST_LEFT);
-        }
-        let room = Vec::with_capacity(room);
-        let instance = engine.new_instance(&self.ready.linked).map_err(show)?;
-        self.left.push((std::mem::replace(&mut self.instance, instance), room));
-        Ok(())
-    }
-}
-
 impl<'e, E: Engine> Prepared<'e, E> {
     /// With what loading it has cost, where that was seen.
     fn new(
@@ -121,17 +45,17 @@ impl<'e, E: Engine> Prepared<'e, E> {
         new_engine: &(dyn Fn() -> Result<E, Stop> + Sync),
         kept: &mut Kept<E>,
         artifact: Checked,
-        planned: &Planned<'_>,
+        (planned, step): (&Planned<'_>, Step),
         watch: &Watch,
     ) -> Result<(Self, Option<Duration>), Stop> {
         let request = planned.payload.generate();
         let is_library = planned.runtime.loads == Some(ArtifactKind::NativeLib);
-        let (loaded, response, cost) = if is_library && planned.suite == Suite::Load {
+        let (loaded, response, cost) = if is_library && step == Step::Load {
             // The dynamic linker does not load a library twice. What a call leaves to its thread,
             // such as destructors of the thread's variables, holds a library in memory until the
             // thread ends: then each later load would find it there. So the call that checks the
             // artifact has a thread, and an engine, of its own.
-            kept.0.clear();
+            kept.clear();
             let check = || {
                 let engine = new_engine()?;
                 let mut loaded = time_step(watch, || Loaded::new(&engine, &artifact))?.1;
@@ -145,11 +69,11 @@ impl<'e, E: Engine> Prepared<'e, E> {
             let response = answer(engine, &mut loaded, planned, &request, watch)?;
             if planned.setting.variant.is_some() {
                 // Nothing else measures it.
-                kept.0.remove(artifact.path());
+                kept.forget(&artifact);
             }
-            match planned.suite {
-                Suite::Load => (None, response, cost),
-                _ => (Some(loaded), response, None),
+            match step {
+                Step::Load => (None, response, cost),
+                Step::Instantiate | Step::Fresh | Step::Call => (Some(loaded), response, None),
             }
         };
         let invocations = Invocations::new(response);
@@ -157,17 +81,17 @@ impl<'e, E: Engine> Prepared<'e, E> {
     }
 
     /// What one iteration costs.
-    fn cost(&mut self, suite: Suite, watch: &Watch) -> Result<Duration, Stop> {
-        let first = self.run(suite, 1, watch)?;
-        Ok(if first > SLOW { first } else { first.min(self.run(suite, 1, watch)?) })
+    fn cost(&mut self, step: Step, watch: &Watch) -> Result<Duration, Stop> {
+        let first = self.run(step, 1, watch)?;
+        Ok(if first > SLOW { first } else { first.min(self.run(step, 1, watch)?) })
     }
 
     /// Takes an instance somewhere else in memory, and has it answer once, where instances are what
     /// is measured.
-    fn move_elsewhere(&mut self, suite: Suite, random: u64, watch: &Watch) -> Result<(), Stop> {
+    fn move_elsewhere(&mut self, step: Step, random: u64, watch: &Watch) -> Result<(), Stop> {
         let Some(loaded) = &mut self.loaded else { return Ok(()) };
         loaded.move_elsewhere(self.engine, random)?;
-        if suite == Suite::Instantiate {
+        if step == Step::Instantiate {
             return Ok(());
         }
         let (engine, request) = (self.engine, &self.request);
@@ -177,27 +101,30 @@ impl<'e, E: Engine> Prepared<'e, E> {
         answered.map(drop)
     }
 
-    /// One sample's iterations of a suite.
-    fn run(&mut self, suite: Suite, iterations: u64, watch: &Watch) -> Result<Duration, Stop> {
+    /// One sample's iterations of a step.
+    fn run(&mut self, step: Step, iterations: u64, watch: &Watch) -> Result<Duration, Stop> {
         let Self { engine, artifact, loaded, request, invocations } = self;
-        let Some(Loaded { instance, ready, .. }) = loaded else {
-            return repeat(iterations, || time_step(watch, || engine.load(artifact).map_err(show)));
-        };
-        match suite {
-            Suite::Call | Suite::Variants | Suite::Serialization => {
-                invocations
-                    .time(iterations, watch, |response| engine.invoke(instance, request, response))
+        match (step, loaded) {
+            (Step::Load, _) => {
+                repeat(iterations, || time_step(watch, || engine.load(artifact).map_err(show)))
             }
-            Suite::Instantiate => repeat(iterations, || {
-                time_step(watch, || engine.new_instance(&ready.linked).map_err(show))
+            (Step::Instantiate, Some(loaded)) => repeat(iterations, || {
+                time_step(watch, || engine.new_instance(&loaded.ready.linked).map_err(show))
             }),
-            _ => repeat(iterations, || {
+            (Step::Fresh, Some(loaded)) => repeat(iterations, || {
                 invocations.time_one(watch, |response| {
-                    let mut instance = engine.new_instance(&ready.linked).map_err(show)?;
+                    let mut instance = engine.new_instance(&loaded.ready.linked).map_err(show)?;
                     engine.invoke(&mut instance, request, response).map_err(|e| e.to_string())?;
                     Ok(instance)
                 })
             }),
+            (Step::Call, Some(Loaded { instance, .. })) => {
+                invocations
+                    .time(iterations, watch, |response| engine.invoke(instance, request, response))
+            }
+            (Step::Instantiate | Step::Fresh | Step::Call, None) => {
+                Err("there is no instance to measure".to_owned())
+            }
         }
     }
 }
@@ -227,49 +154,55 @@ fn repeat<T>(
     (0..iterations).try_fold(Duration::ZERO, |total, _| Ok(total + step()?.0))
 }
 
-fn show(error: anyhow::Error) -> Stop {
-    format!("{error:#}")
+/// The driver of the suite `load`.
+pub(super) fn load<E: Engine, S>(running: &mut Running<'_, E, S>) -> Result<Measured, Trouble> {
+    run(running, Step::Load)
 }
 
-/// Measures one case of the in-process lane; `new_engine` makes another engine like `engine`, of
-/// which `kept` holds what it has made.
-pub(super) fn run<E: Engine>(
-    harness: &mut Harness,
-    engine: &E,
-    kept: &mut Kept<E>,
-    new_engine: &(dyn Fn() -> Result<E, Stop> + Sync),
-    planned: &Planned<'_>,
-    case: &Case,
+/// The driver of the suite `instantiate`.
+pub(super) fn instantiate<E: Engine, S>(
+    running: &mut Running<'_, E, S>,
 ) -> Result<Measured, Trouble> {
-    let loads = planned.runtime.loads.ok_or_else(|| {
-        Trouble::Skip(format!("{} has no part in the in-process lane", planned.runtime.name))
-    })?;
-    if planned.workload.is_command {
-        return command::fresh(harness, engine, planned, case, loads);
+    run(running, Step::Instantiate)
+}
+
+/// The driver of the suite `fresh`.
+pub(super) fn fresh<E: Engine, S>(running: &mut Running<'_, E, S>) -> Result<Measured, Trouble> {
+    match running.planned.workload.is_command {
+        true => command::fresh(running),
+        false => run(running, Step::Fresh),
     }
-    match planned.suite {
-        Suite::ChainLocal => return chain::local(harness, engine, planned, case, loads),
-        Suite::Counts => return counts::run(harness, engine, planned, case, loads),
-        _ => {}
-    }
+}
+
+/// The driver of the suites that time one call.
+pub(super) fn call<E: Engine, S>(running: &mut Running<'_, E, S>) -> Result<Measured, Trouble> {
+    run(running, Step::Call)
+}
+
+fn run<E: Engine, S>(running: &mut Running<'_, E, S>, step: Step) -> Result<Measured, Trouble> {
+    let (loads, engine) = (running.loads()?, running.engine()?);
+    let Running { harness, engines, planned, case, .. } = running;
     let (function, settings) = (&planned.workload.function, engine.settings());
     let artifacts = match planned.setting.variant {
         Some(variant) => &harness.artifacts.of_variant(variant),
         None => &harness.artifacts,
     };
     let artifact = artifacts.function(planned.runtime, loads, function, &settings)?;
-    let watch = harness.watch;
-    let (mut prepared, cost) = Prepared::new(engine, new_engine, kept, artifact, planned, &watch)?;
+    let (name, watch) = (&planned.runtime.name, harness.watch);
+    let new_engine = engines.maker(name);
+    let kept = engines.kept(name);
+    let (mut prepared, cost) =
+        Prepared::new(&*engine, &new_engine, kept, artifact, (planned, step), &watch)?;
     let cost = match harness.known_cost(case).or(cost.filter(|&cost| cost > SLOW)) {
         Some(cost) => cost,
-        None => prepared.cost(planned.suite, &watch)?,
+        None => prepared.cost(step, &watch)?,
     };
     let request_bytes = prepared.request.len();
     if !harness.selection.verify {
         let mut places = Random::new();
         harness.measure_steady(case, cost, |iterations| {
-            prepared.move_elsewhere(planned.suite, places.draw(), &watch)?;
-            prepared.run(planned.suite, iterations, &watch)
+            prepared.move_elsewhere(step, places.draw(), &watch)?;
+            prepared.run(step, iterations, &watch)
         })?;
     }
     let size_bytes = if planned.suite.takes_payload() { request_bytes as u64 } else { 0 };

@@ -133,7 +133,7 @@ impl<'p> Plan<'p> {
             }
         }
         // What is measured on request comes on top of the profile's time.
-        let count = cases.iter().filter(|planned| !planned.suite.is_on_request()).count();
+        let count = cases.iter().filter(|planned| !planned.suite.spec().on_request).count();
         let share = time_budget(profile) / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let stride = match share < LEAST_PER_CASE {
             true => LEAST_PER_CASE.as_millis().div_ceil(share.as_millis().max(1)) as usize,
@@ -148,7 +148,7 @@ impl<'p> Plan<'p> {
     /// Cases are left out by function and payload, never by runtime: what is measured at all
     /// is measured for every runtime.
     pub fn omission(&self, planned: &Planned<'_>) -> Option<String> {
-        let kept = planned.suite.is_on_request() || planned.row.is_multiple_of(self.stride);
+        let kept = planned.suite.spec().on_request || planned.row.is_multiple_of(self.stride);
         (!kept).then(|| {
             format!(
                 "the profile's time suffices for one row in {} only: `--profile full` measures all",
@@ -168,8 +168,8 @@ fn subjects(
     }
     let concerned = move |workload: &&Workload| {
         // A command serves one request in its life.
-        let can = !workload.is_command || matches!(suite, Suite::ColdStart | Suite::Fresh);
-        can && suite.measures(workload.keeps_state)
+        let can = !workload.is_command || suite.spec().runs_commands;
+        can && suite.spec().functions.have(workload.keeps_state)
     };
     Box::new(workloads.benchmarked().filter(concerned).map(|workload| (workload, None)))
 }
@@ -198,7 +198,7 @@ fn series_of_chain(suite: Suite, chain: &Chain, settings: &[Setting]) -> Vec<Set
 /// The settings that a function is measured under in a suite: the suite `variants` has those that
 /// tell how Wasm was built, and the default for what is no Wasm; and state can be in several places.
 fn series(suite: Suite, workload: &Workload, settings: &[Setting]) -> Vec<Setting> {
-    if suite == Suite::Variants {
+    if suite.spec().compares_variants {
         let variants =
             Variant::ALL.map(|variant| Setting { variant: Some(variant), ..Setting::default() });
         return [Setting::default()].into_iter().chain(variants).collect();
@@ -216,7 +216,7 @@ fn series(suite: Suite, workload: &Workload, settings: &[Setting]) -> Vec<Settin
 /// Whether a runtime can be measured under a setting of its suite: what is no Wasm is not built
 /// in ways, and Wasm always in one of them where that is what is compared.
 fn takes(runtime: &Runtime, suite: Suite, setting: &Setting) -> bool {
-    suite != Suite::Variants
+    !suite.spec().compares_variants
         || setting.variant.is_some() != (runtime.loads == Some(ArtifactKind::NativeLib))
 }
 
@@ -224,7 +224,7 @@ fn takes(runtime: &Runtime, suite: Suite, setting: &Setting) -> bool {
 /// reads what may be in the page cache.
 fn concerns(setting: &Setting, suite: Suite) -> bool {
     let limits = !setting.has_limits() || suite.has_workers();
-    let caches = !setting.drops_caches || suite == Suite::ColdStart;
+    let caches = !setting.drops_caches || suite.spec().reads_page_cache;
     limits && caches
 }
 
@@ -237,9 +237,11 @@ fn payloads<'w>(
     let one = selection.first_payload || !suite.takes_payload();
     let count = if one { 1 } else { usize::MAX };
     let profile = selection.profile;
-    let measures = move |payload: &&Payload| match suite.is_sweep() {
-        true => payload.sweep,
-        false => payload.profile.is_some_and(|least| least <= profile),
+    let measures = move |payload: &&Payload| match suite.spec().payloads {
+        Payloads::ForSweeps => payload.sweep,
+        Payloads::None | Payloads::OfProfile => {
+            payload.profile.is_some_and(|least| least <= profile)
+        }
     };
     workload.payloads.iter().filter(measures).take(count)
 }

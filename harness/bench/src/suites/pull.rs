@@ -7,13 +7,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lumos_record::{Case, Layout};
+use lumos_record::Layout;
 
-use super::harness::{Details, Harness, Measured, Trouble};
-use super::plan::Planned;
+use super::harness::{Details, Measured, Trouble};
+use super::running::Running;
 use super::served::servant;
 use super::timing::{Stop, time_step};
 use super::watch::Watch;
+use crate::Engine;
 use crate::sandbox::{Name, Sandbox, Servant, Unready};
 
 /// Where images are unpacked: on the file system that holds those that run.
@@ -31,17 +32,15 @@ pub fn remove_leftovers(layout: &Layout) -> Vec<PathBuf> {
 /// Reading the compressed layers from the page cache and comparing them with their digests are
 /// inside of the timed region, as a container engine does both; writing back to the disk and
 /// removing the files are not.
-pub(super) fn run<S: Sandbox>(
-    harness: &mut Harness,
-    sandbox: &S,
-    planned: &Planned<'_>,
-    case: &Case,
+pub(super) fn run<E: Engine, S: Sandbox>(
+    running: &mut Running<'_, E, S>,
 ) -> Result<Measured, Trouble> {
+    let Running { harness, sandbox, planned, case, .. } = running;
     let function = &planned.workload.function;
     let servant = servant(&harness.artifacts, planned.runtime, function, &[])?;
     let (parent, watch) = (folder(&harness.layout), harness.watch);
     let start = Instant::now();
-    unpack(sandbox, &servant, &parent, &watch)?;
+    unpack(*sandbox, &servant, &parent, &watch)?;
     // The run's time pays for the removal as well.
     let cost = start.elapsed();
     let mut verified = 1;
@@ -49,7 +48,7 @@ pub(super) fn run<S: Sandbox>(
         harness.measure_cold(case, cost, |iterations| {
             let mut total = Duration::ZERO;
             for _ in 0..iterations {
-                total += unpack(sandbox, &servant, &parent, &watch).map_err(cause)?;
+                total += unpack(*sandbox, &servant, &parent, &watch).map_err(cause)?;
                 verified += 1;
             }
             Ok(total)

@@ -3,19 +3,21 @@
 use std::time::{Duration, Instant};
 
 use lumos_abi::monotonic_ns;
-use lumos_record::{Case, Ledger, Phase, PhaseSpan, Runtime, Suite, WorkerUse};
+use lumos_record::{Case, Ledger, Phase, PhaseSpan, Runtime, WorkerUse};
 use lumos_workloads::Value;
 
+use super::command;
 pub use super::harness::Cold;
 use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
 use super::page_cache;
 use super::plan::Planned;
+use super::running::Running;
 use super::select::limits;
 use super::states;
 use super::timing::{Invocations, Stop, check};
 use crate::artifact::{Artifacts, Refusal};
 use crate::sandbox::{Mark, Sandbox, Servant};
-use crate::{InvokeError, Limits};
+use crate::{Engine, InvokeError, Limits};
 
 /// What a sandbox needs to run a function on a runtime, whose engine has `settings`.
 ///
@@ -39,16 +41,32 @@ pub fn servant(
     })
 }
 
-/// Measures one case of the served lane.
-pub(super) fn run<S: Sandbox>(
-    harness: &mut Harness,
-    sandbox: &S,
-    planned: &Planned<'_>,
-    case: &Case,
-    settings: &[String],
+/// The driver of the suite `cold_start`.
+pub(super) fn cold_start<E: Engine, S: Sandbox>(
+    running: &mut Running<'_, E, S>,
 ) -> Result<Measured, Trouble> {
+    run(running, Served::cold)
+}
+
+/// The driver of the suites that time one request to a worker that has answered before.
+pub(super) fn warm<E: Engine, S: Sandbox>(
+    running: &mut Running<'_, E, S>,
+) -> Result<Measured, Trouble> {
+    run(running, Served::warm)
+}
+
+/// Measures a case whose workers all do the same.
+pub(super) fn run<E: Engine, S: Sandbox>(
+    running: &mut Running<'_, E, S>,
+    measure: fn(&mut Served<'_, S>, &mut Harness, &Planned<'_>) -> Result<Measured, Trouble>,
+) -> Result<Measured, Trouble> {
+    let settings = running.settings_of_worker()?;
+    if running.planned.workload.is_command {
+        command::check(running)?;
+    }
+    let Running { harness, sandbox, planned, case, .. } = running;
     let function = &planned.workload.function;
-    let mut servant = servant(&harness.artifacts, planned.runtime, function, settings)?;
+    let mut servant = servant(&harness.artifacts, planned.runtime, function, &settings)?;
     sandbox.prepare(&servant)?;
     if planned.setting.drops_caches {
         page_cache::drop_caches().map_err(Trouble::Skip)?;
@@ -62,14 +80,8 @@ pub(super) fn run<S: Sandbox>(
     let size_bytes = moved.map_or(request.len(), |value| value.generate().len()) as u64;
     let limits = limits(&harness.selection, &planned.setting);
     sandbox.check_limits(&limits)?;
-    let mut served = Served { sandbox, servant, limits, case, request };
-    let measured = match planned.suite {
-        Suite::Warm | Suite::SerializationServed | Suite::Retrieval => {
-            served.warm(harness, planned)
-        }
-        Suite::Breakdown => served.breakdown(harness, planned),
-        _ => served.cold(harness, planned),
-    }?;
+    let mut served = Served { sandbox: *sandbox, servant, limits, case, request };
+    let measured = measure(&mut served, harness, planned)?;
     if let Some((state, value)) = served.servant.state.as_ref().zip(value) {
         states::check(state, value)?;
     }

@@ -64,8 +64,9 @@ fn expected(suite: Suite) -> (&'static str, &'static str) {
 
 /// A test per suite; the function keeps no state.
 pub fn trials() -> impl Iterator<Item = Trial> {
-    let of_functions =
-        |suite: &&Suite| suite.measures(false) && !suite.is_chain() && **suite != Suite::Counts;
+    let of_functions = |suite: &&Suite| {
+        suite.spec().functions.have(false) && suite.spec().unit == Unit::Nanoseconds
+    };
     Suite::ALL.iter().filter(of_functions).flat_map(|&suite| {
         [
             trial(format!("order::measuring::{suite}"), move || measuring(suite)),

@@ -67,7 +67,7 @@ pub fn every_case_has_one_outcome() -> Result<()> {
 
 /// How many suites a run has that names none.
 fn suites() -> usize {
-    Suite::ALL.iter().filter(|suite| !suite.is_on_request()).count()
+    Suite::ALL.iter().filter(|suite| !suite.spec().on_request).count()
 }
 
 /// Does to six artifacts what must keep them from being loaded.
