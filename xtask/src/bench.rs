@@ -23,13 +23,13 @@ use lumos_record::{
 use lumos_workloads::{Workload, Workloads};
 use serde::Deserialize;
 
-use crate::build::{Scope, Wish};
+use crate::build::{BuildRequest, Scope};
 use crate::emulation::Emulation;
 use crate::interrupt::{self, Interrupted};
 use crate::progress::Progress;
 use crate::runtimes::RuntimeCrate;
 use crate::stages::{Effort, Stage, Stages};
-use crate::targets::{self, Arch, Isa, Platform};
+use crate::targets::{self, Arch, CpuLevel, Platform};
 use crate::{baselines, build, foreign, process, report, runtimes, setup};
 
 /// Sets up what is missing, builds the guests, runs the suites and ends with a report.
@@ -72,7 +72,7 @@ pub struct Arguments {
     target: String,
     /// What of a processor native code and precompiled Wasm may use, as in `cargo xtask build`
     #[arg(long, value_name = "NAME")]
-    isa: Vec<Isa>,
+    isa: Vec<CpuLevel>,
     /// Measure everything so many times, one round after the other, so that figures hold what
     /// changes on the node by itself; each round takes a fifth of the profile's time
     #[arg(long, value_name = "NUMBER", default_value_t = Round::USUAL,
@@ -258,7 +258,7 @@ fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, 
     }
     let build = |needs: BTreeSet<Need>| {
         let scope = Scope::of(needs);
-        build::build(layout, &Wish { force: false, platforms: vec![platform], scope })
+        build::build(layout, &BuildRequest { force: false, platforms: vec![platform], scope })
     };
     // What there can be is known before anything is built.
     let declared = build(BTreeSet::new())?;
@@ -582,7 +582,7 @@ fn select(
         settings: settings(arguments)?,
         verify: arguments.verify,
         first_payload: arguments.first_payload,
-        invocation_limit_ms: arguments.limit.saturating_mul(1000),
+        invocation_timeout_ms: arguments.limit.saturating_mul(1000),
         precision: arguments.precision.unwrap_or_default(),
         ..Selection::default()
     })

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use lumos_record::{ArtifactKind, Layout, Need};
 use lumos_workloads::{Blessing, Payload, Workload, Workloads, bless, sha256_hex};
 
-use crate::build::{self, Scope, Wish};
+use crate::build::{self, BuildRequest, Scope};
 
 /// Records the digests of requests, and of the native build's responses, in `workloads/*.toml` and
 /// in `workloads/chains/*.toml`.
@@ -51,8 +51,8 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let steps = chains().flat_map(|chain| chain.steps.iter().map(|step| &step.function));
     let needed = functions().map(|workload| &workload.function).chain(steps);
     let needs = needed.map(|function| Need::form(ArtifactKind::NativeExe, function, None));
-    let wish = Wish::host(Scope::of(needs))?;
-    let manifest = build::build(layout, &wish)?.on(std::env::consts::ARCH);
+    let wanted = BuildRequest::host(Scope::of(needs))?;
+    let manifest = build::build(layout, &wanted)?.on(std::env::consts::ARCH);
     let program = |function: &str| {
         let artifact = manifest
             .find(ArtifactKind::NativeExe, Some(function), None)

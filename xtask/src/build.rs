@@ -24,7 +24,7 @@ use lumos_workloads::sha256_hex;
 use crate::images::{self, Base, Images};
 use crate::progress::Progress;
 use crate::runtimes::{self, RuntimeCrate, WorkerDeclaration};
-use crate::targets::{self, Arch, Isa, Platform};
+use crate::targets::{self, Arch, CpuLevel, Platform};
 use crate::toolchain::{Guests, WASM};
 use crate::{process, setup, source, stages, text};
 
@@ -42,7 +42,7 @@ pub struct Arguments {
     /// What of a processor native code and precompiled Wasm may use: native, x86-64-v2, x86-64-v3
     /// or armv8-a [may be repeated, for one architecture each]
     #[arg(long, value_name = "NAME")]
-    isa: Vec<Isa>,
+    isa: Vec<CpuLevel>,
     /// Build the functions' Wasm in every way that the suite `variants` compares
     #[arg(long)]
     variants: bool,
@@ -57,7 +57,7 @@ const NO_BUILD: &str = "LUMOS_NO_BUILD";
 
 /// What a build is to make, beside what is there and still fresh.
 #[derive(Debug)]
-pub struct Wish {
+pub struct BuildRequest {
     /// All of it anew.
     pub force: bool,
     /// For these platforms.
@@ -66,7 +66,7 @@ pub struct Wish {
     pub scope: Scope,
 }
 
-impl Wish {
+impl BuildRequest {
     /// What something on this host takes.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
         Some(needs) => Scope::of(serde_json::from_str::<Vec<Need>>(needs).context("--needs")?),
         None => Scope::everything(arguments.variants),
     };
-    let manifest = build(layout, &Wish { force: arguments.force, platforms, scope })?;
+    let manifest = build(layout, &BuildRequest { force: arguments.force, platforms, scope })?;
     if arguments.needs.is_some() {
         return Ok(());
     }
@@ -133,7 +133,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn build(layout: &Layout, wish: &Wish) -> Result<ArtifactManifest> {
+pub fn build(layout: &Layout, request: &BuildRequest) -> Result<ArtifactManifest> {
     let folder = layout.artifacts();
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     // Two builds at once would install and write the same files.
@@ -143,15 +143,15 @@ pub fn build(layout: &Layout, wish: &Wish) -> Result<ArtifactManifest> {
     }
     lock.lock().context("the artifacts' lock")?;
     let mut architectures = vec![Arch::host()?];
-    architectures.extend(wish.platforms.iter().map(|platform| platform.arch));
+    architectures.extend(request.platforms.iter().map(|platform| platform.arch));
     let guests = setup::ensure(&architectures)?;
     let crates = runtimes::read(layout, &guests.record)?;
     // A manifest that cannot be read is no reason to fail, but to build.
     let before = ArtifactManifest::read(&folder).ok();
-    if wish.scope.is_nothing() {
+    if request.scope.is_nothing() {
         return declare(&folder, guests, before, &crates);
     }
-    Builder::new(layout, guests, before.unwrap_or_default(), wish)?.build(&crates)
+    Builder::new(layout, guests, before.unwrap_or_default(), request)?.build(&crates)
 }
 
 /// Notes in the manifest which runtimes there are, and leaves alone what is said of artifacts:
@@ -189,7 +189,7 @@ fn write(folder: &Path, manifest: &ArtifactManifest) -> Result<()> {
 
 struct Builder<'b> {
     layout: &'b Layout,
-    wish: &'b Wish,
+    request: &'b BuildRequest,
     folder: PathBuf,
     guests: Guests,
     platforms: Vec<(Platform, bool)>,
@@ -238,7 +238,7 @@ impl Wanted {
     }
 }
 
-/// What became of a wish.
+/// What became of a request.
 enum Outcome {
     Artifact(Box<Artifact>),
     /// It was not asked for, and there is none that is fresh; whether a whole build has it.
@@ -260,7 +260,7 @@ enum Outcome {
     },
 }
 
-/// What becomes of a wish; else the wish, for something to be built.
+/// What becomes of a request; else the request, for something to be built.
 type Settled = Result<Outcome, Box<Wanted>>;
 
 /// What a build step leaves beside its file.
@@ -271,14 +271,14 @@ impl<'b> Builder<'b> {
         layout: &'b Layout,
         guests: Guests,
         before: ArtifactManifest,
-        wish: &'b Wish,
+        request: &'b BuildRequest,
     ) -> Result<Self> {
         let functions = functions(layout)?;
         let manifest = empty(&guests);
-        let (folder, platforms) = (layout.artifacts(), wish.all_platforms()?);
+        let (folder, platforms) = (layout.artifacts(), request.all_platforms()?);
         Ok(Self {
             layout,
-            wish,
+            request,
             folder,
             guests,
             platforms,
@@ -289,7 +289,7 @@ impl<'b> Builder<'b> {
             failures: Vec::new(),
             may_not_build: std::env::var_os(NO_BUILD).is_some_and(|value| !value.is_empty()),
             lacking: Vec::new(),
-            optimiser: optimiser(wish.scope.has_variants()),
+            optimiser: optimiser(request.scope.has_variants()),
             progress: Arc::default(),
         })
     }
@@ -389,7 +389,7 @@ impl<'b> Builder<'b> {
             queue.into_iter().map(of_one).collect::<Result<Vec<_>>>()
         })?;
         made.into_iter().flatten().for_each(|(index, outcome)| outcomes[index] = outcome);
-        // In the order of the wishes, whoever was first.
+        // In the order of the requests, whoever was first.
         outcomes.into_iter().for_each(|outcome| self.note(outcome));
         Ok(())
     }
@@ -441,7 +441,7 @@ impl<'b> Builder<'b> {
             }
         };
         let mut all = Vec::new();
-        let has = |kind, variant| self.wish.scope.has_form(kind, function, variant);
+        let has = |kind, variant| self.request.scope.has_form(kind, function, variant);
         for kind in [ArtifactKind::Wasm, ArtifactKind::WasmCommand] {
             all.push(wanted(kind, None, None, has(kind, None)));
         }
@@ -519,7 +519,7 @@ impl<'b> Builder<'b> {
             for worker in &found.workers {
                 for &(platform, is_asked) in &self.platforms {
                     let is_host = platform.is_host();
-                    let is_asked = (is_asked && self.wish.scope.has_worker(found, worker))
+                    let is_asked = (is_asked && self.request.scope.has_worker(found, worker))
                         || (is_host && self.compiles(found, worker));
                     let is_part = Scope::everything(false).has_worker(found, worker)
                         || !worker.precompiles.is_empty() && worker.precompiles_for.covers(true);
@@ -597,7 +597,7 @@ impl<'b> Builder<'b> {
                 true => worker.precompiles_for.covers(true),
                 false => self.platforms.iter().any(is_meant),
             };
-            is_asked && self.wish.scope.has_engine(engine)
+            is_asked && self.request.scope.has_engine(engine)
         })
     }
 
@@ -658,8 +658,9 @@ impl<'b> Builder<'b> {
                 if variant.is_some_and(|variant| variant == Variant::DEFAULT || !is_of_host) {
                     continue;
                 }
-                let wish = &self.wish.scope;
-                let is_asked = is_asked && wish.has_precompiled(&runtime.name, function, variant);
+                let request = &self.request.scope;
+                let is_asked =
+                    is_asked && request.has_precompiled(&runtime.name, function, variant);
                 let mut wanted = precompiled(runtime, function, platform, portable, variant);
                 wanted.is_asked = is_asked;
                 let module = self.built(ArtifactKind::Wasm, Some(function), None, variant, host);
@@ -710,7 +711,7 @@ impl<'b> Builder<'b> {
     /// Makes what images are built upon, for each platform in its order.
     fn begin_bases(&self) -> JoinHandle<Result<Vec<Vec<Base>>>> {
         let folder = self.layout.lumos().join("images");
-        let (scope, force) = (self.wish.scope.clone(), self.wish.force);
+        let (scope, force) = (self.request.scope.clone(), self.request.force);
         let (may_build, platforms) = (!self.may_not_build, self.platforms.clone());
         let progress = Arc::clone(&self.progress);
         thread::spawn(move || {
@@ -728,11 +729,11 @@ impl<'b> Builder<'b> {
         let mut at = |step: &str| at(&self.progress, step);
         let keep = |image: &Artifact| keep(&self.folder, &self.kept, image);
         let mut notes = BTreeMap::new();
-        let (force, may_build) = (self.wish.force, !self.may_not_build);
+        let (force, may_build) = (self.request.force, !self.may_not_build);
         let mut images =
             Images::begin(&self.folder, &self.functions, &self.before, force, may_build)?;
         for (&(platform, is_asked), bases) in self.platforms.iter().zip(bases) {
-            let scope = Some(&self.wish.scope).filter(|_| is_asked);
+            let scope = Some(&self.request.scope).filter(|_| is_asked);
             images.add(platform, scope, &bases, &mut self.manifest, &mut at, &keep)?;
             let is_meant = |base: &Base| scope.is_some_and(|scope| scope.has_base(base.name));
             for base in bases.into_iter().filter(is_meant).filter(|_| may_build) {
@@ -753,7 +754,7 @@ impl<'b> Builder<'b> {
         Ok(())
     }
 
-    /// What becomes of a wish without building anything; else the wish.
+    /// What becomes of a request without building anything; else the request.
     fn outcome_of(&self, wanted: Wanted) -> Settled {
         if let Some(artifact) = self.unchanged(&wanted) {
             return Ok(Outcome::Artifact(Box::new(artifact)));
@@ -823,7 +824,7 @@ impl<'b> Builder<'b> {
     }
 
     fn unchanged(&self, wanted: &Wanted) -> Option<Artifact> {
-        if self.wish.force && wanted.is_asked {
+        if self.request.force && wanted.is_asked {
             return None;
         }
         let known = self.before.artifacts.iter().find(|known| is_same(known, wanted))?;
@@ -1181,8 +1182,8 @@ mod tests {
         let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
         let guests = Guests::find(&[Arch::host().unwrap()]).unwrap();
         let guests = guests.expect("`cargo xtask setup` installs what compiles functions");
-        let wish = Wish::host(Scope::everything(false)).unwrap();
-        let builder = Builder::new(&layout, guests, ArtifactManifest::default(), &wish).unwrap();
+        let request = BuildRequest::host(Scope::everything(false)).unwrap();
+        let builder = Builder::new(&layout, guests, ArtifactManifest::default(), &request).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let forms = builder.forms("noop").unwrap();
         let forms = forms.iter().filter(|wanted| wanted.is_asked);
@@ -1200,8 +1201,8 @@ mod tests {
         let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
         let guests = Guests::find(&[Arch::host().unwrap()]).unwrap();
         let guests = guests.expect("`cargo xtask setup` installs what compiles functions");
-        let wish = Wish::host(Scope::everything(false)).unwrap();
-        let builder = Builder::new(&layout, guests, ArtifactManifest::default(), &wish).unwrap();
+        let request = BuildRequest::host(Scope::everything(false)).unwrap();
+        let builder = Builder::new(&layout, guests, ArtifactManifest::default(), &request).unwrap();
         let crates = runtimes::read(&layout, &Toolchain::default()).unwrap();
         let mut wanted = builder.all_forms().unwrap();
         wanted.extend(builder.all_workers(&crates).unwrap());
@@ -1219,8 +1220,8 @@ mod tests {
         let layout = Layout { target: folder.path().to_owned(), ..checkout };
         let guests = Guests::find(&[Arch::host().unwrap()]).unwrap();
         let guests = guests.expect("`cargo xtask setup` installs what compiles functions");
-        let wish = Wish::host(Scope::everything(false)).unwrap();
-        let builder = |before| Builder::new(&layout, guests.clone(), before, &wish).unwrap();
+        let request = BuildRequest::host(Scope::everything(false)).unwrap();
+        let builder = |before| Builder::new(&layout, guests.clone(), before, &request).unwrap();
         let first = builder(ArtifactManifest::default());
         let mut forms = first.forms("noop").unwrap().into_iter();
         let (made, failed) = (forms.next().unwrap(), forms.next().unwrap());

@@ -148,8 +148,8 @@ pub struct Compared {
     pub high: f64,
     rounds: usize,
     /// How probable such a difference is by chance, alone and among all comparisons.
-    chance: Option<f64>,
-    adjusted_chance: Option<f64>,
+    p_value: Option<f64>,
+    adjusted_p_value: Option<f64>,
     /// None where verdicts are refused.
     verdict: Option<&'static str>,
     more_rounds: Option<usize>,
@@ -278,7 +278,7 @@ fn compare(
         .into_iter()
         .zip(judged)
         .map(|((id, base_ns, new_ns, found), judged)| {
-            let Judgement { verdict, adjusted_chance, more_rounds } = judged;
+            let Judgement { verdict, adjusted_p_value, more_rounds } = judged;
             Compared {
                 id,
                 base_ns,
@@ -287,8 +287,8 @@ fn compare(
                 low: found.ratio.low,
                 high: found.ratio.high,
                 rounds: found.rounds,
-                chance: found.chance,
-                adjusted_chance,
+                p_value: found.p_value,
+                adjusted_p_value,
                 verdict: refused.is_empty().then(|| verdict.name()),
                 more_rounds: more_rounds.map(|more| more.div_ceil(new.runs_a_round)),
                 judged: verdict,
@@ -309,7 +309,7 @@ fn compare(
         );
     }
     Ok(Comparisons {
-        schema_version: 1,
+        schema_version: 2,
         base,
         new,
         minimal_effect,

@@ -25,7 +25,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::bench::Benches;
-use crate::build::{self, Scope, Wish};
+use crate::build::{self, BuildRequest, Scope};
 use crate::compare;
 use crate::compare::git::RUNS_A_ROUND;
 
@@ -159,13 +159,13 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     if let Some(profile) = arguments.replicate {
         return replicate::run(layout, profile, arguments.pairs);
     }
-    let declared = build::build(layout, &Wish::host(Scope::of([]))?)?.runtimes;
+    let declared = build::build(layout, &BuildRequest::host(Scope::of([]))?)?.runtimes;
     let is_chosen =
         |runtime: &&Runtime| runtime.sandbox == Runtime::PROCESS && MODES.contains(&runtime.mode);
     let chosen: Vec<&Runtime> = declared.iter().filter(is_chosen).collect();
     let lanes = [Lane::InProcess, Lane::Served];
     let needs = chosen.iter().flat_map(|run| lanes.map(|lane| run.needs(lane, FUNCTION, None)));
-    build::build(layout, &Wish::host(Scope::of(needs.flatten()))?)?;
+    build::build(layout, &BuildRequest::host(Scope::of(needs.flatten()))?)?;
     let packages = chosen.iter().map(|runtime| runtime.package.clone()).collect();
     // What an earlier one has left is some hundred runs.
     let folder = layout.lumos().join("selftest");

@@ -74,8 +74,8 @@ impl Arch {
 
     /// What a cross build for it is compiled for where nothing else is asked for: what every
     /// server of the last ten years offers.
-    fn cross_isa(self) -> Isa {
-        Isa::Named(match self {
+    fn cross_isa(self) -> CpuLevel {
+        CpuLevel::Named(match self {
             Self::X86_64 => &ISAS[0],
             Self::Aarch64 => &ISAS[2],
         })
@@ -147,14 +147,14 @@ static ISAS: [Level; 3] = [
 
 /// What code may rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isa {
+pub enum CpuLevel {
     /// All that the processor which builds has to offer.
     Native,
     /// A level that is named.
     Named(&'static Level),
 }
 
-impl Isa {
+impl CpuLevel {
     fn arch(self) -> Option<Arch> {
         match self {
             Self::Native => None,
@@ -163,7 +163,7 @@ impl Isa {
     }
 }
 
-impl fmt::Display for Isa {
+impl fmt::Display for CpuLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Native => "native",
@@ -172,7 +172,7 @@ impl fmt::Display for Isa {
     }
 }
 
-impl FromStr for Isa {
+impl FromStr for CpuLevel {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
@@ -194,7 +194,7 @@ pub struct Platform {
     /// What was asked for; none leaves compilers to their defaults, on the host alone: guests get
     /// what every processor of the architecture has, as whoever ships them must, and engines use
     /// what the host's processor offers, as they do when they compile on it.
-    isa: Option<Isa>,
+    isa: Option<CpuLevel>,
 }
 
 impl Platform {
@@ -210,7 +210,7 @@ impl Platform {
     ///
     /// # Errors
     /// When a level is for none of them, or `native` for none that this host is of.
-    pub fn all(architectures: &[Arch], isas: &[Isa]) -> Result<Vec<Self>> {
+    pub fn all(architectures: &[Arch], isas: &[CpuLevel]) -> Result<Vec<Self>> {
         let host = Arch::host()?;
         for isa in isas {
             let arch = isa.arch().unwrap_or(host);
@@ -240,16 +240,16 @@ impl Platform {
     pub fn guest_flags(self) -> Vec<String> {
         match self.isa {
             None => Vec::new(),
-            Some(Isa::Native) => vec!["-Ctarget-cpu=native".to_owned()],
-            Some(Isa::Named(level)) => vec![format!("-Ctarget-cpu={}", level.target_cpu)],
+            Some(CpuLevel::Native) => vec!["-Ctarget-cpu=native".to_owned()],
+            Some(CpuLevel::Named(level)) => vec![format!("-Ctarget-cpu={}", level.target_cpu)],
         }
     }
 
     /// What engines compile for, in the words of a worker's `precompile`.
     pub fn engine_target(self) -> String {
         match self.isa {
-            None | Some(Isa::Native) => "host".to_owned(),
-            Some(Isa::Named(level)) => {
+            None | Some(CpuLevel::Native) => "host".to_owned(),
+            Some(CpuLevel::Named(level)) => {
                 let features = level.features.iter().map(|feature| format!("+{feature}"));
                 [self.arch.triple()].into_iter().chain(features).collect()
             }
@@ -258,7 +258,7 @@ impl Platform {
 
     /// How the manifest calls what engines compile for.
     pub fn engine_flag(self) -> String {
-        format!("isa={}", self.isa.unwrap_or(Isa::Native))
+        format!("isa={}", self.isa.unwrap_or(CpuLevel::Native))
     }
 
     /// What tells the processor from another, where code may use all that it offers: such code is
@@ -268,7 +268,7 @@ impl Platform {
     /// When rustc does not tell.
     pub fn processor(self, engine: bool) -> Result<String> {
         match self.isa {
-            Some(Isa::Native) => {}
+            Some(CpuLevel::Native) => {}
             None if engine => {}
             _ => return Ok(String::new()),
         }
@@ -279,7 +279,7 @@ impl Platform {
     /// where that is for a processor that is named.
     pub fn features(self) -> &'static [&'static str] {
         match self.isa {
-            Some(Isa::Named(level)) => level.features,
+            Some(CpuLevel::Named(level)) => level.features,
             _ => &[],
         }
     }
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn a_level_goes_to_guests_and_engines_alike() {
         let platform = |name: &str| {
-            let isa: Isa = name.parse().unwrap();
+            let isa: CpuLevel = name.parse().unwrap();
             let arch = isa.arch().unwrap();
             Platform::all(&[arch], &[isa]).unwrap()[0]
         };
@@ -362,7 +362,7 @@ mod tests {
     #[test]
     fn names_that_do_not_exist_or_do_not_fit_are_told() {
         assert!(architectures("mips").unwrap_err().to_string().contains("x86_64, aarch64"));
-        assert!("x86-64-v9".parse::<Isa>().unwrap_err().contains("x86-64-v3, armv8-a"));
+        assert!("x86-64-v9".parse::<CpuLevel>().unwrap_err().contains("x86-64-v3, armv8-a"));
         let error = Platform::all(&[Arch::Aarch64], &["x86-64-v3".parse().unwrap()]);
         assert!(error.unwrap_err().to_string().contains("--target x86_64"));
     }

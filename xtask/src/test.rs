@@ -13,7 +13,7 @@ use lumos_record::protocol::variable;
 use lumos_record::{ArtifactKind, Layout, Toolchain};
 use lumos_workloads::Workloads;
 
-use crate::build::{Scope, Wish};
+use crate::build::{BuildRequest, Scope};
 use crate::progress::Progress;
 use crate::{bench, build, process, runtimes, targets};
 
@@ -103,7 +103,7 @@ pub fn compile(layout: &Layout, full: bool) -> Result<Vec<Program>> {
         true => Scope::everything(false),
         false => Scope::tests(sample.map(|workload| workload.function.clone())),
     };
-    build::build(layout, &Wish::host(scope)?)?;
+    build::build(layout, &BuildRequest::host(scope)?)?;
     let crates = runtimes::read(layout, &Toolchain::default())?;
     let wait_for_containers: BTreeSet<&str> = crates
         .iter()

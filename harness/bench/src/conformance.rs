@@ -26,7 +26,7 @@ use lumos_workloads::{Workload, Workloads};
 
 use crate::artifact::Artifacts;
 use crate::sandbox::process::Process;
-use crate::sandbox::{Site, SocketDirectory};
+use crate::sandbox::{SandboxContext, SocketDirectory};
 use crate::suites::states::States;
 use crate::{Engine, Limits, Sandbox, suites};
 
@@ -51,7 +51,7 @@ pub fn main<E: Engine + 'static>(
 /// sure that every case is skipped with a reason.
 pub fn main_of_sandbox<S: Sandbox + 'static>(
     package: &'static str,
-    new_sandbox: fn(&Site<'_>) -> Result<S>,
+    new_sandbox: fn(&SandboxContext<'_>) -> Result<S>,
     available: fn() -> bool,
     more: fn(&Arc<Built>) -> Vec<Trial>,
 ) -> ExitCode {
@@ -96,17 +96,17 @@ fn serve<S: Sandbox>(
     built: &Built,
     runtime: &Runtime,
     settings: &[String],
-    new_sandbox: fn(&Site<'_>) -> Result<S>,
+    new_sandbox: fn(&SandboxContext<'_>) -> Result<S>,
 ) -> Result<()> {
     let (sockets, layout) = (SocketDirectory::create()?, suites::layout()?);
-    let site = Site {
+    let context = SandboxContext {
         sockets: sockets.path(),
-        time_limit: Duration::from_secs(60),
+        timeout: Duration::from_secs(60),
         layout: &layout,
         emulator: None,
     };
     let mut states = States::new(sockets.path());
-    serving::check(built, runtime, settings, &new_sandbox(&site)?, &mut states)
+    serving::check(built, runtime, settings, &new_sandbox(&context)?, &mut states)
 }
 
 /// Whether cargo, or a supervisor, has started this program as a bench target.

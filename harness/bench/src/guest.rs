@@ -7,13 +7,13 @@ use lumos_abi::worker::InvokeError;
 
 /// Where a context's buffers lie in linear memory.
 #[derive(Debug, Clone, Copy)]
-pub struct Mailbox {
+pub struct GuestBuffer {
     /// The address of the context, to be passed to every export.
     pub context: u32,
     exchange: Exchange,
 }
 
-impl Mailbox {
+impl GuestBuffer {
     /// Reads the layout of the context that `lumos_open` returned.
     ///
     /// # Errors
@@ -119,11 +119,11 @@ mod tests {
     fn a_request_is_placed_and_a_response_is_collected() {
         let mut memory = memory((64, 16), (128, 3));
         memory[128..131].copy_from_slice(b"yes");
-        let mailbox = Mailbox::open(&memory, 8).unwrap();
-        assert_eq!(mailbox.place(&mut memory, [b"re", b"quest"]).unwrap(), 7);
+        let buffer = GuestBuffer::open(&memory, 8).unwrap();
+        assert_eq!(buffer.place(&mut memory, [b"re", b"quest"]).unwrap(), 7);
         assert_eq!(&memory[64..71], b"request");
-        assert_eq!(mailbox.response(&memory, STATUS_OK).unwrap(), b"yes");
-        let refused = mailbox.response(&memory, 1).unwrap_err();
+        assert_eq!(buffer.response(&memory, STATUS_OK).unwrap(), b"yes");
+        let refused = buffer.response(&memory, 1).unwrap_err();
         assert_eq!(refused, InvokeError::Refused("yes".into()));
     }
 
@@ -133,15 +133,15 @@ mod tests {
             [((250, 16), (0, 0)), ((u64::MAX, 16), (u64::MAX, u64::MAX)), ((0, 2), (200, 99))];
         for (request, response) in lies {
             let mut memory = memory(request, response);
-            let mailbox = Mailbox::open(&memory, 8).unwrap();
-            let outcome = mailbox.place(&mut memory, [b"", b"request"]);
+            let buffer = GuestBuffer::open(&memory, 8).unwrap();
+            let outcome = buffer.place(&mut memory, [b"", b"request"]);
             assert!(matches!(outcome, Err(InvokeError::Fault(_))));
             if response.1 > 0 {
-                let outcome = mailbox.response(&memory, STATUS_OK);
+                let outcome = buffer.response(&memory, STATUS_OK);
                 assert!(matches!(outcome, Err(InvokeError::Fault(_))));
             }
         }
-        assert!(Mailbox::open(&[0; 8], 4).is_err());
-        assert!(Mailbox::open(&[0; 8], u32::MAX).is_err());
+        assert!(GuestBuffer::open(&[0; 8], 4).is_err());
+        assert!(GuestBuffer::open(&[0; 8], u32::MAX).is_err());
     }
 }

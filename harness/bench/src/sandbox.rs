@@ -21,18 +21,18 @@ use crate::{Checked, InvokeError, Limits};
 
 /// What a sandbox is made with.
 #[derive(Debug, Clone, Copy)]
-pub struct Site<'s> {
+pub struct SandboxContext<'s> {
     /// A folder for the sandbox's sockets, removed after the run.
     pub sockets: &'s Path,
     /// How long a worker may be silent.
-    pub time_limit: Duration,
+    pub timeout: Duration,
     /// Where things are in the checkout.
     pub layout: &'s Layout,
     /// What runs the workers' programs, where they are another architecture's.
     pub emulator: Option<&'s Emulator>,
 }
 
-impl Site<'_> {
+impl SandboxContext<'_> {
     /// The architecture of the workers.
     pub fn arch(&self) -> &str {
         self.emulator.map_or(std::env::consts::ARCH, |emulator| &emulator.arch)
@@ -48,7 +48,7 @@ impl Site<'_> {
 
 /// What a sandbox is to run: a program, and the arguments that tell it what to load.
 #[derive(Debug, Clone)]
-pub struct Servant {
+pub struct WorkerSpec {
     /// The worker's program: an engine's worker, the function itself, or the manifest of an
     /// image that holds it.
     pub program: Checked,
@@ -135,7 +135,7 @@ impl std::fmt::Display for LaunchError {
 
 impl std::error::Error for LaunchError {}
 
-/// Why a sandbox cannot launch a servant.
+/// Why a sandbox cannot launch a worker_spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unready {
     /// This node cannot; with the reason, and what would change it.
@@ -151,12 +151,12 @@ pub trait Sandbox {
     /// A running worker.
     type Worker;
 
-    /// Gets ready to launch a servant, which is no part of any time that is measured.
+    /// Gets ready to launch a worker_spec, which is no part of any time that is measured.
     ///
     /// # Errors
     /// When the node lacks what it takes, or it does not work.
-    fn prepare(&self, servant: &Servant) -> Result<(), Unready> {
-        let _ = servant;
+    fn prepare(&self, worker_spec: &WorkerSpec) -> Result<(), Unready> {
+        let _ = worker_spec;
         Ok(())
     }
 
@@ -179,7 +179,11 @@ pub trait Sandbox {
     ///
     /// # Errors
     /// When it does not announce itself in time; nothing of it is left then.
-    fn launch(&self, servant: &Servant, limits: &Limits) -> Result<Self::Worker, LaunchError>;
+    fn launch(
+        &self,
+        worker_spec: &WorkerSpec,
+        limits: &Limits,
+    ) -> Result<Self::Worker, LaunchError>;
 
     /// The phases that the launch went through, in order.
     fn marks<'w>(&self, worker: &'w Self::Worker) -> &'w [Mark];
@@ -221,13 +225,13 @@ pub trait Sandbox {
     /// Ends a worker that has a fault, and says what became of it.
     fn autopsy(&self, worker: Self::Worker) -> String;
 
-    /// Unpacks every layer of a servant's image into an empty folder, as after a pull.
+    /// Unpacks every layer of a worker_spec's image into an empty folder, as after a pull.
     ///
     /// # Errors
     /// When the sandbox unpacks no images by itself, a layer is not what was built, or the disk
     /// is full.
-    fn unpack(&self, servant: &Servant, folder: &Path) -> Result<(), Unready> {
-        let _ = (servant, folder);
+    fn unpack(&self, worker_spec: &WorkerSpec, folder: &Path) -> Result<(), Unready> {
+        let _ = (worker_spec, folder);
         Err(Unready::Skip("this sandbox unpacks no images by itself".to_owned()))
     }
 

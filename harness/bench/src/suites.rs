@@ -43,7 +43,7 @@ use lumos_workloads::Workloads;
 
 use crate::artifact::Artifacts;
 use crate::sandbox::process::Process;
-use crate::sandbox::{Site, SocketDirectory};
+use crate::sandbox::{SandboxContext, SocketDirectory};
 use crate::{Engine, Limits, NoEngine, Sandbox};
 use conductor::Conductor;
 use counts::Order;
@@ -72,7 +72,7 @@ pub fn main<E: Engine>(package: &str, new_engine: fn(&str, &Limits) -> Result<E>
 /// The [`main`] of a crate that brings a sandbox and no engine.
 pub fn main_of_sandbox<S: Sandbox>(
     package: &str,
-    new_sandbox: fn(&Site<'_>) -> Result<S>,
+    new_sandbox: fn(&SandboxContext<'_>) -> Result<S>,
 ) -> ExitCode {
     let no_engine =
         |name: &str, _: &Limits| -> Result<NoEngine> { bail!("this crate has no engine `{name}`") };
@@ -83,7 +83,7 @@ pub fn main_of_sandbox<S: Sandbox>(
 pub fn main_in<E: Engine, S: Sandbox>(
     package: &str,
     new_engine: fn(&str, &Limits) -> Result<E>,
-    new_sandbox: fn(&Site<'_>) -> Result<S>,
+    new_sandbox: fn(&SandboxContext<'_>) -> Result<S>,
 ) -> ExitCode {
     match try_main(package, new_engine, new_sandbox) {
         Ok(code) => code,
@@ -97,7 +97,7 @@ pub fn main_in<E: Engine, S: Sandbox>(
 fn try_main<E: Engine, S: Sandbox>(
     package: &str,
     new_engine: fn(&str, &Limits) -> Result<E>,
-    new_sandbox: fn(&Site<'_>) -> Result<S>,
+    new_sandbox: fn(&SandboxContext<'_>) -> Result<S>,
 ) -> Result<ExitCode> {
     if let Some(order) = Order::from_environment()? {
         return order.obey(new_engine);
@@ -223,7 +223,7 @@ fn driver<E: Engine, S: Sandbox>(suite: Suite) -> Driver<E, S> {
 struct Measuring<'m, E, S> {
     package: &'m str,
     new_engine: fn(&str, &Limits) -> Result<E>,
-    new_sandbox: fn(&Site<'_>) -> Result<S>,
+    new_sandbox: fn(&SandboxContext<'_>) -> Result<S>,
     layout: Layout,
     artifacts: Artifacts,
     workloads: Workloads,
@@ -243,15 +243,15 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
         let ended = session.as_ref().map_or(Ok(HashSet::new()), Session::ended)?;
         let brief = session.as_ref().map_or(Ok(Brief::default()), Session::brief)?;
         let (sockets, _own) = sockets()?;
-        let limit = self.selection.invocation_limit();
+        let limit = self.selection.invocation_timeout();
         let emulator = self.selection.emulator.clone();
-        let site = Site {
+        let context = SandboxContext {
             sockets: &sockets,
-            time_limit: limit,
+            timeout: limit,
             layout: &self.layout,
             emulator: emulator.as_ref(),
         };
-        let sandbox = (self.new_sandbox)(&site)?;
+        let sandbox = (self.new_sandbox)(&context)?;
         let watch = match std::env::var_os(variable::WATCH) {
             Some(path) => Watch::shared(Path::new(&path), limit)?,
             None => Watch::alone(limit),

@@ -59,7 +59,7 @@ pub struct Comparison {
     pub rounds: usize,
     /// The probability of such a difference by chance, by Student's test of the rounds' logarithmic
     /// ratios, of this comparison alone; none with fewer than two rounds.
-    pub chance: Option<f64>,
+    pub p_value: Option<f64>,
 }
 
 /// What can be said of a comparison among others.
@@ -67,8 +67,8 @@ pub struct Comparison {
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
-    /// [`Comparison::chance`], adjusted for the number of comparisons.
-    pub adjusted_chance: Option<f64>,
+    /// [`Comparison::p_value`], adjusted for the number of comparisons.
+    pub adjusted_p_value: Option<f64>,
     /// Of what is inconclusive, how many more rounds would probably settle it; none where no
     /// affordable number would, since the ratio lies too near to the edge of what matters.
     pub more_rounds: Option<usize>,
@@ -94,7 +94,7 @@ impl Comparison {
         let rounds = common_rounds(new, base);
         let logarithms: Vec<f64> =
             rounds.iter().map(|(new, base)| (new.median() / base.median()).ln()).collect();
-        Some(Self { ratio, rounds: rounds.len().max(1), chance: mean_differs(&logarithms) })
+        Some(Self { ratio, rounds: rounds.len().max(1), p_value: mean_differs(&logarithms) })
     }
 
     /// Judges comparisons that were made together.
@@ -106,7 +106,7 @@ impl Comparison {
     /// far the node changes by itself from one round to the next is not known then.
     pub fn judge(comparisons: &[Self], minimal_effect: f64) -> Vec<Judgement> {
         let chances: Vec<f64> =
-            comparisons.iter().map(|found| found.chance.unwrap_or(f64::NAN)).collect();
+            comparisons.iter().map(|found| found.p_value.unwrap_or(f64::NAN)).collect();
         let adjusted = holm(&chances);
         let open = adjusted.iter().filter(|&&adjusted| adjusted > Self::THRESHOLD).count();
         let judged = comparisons.iter().zip(adjusted);
@@ -126,8 +126,8 @@ impl Comparison {
             }
             verdict => (verdict, None),
         };
-        let adjusted_chance = (!adjusted.is_nan()).then_some(adjusted);
-        Judgement { verdict, adjusted_chance, more_rounds }
+        let adjusted_p_value = (!adjusted.is_nan()).then_some(adjusted);
+        Judgement { verdict, adjusted_p_value, more_rounds }
     }
 
     /// How many more rounds would settle it, if the interval shrinks with the square root of
@@ -149,7 +149,7 @@ impl Comparison {
     /// probability of no more than the threshold over their number.
     fn more_rounds_among(&self, open: usize) -> Option<usize> {
         let wanted = Self::THRESHOLD / open as f64;
-        let needed = values_until(self.chance?, self.rounds, wanted, Self::MOST_ROUNDS)?;
+        let needed = values_until(self.p_value?, self.rounds, wanted, Self::MOST_ROUNDS)?;
         Some((needed - self.rounds).max(1))
     }
 }
@@ -244,7 +244,7 @@ mod tests {
         let judged = judge(&[(&[200.0, 200.0], &[100.0, 100.0]), (&[9.0], &[1.0])]);
         assert_eq!(judged[0].verdict, Verdict::Inconclusive);
         assert_eq!(judged[0].more_rounds, Some(3));
-        assert_eq!((judged[1].more_rounds, judged[1].adjusted_chance), (Some(4), None));
+        assert_eq!((judged[1].more_rounds, judged[1].adjusted_p_value), (Some(4), None));
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
         for others in [50, 200] {
             let last = among(others, 5);
             assert_eq!(last.verdict, Verdict::Inconclusive);
-            assert!(last.adjusted_chance.unwrap() > 0.05);
+            assert!(last.adjusted_p_value.unwrap() > 0.05);
             // Not the one more that its interval would ask for, but about what then settles it.
             let more = last.more_rounds.unwrap();
             let settled =

@@ -87,12 +87,12 @@ fn cut(count: usize) -> usize {
 }
 
 /// How many values it would take until [`mean_differs`] gives no more than `wanted`, if it gives
-/// `chance` for `count` of them, and mean and spread stay what they are: Student's statistic grows
+/// `p_value` for `count` of them, and mean and spread stay what they are: Student's statistic grows
 /// with the square root of the count. None if that is more than `most`.
-pub(crate) fn values_until(chance: f64, count: usize, wanted: f64, most: usize) -> Option<usize> {
+pub(crate) fn values_until(p_value: f64, count: usize, wanted: f64, most: usize) -> Option<usize> {
     let statistic = match degrees(count) {
         0 => return None,
-        degrees => statistic(chance, degrees),
+        degrees => statistic(p_value, degrees),
     };
     (count..=most).find(|&more| {
         beyond(statistic * (more as f64 / count as f64).sqrt(), degrees(more)) <= wanted
@@ -121,11 +121,11 @@ fn factor(count: usize, outside: f64) -> f64 {
 
 /// Student's statistic that is exceeded with that probability, to either side: found by halving
 /// where it lies.
-fn statistic(chance: f64, degrees: u32) -> f64 {
+fn statistic(p_value: f64, degrees: u32) -> f64 {
     let (mut least, mut greatest) = (0.0, 1e9);
     for _ in 0..100 {
         let middle = f64::midpoint(least, greatest);
-        match beyond(middle, degrees) > chance {
+        match beyond(middle, degrees) > p_value {
             true => least = middle,
             false => greatest = middle,
         }
@@ -250,7 +250,7 @@ mod tests {
         let needed = values_until(chance, 5, chance / 50.0, 100).unwrap();
         // Two and three times the same values: near what is foreseen, on its two sides.
         assert!(mean_differs(&values.repeat(needed.div_ceil(5))).unwrap() < chance / 50.0);
-        assert!(mean_differs(&values[..needed.min(5)]).unwrap() > chance / 50.0);
+        assert!(mean_differs(&values[..needed.min(5)]).unwrap() > p_value / 50.0);
         assert!((6..=15).contains(&needed), "{needed}");
         assert_eq!(values_until(1.0, 5, 0.05, 100), None);
         assert_eq!(values_until(0.5, 5, 1e-9, 20), None);

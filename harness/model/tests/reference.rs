@@ -71,7 +71,7 @@ fn intervals_over_rounds_are_scipys_and_those_of_trimmed_means_statsmodels() {
             assert!((found / expected - 1.0).abs() < 1e-9, "{found}, not {expected}");
         }
         let expected = entry["chance"].as_f64().unwrap();
-        assert!((found.chance.unwrap() - expected).abs() < 1e-9 * expected.max(1e-4));
+        assert!((found.p_value.unwrap() - expected).abs() < 1e-9 * expected.max(1e-4));
     }
 }
 

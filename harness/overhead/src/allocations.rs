@@ -10,7 +10,7 @@ use lumos_bench::suites::watch::Watch;
 use lumos_record::Suite;
 use serde::Serialize;
 
-use crate::checkout::{Checkout, TIME_LIMIT};
+use crate::checkout::{Checkout, TIMEOUT};
 use crate::prepared::{BothEnds, InProcess, Invocable, Processes, Served, verified};
 
 /// The system's allocator, which counts while it is told to, on all threads.
@@ -167,7 +167,7 @@ pub struct Allocations {
 pub fn count(checkout: &Checkout) -> Result<Vec<Allocations>> {
     const INVOCATIONS: u64 = 2_000;
     let processes = Processes::new()?;
-    let watch = Watch::alone(TIME_LIMIT);
+    let watch = Watch::alone(TIMEOUT);
     let (control, _) = Counting::during(|| std::hint::black_box(Box::new(1_u8)));
     ensure!(control == 1, "the allocator of this program does not count");
     CASES

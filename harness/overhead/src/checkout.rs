@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use lumos_bench::artifact::Artifacts;
-use lumos_bench::sandbox::Servant;
+use lumos_bench::sandbox::WorkerSpec;
 use lumos_bench::suites::plan::Planned;
-use lumos_bench::suites::served::servant;
+use lumos_bench::suites::served::worker_spec;
 use lumos_bench::{Checked, Engine as _, Limits};
 use lumos_record::{ArtifactKind, Layout, Runtime, Setting, Suite};
 use lumos_workloads::Workloads;
 
 /// How long a worker may be silent; nothing here takes a thousandth of it.
-pub const TIME_LIMIT: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The artifacts and the workloads of a checkout.
 pub struct Checkout {
@@ -90,9 +90,9 @@ impl Checkout {
     ///
     /// # Errors
     /// As [`Checkout::artifact`].
-    pub fn servant(&self, planned: &Planned<'_>) -> Result<Servant> {
+    pub fn worker_spec(&self, planned: &Planned<'_>) -> Result<WorkerSpec> {
         let (runtime, function) = (planned.runtime, &planned.workload.function);
-        Ok(servant(&self.artifacts, runtime, function, &settings(runtime)?)?)
+        Ok(worker_spec(&self.artifacts, runtime, function, &settings(runtime)?)?)
     }
 }
 

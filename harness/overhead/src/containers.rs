@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use lumos_bench::image::Image;
-use lumos_bench::sandbox::{Layout, Name, Servant, Site, SocketDirectory, Unready};
+use lumos_bench::sandbox::{Layout, Name, SandboxContext, SocketDirectory, Unready, WorkerSpec};
 use lumos_bench::suites::served::Served;
 use lumos_bench::suites::timing::time_step;
 use lumos_bench::suites::verify_digest;
@@ -19,7 +19,7 @@ use lumos_oci::Oci;
 use lumos_record::{Case, Suite};
 use lumos_workloads::Payload;
 
-use crate::checkout::{Checkout, TIME_LIMIT};
+use crate::checkout::{Checkout, TIMEOUT};
 use crate::compare::{Comparison, Turns};
 use crate::measure::{ENGINE, FUNCTION, PAYLOAD};
 use crate::prepared::Processes;
@@ -38,13 +38,13 @@ pub type Outcome = Result<Comparison, String>;
 pub fn compare(checkout: &Checkout) -> Result<Vec<(&'static str, Outcome)>> {
     let sockets = SocketDirectory::create()?;
     let layout = Layout::find(std::path::Path::new(env!("CARGO_MANIFEST_DIR")))?;
-    let (sockets, time_limit) = (sockets.path(), TIME_LIMIT);
-    let site = Site { sockets, time_limit, layout: &layout, emulator: None };
-    let oci = Oci::new(&site)?;
+    let (sockets, timeout) = (sockets.path(), TIMEOUT);
+    let context = SandboxContext { sockets, timeout, layout: &layout, emulator: None };
+    let oci = Oci::new(&context)?;
     let planned = checkout.planned_in(Suite::ColdStart, "native", "oci", FUNCTION, PAYLOAD)?;
-    let servant = checkout.servant(&planned)?;
+    let worker_spec = checkout.worker_spec(&planned)?;
     let names = ["cold_oci_runc", "cold_oci_docker", "cold_aot_vs_container"];
-    match oci.prepare(&servant) {
+    match oci.prepare(&worker_spec) {
         Ok(()) => {}
         Err(Unready::Skip(reason)) => {
             return Ok(names.into_iter().map(|name| (name, Err(reason.clone()))).collect());
@@ -53,7 +53,8 @@ pub fn compare(checkout: &Checkout) -> Result<Vec<(&'static str, Outcome)>> {
     }
     let case = planned.case();
     let request = planned.payload.generate();
-    let own = Served { sandbox: &oci, servant, limits: Limits::default(), case: &case, request };
+    let own =
+        Served { sandbox: &oci, worker_spec, limits: Limits::default(), case: &case, request };
     let own = Own { cold: own, payload: planned.payload };
     Ok(vec![
         (names[0], own.against_runc()?),
@@ -83,8 +84,8 @@ impl Own<'_> {
                 // The bundle is written anew for each container, as the sandbox does.
                 self.peer_ns(|| {
                     let name = Name::next();
-                    let Served { sandbox, servant, limits, .. } = &self.cold;
-                    let bundle = sandbox.bundle(&name, servant, limits)?;
+                    let Served { sandbox, worker_spec, limits, .. } = &self.cold;
+                    let bundle = sandbox.bundle(&name, worker_spec, limits)?;
                     let mut command = Command::new("runc");
                     command.arg("run").arg("--bundle").arg(bundle).arg(&name);
                     Ok(command)
@@ -100,7 +101,7 @@ impl Own<'_> {
         if let Some(reason) = absent("docker", &["info", "--format", "{{.ID}}"], remedy) {
             return Ok(Err(reason));
         }
-        let image = Imported::new(&self.cold.servant)?;
+        let image = Imported::new(&self.cold.worker_spec)?;
         let shared = self.cold.sandbox.listener().path().parent().context("a folder")?.to_owned();
         let memory_bytes = self.cold.limits.memory_bytes.to_string();
         let turns = turns(
@@ -130,7 +131,7 @@ impl Own<'_> {
         let case: Case = planned.case();
         let wasm = Served {
             sandbox: &processes.sandbox,
-            servant: checkout.servant(&planned)?,
+            worker_spec: checkout.worker_spec(&planned)?,
             limits: Limits::default(),
             case: &case,
             request: planned.payload.generate(),
@@ -144,7 +145,7 @@ impl Own<'_> {
     /// command starts.
     fn peer_ns(&self, command: impl FnOnce() -> Result<Command>) -> Result<f64> {
         let mut response = Vec::new();
-        let watch = Watch::alone(TIME_LIMIT);
+        let watch = Watch::alone(TIMEOUT);
         let (elapsed, (child, outcome)) = time_step(&watch, || {
             let mut command = command().map_err(|error| format!("{error:#}"))?;
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -202,8 +203,8 @@ struct Imported {
 }
 
 impl Imported {
-    fn new(servant: &Servant) -> Result<Self> {
-        let image = Image::read(servant.program.path())?;
+    fn new(worker_spec: &WorkerSpec) -> Result<Self> {
+        let image = Image::read(worker_spec.program.path())?;
         let [layer] = image.layers.as_slice() else { bail!("the image on no base has one layer") };
         let tag = format!("lumos/overhead:{}", std::process::id());
         let entrypoint = serde_json::to_string(&image.entrypoint)?;

@@ -14,7 +14,7 @@ use lumos_workloads::Payload;
 use serde::Serialize;
 
 use crate::bare::{self, PingPong};
-use crate::checkout::{Checkout, TIME_LIMIT};
+use crate::checkout::{Checkout, TIMEOUT};
 use crate::compare::{Comparison, TARGET, Turns};
 use crate::prepared::{InProcess, Invocable, Processes, Served, verified};
 
@@ -37,7 +37,7 @@ struct Block {
 
 impl Block {
     fn new(expected: Vec<u8>, count: u64) -> Self {
-        let (invocations, watch) = (Invocations::new(expected), Watch::alone(TIME_LIMIT));
+        let (invocations, watch) = (Invocations::new(expected), Watch::alone(TIMEOUT));
         Self { invocations, watch, count }
     }
 
@@ -199,7 +199,7 @@ impl<'p> Starts<'p> {
         let planned = checkout.planned(Suite::ColdStart, engine, FUNCTION, PAYLOAD)?;
         let cold = Cold {
             sandbox: &processes.sandbox,
-            servant: checkout.servant(&planned)?,
+            worker_spec: checkout.worker_spec(&planned)?,
             limits: Limits::default(),
             case,
             request: planned.payload.generate(),

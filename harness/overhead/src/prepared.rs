@@ -15,7 +15,7 @@ use lumos_bench::suites::plan::Planned;
 use lumos_bench::suites::verify_digest;
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 
-use crate::checkout::{Checkout, TIME_LIMIT};
+use crate::checkout::{Checkout, TIMEOUT};
 
 /// Something that answers one request again and again.
 pub trait Invocable {
@@ -126,7 +126,7 @@ impl Processes {
     /// When the system's directory for temporary files cannot be written.
     pub fn new() -> Result<Self> {
         let sockets = SocketDirectory::create()?;
-        Ok(Self { sandbox: Process::in_folder(sockets.path(), TIME_LIMIT)?, _sockets: sockets })
+        Ok(Self { sandbox: Process::in_folder(sockets.path(), TIMEOUT)?, _sockets: sockets })
     }
 }
 
@@ -148,8 +148,8 @@ impl<'p> Served<'p> {
         checkout: &Checkout,
         planned: &Planned<'_>,
     ) -> Result<Self> {
-        let servant = checkout.servant(planned)?;
-        let worker = processes.sandbox.launch(&servant, &Limits::default())?;
+        let worker_spec = checkout.worker_spec(planned)?;
+        let worker = processes.sandbox.launch(&worker_spec, &Limits::default())?;
         Ok(Self { processes, worker: Some(worker), request: planned.payload.generate() })
     }
 }
@@ -190,7 +190,7 @@ impl BothEnds {
         let artifact = checkout.artifact(planned)?;
         let sockets = SocketDirectory::create()?;
         let path = sockets.path().join("worker.sock");
-        let listener = Listener::bind(&path, TIME_LIMIT)?;
+        let listener = Listener::bind(&path, TIMEOUT)?;
         let mut stream = UnixStream::connect(&path)?;
         // Becomes readable when the worker's end is dropped, as a process's descriptor would.
         let (life, workers_life) = UnixStream::pair()?;

@@ -107,7 +107,7 @@ pub struct Selection {
     /// Only the first payload of each function, which is the least work.
     pub first_payload: bool,
     /// How long one invocation may take, in milliseconds; 0 means the default.
-    pub invocation_limit_ms: u64,
+    pub invocation_timeout_ms: u64,
     /// The most memory that a function may use, in bytes; 0 means the default.
     pub memory_limit_bytes: u64,
     /// How precisely figures are to be known.
@@ -158,8 +158,8 @@ impl Selection {
     }
 
     /// How long one invocation may take.
-    pub fn invocation_limit(&self) -> Duration {
-        Duration::from_millis(match self.invocation_limit_ms {
+    pub fn invocation_timeout(&self) -> Duration {
+        Duration::from_millis(match self.invocation_timeout_ms {
             0 => Self::DEFAULT_LIMIT_MS,
             limit => limit,
         })

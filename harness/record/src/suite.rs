@@ -105,7 +105,7 @@ pub enum Shown {
     /// In a table without: there is nothing to compare with, for this reason.
     WithoutRatios(&'static str),
     /// In a section of its own alone.
-    Apart,
+    InOwnSection,
 }
 
 /// Makes the suites of their table.
@@ -252,7 +252,7 @@ suites! {
         compares_variants: true,
         on_request: true,
         only_where_declared: false,
-        shown: Shown::Apart,
+        shown: Shown::InOwnSection,
     }
     /// A fresh worker, and later invocations of it, taken apart: what the cold start, the request
     /// and the response, and the work itself take.
@@ -363,7 +363,7 @@ suites! {
         compares_variants: false,
         on_request: true,
         only_where_declared: false,
-        shown: Shown::Apart,
+        shown: Shown::InOwnSection,
     }
 }
 

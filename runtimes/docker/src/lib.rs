@@ -23,8 +23,8 @@ use lumos_bench::image::Image;
 use lumos_bench::sandbox::connection::{Connection, Listener};
 use lumos_bench::sandbox::process::{describe_end, peak_rss_bytes};
 use lumos_bench::sandbox::{
-    CpuTime, LaunchError, Layout, Mark, Name, Phase, Sandbox, Servant, Site, SocketDirectory,
-    State, Teardown, Unready, cgroup, sequence,
+    CpuTime, LaunchError, Layout, Mark, Name, Phase, Sandbox, SandboxContext, SocketDirectory,
+    State, Teardown, Unready, WorkerSpec, cgroup, sequence,
 };
 use lumos_bench::{InvokeError, Limits};
 
@@ -95,33 +95,33 @@ struct Container {
 
 impl Docker {
     /// Prepares a sandbox. Without an engine it has none, and its cases are skipped; a worker
-    /// that is silent for longer than the site allows is ended.
+    /// that is silent for longer than the context allows is ended.
     ///
     /// # Errors
     /// When the folder for sockets cannot be written.
-    pub fn new(site: &Site<'_>) -> anyhow::Result<Self> {
+    pub fn new(context: &SandboxContext<'_>) -> anyhow::Result<Self> {
         // A container's mount is made by another process, which has a folder of its own.
-        let folder = std::path::absolute(site.sockets.join("docker"))?;
-        let listener = bind(&folder, site.time_limit).with_context(|| {
+        let folder = std::path::absolute(context.sockets.join("docker"))?;
+        let listener = bind(&folder, context.timeout).with_context(|| {
             format!(
                 "cannot make a socket in {}: a shorter path in TMPDIR may help",
                 folder.display()
             )
         })?;
-        let reachable = site.lacks().map_or_else(Engine::connect, Err);
+        let reachable = context.lacks().map_or_else(Engine::connect, Err);
         let engine = reachable.and_then(|engine| {
-            let watcher = Watcher::start(&engine, site.time_limit);
+            let watcher = Watcher::start(&engine, context.timeout);
             let watcher = watcher.map_err(|error| format!("cannot start a thread: {error}"))?;
             Ok(Attended { engine, watcher })
         });
-        let arch = site.arch().to_owned();
+        let arch = context.arch().to_owned();
         Ok(Self { engine, listener, folder, prepared: RefCell::default(), arch })
     }
 
-    fn prepared(&self, servant: &Servant) -> Result<Prepared, LaunchError> {
+    fn prepared(&self, worker_spec: &WorkerSpec) -> Result<Prepared, LaunchError> {
         let prepared = self.prepared.borrow();
-        prepared.get(servant.program.path()).cloned().ok_or_else(|| {
-            let path = servant.program.path().display();
+        prepared.get(worker_spec.program.path()).cloned().ok_or_else(|| {
+            let path = worker_spec.program.path().display();
             LaunchError(format!("the image {path} was not prepared"))
         })
     }
@@ -258,9 +258,9 @@ impl Docker {
     }
 }
 
-fn bind(folder: &Path, time_limit: Duration) -> std::io::Result<Listener> {
+fn bind(folder: &Path, timeout: Duration) -> std::io::Result<Listener> {
     fs::create_dir_all(folder)?;
-    let listener = Listener::bind(&folder.join(SOCKET), time_limit)?;
+    let listener = Listener::bind(&folder.join(SOCKET), timeout)?;
     // The worker is another user. What lies above the folder stays closed to others, and a
     // container does not see it.
     fs::set_permissions(folder, Permissions::from_mode(0o755))?;
@@ -334,9 +334,9 @@ impl Container {
 impl Sandbox for Docker {
     type Worker = Worker;
 
-    fn prepare(&self, servant: &Servant) -> Result<(), Unready> {
+    fn prepare(&self, worker_spec: &WorkerSpec) -> Result<(), Unready> {
         let attended = self.engine.as_ref().map_err(|reason| Unready::Skip(reason.clone()))?;
-        let manifest = servant.program.path();
+        let manifest = worker_spec.program.path();
         let image =
             Image::read(manifest).map_err(|error| Unready::Failure(format!("{error:#}")))?;
         image.check_runnable(&self.arch).map_err(Unready::Failure)?;
@@ -385,10 +385,11 @@ impl Sandbox for Docker {
         }
     }
 
-    fn launch(&self, servant: &Servant, limits: &Limits) -> Result<Worker, LaunchError> {
+    fn launch(&self, worker_spec: &WorkerSpec, limits: &Limits) -> Result<Worker, LaunchError> {
         let attended = self.engine.as_ref().map_err(|reason| LaunchError(reason.clone()))?;
-        let image = self.prepared(servant)?;
-        let container = self.create(&attended.engine, &image, servant.state.as_ref(), limits)?;
+        let image = self.prepared(worker_spec)?;
+        let container =
+            self.create(&attended.engine, &image, worker_spec.state.as_ref(), limits)?;
         let created = Mark { phase: Phase::Create, end_ns: monotonic_ns() };
         match self.start(attended, &image, &container, created) {
             Ok((connection, marks)) => Ok(Worker { connection, marks, container }),

@@ -26,8 +26,8 @@ use lumos_bench::sandbox::complaints::Complaints;
 use lumos_bench::sandbox::connection::{Connection, Listener};
 use lumos_bench::sandbox::process::{Child, describe_end, peak_rss_bytes};
 use lumos_bench::sandbox::{
-    ArtifactManifest, LaunchError, Layout, Mark, Name, Phase, Servant, Site, State, Teardown,
-    Unready, sequence,
+    ArtifactManifest, LaunchError, Layout, Mark, Name, Phase, SandboxContext, State, Teardown,
+    Unready, WorkerSpec, sequence,
 };
 use lumos_bench::{InvokeError, Limits, Sandbox};
 
@@ -82,23 +82,23 @@ impl Oci {
     ///
     /// # Errors
     /// When the folder for sockets cannot be written.
-    pub fn new(site: &Site<'_>) -> Result<Self> {
-        let folder = site.sockets.join("oci");
+    pub fn new(context: &SandboxContext<'_>) -> Result<Self> {
+        let folder = context.sockets.join("oci");
         let (shared, state, bundle) =
             (folder.join("run"), folder.join("state"), folder.join("bundle"));
         for folder in [&shared, &state, &bundle] {
             fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         }
         let socket = shared.join(spec::SOCKET);
-        let listener = Listener::bind(&socket, site.time_limit).with_context(|| {
+        let listener = Listener::bind(&socket, context.timeout).with_context(|| {
             format!("cannot bind {}: a shorter path in TMPDIR may help", socket.display())
         })?;
         // The function runs as nobody, and connects.
         fs::set_permissions(&socket, Permissions::from_mode(0o777))?;
         fs::set_permissions(&shared, Permissions::from_mode(0o755))?;
         let hierarchy = Hierarchy::find();
-        let root_file_systems = RootFileSystems::new(unpacked(site.layout));
-        if let Ok(built) = ArtifactManifest::read(&site.layout.artifacts()) {
+        let root_file_systems = RootFileSystems::new(unpacked(context.layout));
+        if let Ok(built) = ArtifactManifest::read(&context.layout.artifacts()) {
             let digests: Vec<&str> =
                 built.artifacts.iter().map(|artifact| artifact.sha256.as_str()).collect();
             root_file_systems.keep_only(&digests);
@@ -112,9 +112,9 @@ impl Oci {
             null: File::options().read(true).write(true).open("/dev/null")?,
             root_file_systems,
             exec: Exec::new()?,
-            lacks: spec::lacks(&hierarchy).or_else(|| site.lacks()),
+            lacks: spec::lacks(&hierarchy).or_else(|| context.lacks()),
             hierarchy: hierarchy.ok(),
-            arch: site.arch().to_owned(),
+            arch: context.arch().to_owned(),
             prepared: RefCell::default(),
         })
     }
@@ -133,10 +133,11 @@ impl Oci {
     ///
     /// # Errors
     /// When the image was not prepared, or the folder cannot be written.
-    pub fn bundle(&self, name: &str, servant: &Servant, limits: &Limits) -> Result<PathBuf> {
+    pub fn bundle(&self, name: &str, worker_spec: &WorkerSpec, limits: &Limits) -> Result<PathBuf> {
         let prepared = self.prepared.borrow();
-        let image = prepared.get(servant.program.path()).context("the image was not prepared")?;
-        let shared = (self.shared.as_path(), servant.state.as_ref());
+        let image =
+            prepared.get(worker_spec.program.path()).context("the image was not prepared")?;
+        let shared = (self.shared.as_path(), worker_spec.state.as_ref());
         let mut spec = spec::of_container(name, &image.root, &image.entrypoint, shared, limits)?;
         if let Some(linux) = spec.linux_mut() {
             linux.set_seccomp(Some(seccomp::profile()?));
@@ -199,11 +200,11 @@ pub struct Worker {
 impl Sandbox for Oci {
     type Worker = Worker;
 
-    fn prepare(&self, servant: &Servant) -> Result<(), Unready> {
+    fn prepare(&self, worker_spec: &WorkerSpec) -> Result<(), Unready> {
         if let Some(reason) = &self.lacks {
             return Err(Unready::Skip(reason.clone()));
         }
-        let manifest = servant.program.path();
+        let manifest = worker_spec.program.path();
         if !self.prepared.borrow().contains_key(manifest) {
             let image = self.unpack(manifest)?;
             self.prepared.borrow_mut().insert(manifest.to_owned(), image);
@@ -229,14 +230,14 @@ impl Sandbox for Oci {
         }
     }
 
-    fn launch(&self, servant: &Servant, limits: &Limits) -> Result<Worker, LaunchError> {
+    fn launch(&self, worker_spec: &WorkerSpec, limits: &Limits) -> Result<Worker, LaunchError> {
         let prepared = self.prepared.borrow();
         let image = prepared
-            .get(servant.program.path())
+            .get(worker_spec.program.path())
             .ok_or_else(|| LaunchError("the image was not prepared".to_owned()))?;
         let name = Name::next();
         let mut container =
-            self.create(&name, image, servant.state.as_ref(), limits).map_err(|error| {
+            self.create(&name, image, worker_spec.state.as_ref(), limits).map_err(|error| {
                 cgroup::remove(&name);
                 let cause = format!("{error:#}");
                 LaunchError(self.complaints.describe("cannot make the container", &cause))
@@ -314,9 +315,9 @@ impl Sandbox for Oci {
         Teardown { cpu, trouble }
     }
 
-    fn unpack(&self, servant: &Servant, folder: &Path) -> Result<(), Unready> {
+    fn unpack(&self, worker_spec: &WorkerSpec, folder: &Path) -> Result<(), Unready> {
         let unpack = || -> Result<()> {
-            let image = Image::read(servant.program.path())?;
+            let image = Image::read(worker_spec.program.path())?;
             image.layers.iter().try_for_each(|layer| layer.unpack(folder))
         };
         unpack().map_err(|error| Unready::Failure(format!("{error:#}")))

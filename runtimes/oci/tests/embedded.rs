@@ -88,7 +88,7 @@ fn selection(suite: Suite) -> Selection {
     Selection {
         suites: vec![suite.to_string()],
         verify: true,
-        invocation_limit_ms: 1000,
+        invocation_timeout_ms: 1000,
         profile: Profile::Standard,
         ..Selection::default()
     }
@@ -139,7 +139,7 @@ fn stuck(built: &Built, base: &str) -> Result<(Checkout, std::process::Child, Pr
         image.entrypoint = ["/bin/sh", "-c", "exec sleep 1000"].map(str::to_owned).to_vec();
     })?;
     checkout.save_manifest()?;
-    let selection = Selection { invocation_limit_ms: 60_000, ..selection(Suite::ColdStart) };
+    let selection = Selection { invocation_timeout_ms: 60_000, ..selection(Suite::ColdStart) };
     let child = checkout.start(&selection, &[])?;
     let sleeping = || {
         let processes = descendants(i32::try_from(child.id()).unwrap_or(0));
@@ -229,7 +229,7 @@ fn memory(built: &Built) -> Result<()> {
     let setting: Setting = "memory=8MiB".parse().map_err(anyhow::Error::msg)?;
     let selection = Selection {
         settings: vec![setting],
-        invocation_limit_ms: 5000,
+        invocation_timeout_ms: 5000,
         ..selection(Suite::ColdStart)
     };
     fails(&checkout, &selection, "for its memory: its cgroup allows 8388608 bytes")
@@ -316,7 +316,7 @@ fn unpacking(built: &Built) -> Result<()> {
     let selection = Selection {
         verify: false,
         rounds: 1,
-        invocation_limit_ms: 60_000,
+        invocation_timeout_ms: 60_000,
         ..selection(Suite::Pull)
     };
     let ended = checkout.run(&selection, &FEWEST_SAMPLES)?;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
 use lumos_bench::engine::CommandRequest;
-use lumos_bench::guest::Mailbox;
+use lumos_bench::guest::GuestBuffer;
 use lumos_bench::state::Backend;
 use lumos_bench::{Checked, Compiled, Engine, InvokeError, Limits, Target};
 use lumos_wasi::{I32Exit, Streams};
@@ -112,27 +112,27 @@ struct Guest {
     store: Store,
     memory: Memory,
     reserve: TypedFunction<(u32, u32), ()>,
-    mailbox: Mailbox,
+    buffer: GuestBuffer,
 }
 
 impl Guest {
     #[inline]
     fn serve(&mut self, entry: &Entry, request: [&[u8]; 2]) -> Result<&[u8], InvokeError> {
-        let Self { store, memory, reserve, mailbox } = self;
+        let Self { store, memory, reserve, buffer } = self;
         let request_bytes = request[0].len() + request[1].len();
-        if mailbox.is_too_small(request_bytes) {
+        if buffer.is_too_small(request_bytes) {
             let length = u32::try_from(request_bytes).map_err(|error| fault(&error))?;
-            reserve.call(store, mailbox.context, length).map_err(|error| trap(&error))?;
-            *mailbox = Mailbox::open(bytes(memory, store), mailbox.context)
+            reserve.call(store, buffer.context, length).map_err(|error| trap(&error))?;
+            *buffer = GuestBuffer::open(bytes(memory, store), buffer.context)
                 .map_err(|error| fault(&error))?;
         }
         // An empty request is nowhere, and the memory need not be looked up.
         let length = match request_bytes {
             0 => 0,
-            _ => mailbox.place(bytes_mut(memory, store), request)?,
+            _ => buffer.place(bytes_mut(memory, store), request)?,
         };
-        let status = entry.call(store, mailbox.context, length).map_err(|error| trap(&error))?;
-        mailbox.response(bytes(memory, store), status)
+        let status = entry.call(store, buffer.context, length).map_err(|error| trap(&error))?;
+        buffer.response(bytes(memory, store), status)
     }
 }
 
@@ -269,10 +269,10 @@ impl Engine for Wasmer {
         initialize.call(&mut store)?;
         let open = exports.get_typed_function::<(), u32>(&store, name::OPEN)?;
         let context = open.call(&mut store)?;
-        let mailbox = Mailbox::open(bytes(&memory, &store), context)?;
+        let buffer = GuestBuffer::open(bytes(&memory, &store), context)?;
         let reserve = exports.get_typed_function(&store, name::RESERVE)?;
         let invoke = exports.get_typed_function(&store, name::INVOKE)?;
-        let guest = Guest { store, memory, reserve, mailbox };
+        let guest = Guest { store, memory, reserve, buffer };
         Ok(Instance { guest, invoke, instance, timed: None })
     }
 
@@ -329,7 +329,7 @@ impl Engine for Wasmer {
         let entry = instance.timed()?.0.clone();
         let guest = &mut instance.guest;
         response.extend_from_slice(guest.serve(&entry, [&[], request])?);
-        guest.mailbox.timings(bytes(&guest.memory, &guest.store))
+        guest.buffer.timings(bytes(&guest.memory, &guest.store))
     }
 
     #[cfg(feature = "compiler")]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
 use lumos_bench::engine::CommandRequest;
-use lumos_bench::guest::Mailbox;
+use lumos_bench::guest::GuestBuffer;
 use lumos_bench::state::{Backend, HostState};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 use lumos_wasi::{Streams, WasiCtx};
@@ -75,24 +75,24 @@ struct Guest {
     store: Store<Host>,
     memory: Memory,
     reserve: TypedFunc<(u32, u32), ()>,
-    mailbox: Mailbox,
+    buffer: GuestBuffer,
 }
 
 impl Guest {
     #[inline]
     fn serve(&mut self, entry: &Entry, request: [&[u8]; 2]) -> Result<&[u8], InvokeError> {
-        let Self { store, memory, reserve, mailbox } = self;
+        let Self { store, memory, reserve, buffer } = self;
         let request_bytes = request[0].len() + request[1].len();
-        if mailbox.is_too_small(request_bytes) {
+        if buffer.is_too_small(request_bytes) {
             let length = u32::try_from(request_bytes).map_err(|error| fault(&error))?;
-            reserve.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
-            *mailbox = Mailbox::open(memory.data(&*store), mailbox.context)
+            reserve.call(&mut *store, (buffer.context, length)).map_err(|error| fault(&error))?;
+            *buffer = GuestBuffer::open(memory.data(&*store), buffer.context)
                 .map_err(|error| fault(&error))?;
         }
-        let length = mailbox.place(memory.data_mut(&mut *store), request)?;
+        let length = buffer.place(memory.data_mut(&mut *store), request)?;
         let status =
-            entry.call(&mut *store, (mailbox.context, length)).map_err(|error| fault(&error))?;
-        mailbox.response(memory.data(&*store), status)
+            entry.call(&mut *store, (buffer.context, length)).map_err(|error| fault(&error))?;
+        buffer.response(memory.data(&*store), status)
     }
 }
 
@@ -162,10 +162,10 @@ impl Engine for Wasmi {
         let context = open.call(&mut store, ()).map_err(show)?;
         let memory =
             instance.get_memory(&store, "memory").context("the module exports no memory")?;
-        let mailbox = Mailbox::open(memory.data(&store), context)?;
+        let buffer = GuestBuffer::open(memory.data(&store), context)?;
         let reserve = instance.get_typed_func(&store, name::RESERVE).map_err(show)?;
         let invoke = instance.get_typed_func(&store, name::INVOKE).map_err(show)?;
-        let guest = Guest { store, memory, reserve, mailbox };
+        let guest = Guest { store, memory, reserve, buffer };
         Ok(Instance { guest, invoke, instance, timed: None })
     }
 
@@ -226,7 +226,7 @@ impl Engine for Wasmi {
         let entry = instance.timed()?.0;
         let guest = &mut instance.guest;
         response.extend_from_slice(guest.serve(&entry, [&[], request])?);
-        guest.mailbox.timings(guest.memory.data(&guest.store))
+        guest.buffer.timings(guest.memory.data(&guest.store))
     }
 
     fn metered(&self) -> Result<Option<Self>> {

@@ -32,7 +32,7 @@ pub fn estimates(
 }
 
 /// What one sample tells of an invocation, in nanoseconds.
-struct Apart {
+struct Parts {
     /// Of the worker that was not asked for timings.
     whole: f64,
     /// Of the other, as the terms are.
@@ -40,16 +40,16 @@ struct Apart {
     terms: Terms,
 }
 
-fn apart(sample: &Breakdown, invocation: Invocation) -> Option<Apart> {
+fn parts(sample: &Breakdown, invocation: Invocation) -> Option<Parts> {
     let clock_ns = sample.clock_cost_ps as f64 / 1000.0;
     let calls = f64::from(sample.warm_calls);
     Some(match invocation {
-        Invocation::First => Apart {
+        Invocation::First => Parts {
             whole: sample.cold_ns as f64,
             cold: sample.launch_ns as f64,
             terms: Terms::of(&read(&sample.first, 1.0), clock_ns)?,
         },
-        Invocation::Later => Apart {
+        Invocation::Later => Parts {
             whole: sample.warm_ns as f64 / calls,
             cold: 0.0,
             terms: Terms::of(&read(&sample.warm, calls), clock_ns)?,
@@ -75,16 +75,16 @@ fn estimate(
     invocation: Invocation,
     bootstrap: &mut Bootstrap,
 ) -> Option<BreakdownEstimate> {
-    let found: InRounds<Apart> = samples
+    let found: InRounds<Parts> = samples
         .iter()
-        .map(|(round, sample)| Some((*round, apart(sample, invocation)?)))
+        .map(|(round, sample)| Some((*round, parts(sample, invocation)?)))
         .collect::<Option<_>>()?;
-    let mut figure = |of: fn(&Apart) -> f64| -> Option<Figure> {
-        let samples = samples_of(&found, |apart| Some(of(apart)))?;
+    let mut figure = |of: fn(&Parts) -> f64| -> Option<Figure> {
+        let samples = samples_of(&found, |parts| Some(of(parts)))?;
         Some(analysis::figure(bootstrap, &samples))
     };
-    let whole = figure(|apart| apart.whole)?;
-    let sum = figure(|apart| apart.cold + apart.terms.sum_ns())?;
+    let whole = figure(|parts| parts.whole)?;
+    let sum = figure(|parts| parts.cold + parts.terms.sum_ns())?;
     let (difference, reconciles) = reconcile(sum.median, whole.median)?;
     let gets_state = samples.iter().any(|(_, sample)| sample.first.retrievals > 0);
     let calls: u64 = match invocation {
@@ -98,15 +98,15 @@ fn estimate(
         calls,
         whole_ns: whole,
         cold_ns: match invocation {
-            Invocation::First => figure(|apart| apart.cold),
+            Invocation::First => figure(|parts| parts.cold),
             Invocation::Later => None,
         },
-        retrieval_ns: if gets_state { figure(|apart| apart.terms.retrieval_ns) } else { None },
-        serialization_ns: figure(|apart| apart.terms.serialization_ns())?,
-        compute_ns: figure(|apart| apart.terms.compute_ns)?,
-        decode_ns: figure(|apart| apart.terms.decode_ns)?,
-        encode_ns: figure(|apart| apart.terms.encode_ns)?,
-        boundary_ns: figure(|apart| apart.terms.boundary_ns)?,
+        retrieval_ns: if gets_state { figure(|parts| parts.terms.retrieval_ns) } else { None },
+        serialization_ns: figure(|parts| parts.terms.serialization_ns())?,
+        compute_ns: figure(|parts| parts.terms.compute_ns)?,
+        decode_ns: figure(|parts| parts.terms.decode_ns)?,
+        encode_ns: figure(|parts| parts.terms.encode_ns)?,
+        boundary_ns: figure(|parts| parts.terms.boundary_ns)?,
         sum_ns: sum,
         difference,
         reconciles,

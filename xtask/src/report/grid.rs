@@ -111,7 +111,7 @@ pub fn grids(report: &Report) -> Vec<Grid<'_>> {
     cells.extend(report.unrecorded.iter().map(|case| (case, left_out())));
     // Variants have native cases of another setting than what is compared with them, and what is
     // counted has no times: each has a section of its own.
-    cells.retain(|(case, _)| case.suite.spec().shown != Shown::Apart);
+    cells.retain(|(case, _)| case.suite.spec().shown != Shown::InOwnSection);
     cells.sort_by_cached_key(|(case, _)| runtimes.order(case));
     by_suite(cells, &runtimes)
 }

@@ -2,7 +2,7 @@
 //!
 //! One page feeds both templates, so that `report.md` and `report.html` say the same.
 
-mod apart;
+mod breakdown;
 mod chain;
 mod compiling;
 mod sizes;
@@ -43,7 +43,7 @@ pub struct Page {
     pull: PullView,
     compiling: compiling::View,
     variants: variants::View,
-    apart: apart::View,
+    breakdown: breakdown::View,
     serialization: sweeps::View,
     retrieval: sweeps::View,
     chain: chain::View,
@@ -357,7 +357,7 @@ impl Page {
             pull: pull(report),
             compiling: compiling::view(report),
             variants: variants::view(report),
-            apart: apart::view(report),
+            breakdown: breakdown::view(report),
             serialization: sweeps::view(report, &report.serialization, &palette),
             retrieval: sweeps::view(report, &report.retrieval, &palette),
             chain: chain::view(report),

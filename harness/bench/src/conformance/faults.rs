@@ -79,14 +79,14 @@ pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
     suites.retain(|&suite| runtime.takes_part(suite, Profile::Full));
     let ids = workload.payloads.iter().map(|payload| payload.id.clone());
     let (endless, others): (Vec<_>, Vec<_>) = ids.partition(|id| id == ENDLESS);
-    for (payloads, invocation_limit_ms) in [(endless, ENDLESS_LIMIT_MS), (others, LIMIT_MS)] {
+    for (payloads, invocation_timeout_ms) in [(endless, ENDLESS_LIMIT_MS), (others, LIMIT_MS)] {
         let count = suites.len() * payloads.len();
         let selection = Selection {
             profile: Profile::Full,
             suites: suites.iter().map(|suite| suite.to_string()).collect(),
             payloads,
             verify: true,
-            invocation_limit_ms,
+            invocation_timeout_ms,
             memory_limit_bytes: MEMORY_BYTES,
             ..Selection::default()
         };

@@ -9,7 +9,7 @@ use lumos_workloads::{Payload, Workload};
 use super::Built;
 use crate::sandbox::{State, Unready};
 use crate::suites::plan::Planned;
-use crate::suites::served::servant;
+use crate::suites::served::worker_spec;
 use crate::suites::states::{self, States};
 use crate::suites::verify_digest;
 use crate::{InvokeError, Limits, Sandbox};
@@ -60,7 +60,7 @@ impl<S: Sandbox> Serving<'_, S> {
         let (workload, runtime) = (self.workload, self.runtime);
         let (suite, chain, row) = (Suite::Warm, None, 0);
         let planned = Planned { suite, workload, chain, payload, runtime, setting, row };
-        let mut servant = servant(
+        let mut worker_spec = worker_spec(
             &self.built.artifacts,
             planned.runtime,
             &planned.workload.function,
@@ -69,18 +69,18 @@ impl<S: Sandbox> Serving<'_, S> {
         .map_err(|refusal| anyhow!("{refusal}"))?;
         if let Some((backend, value)) = self.backend.zip(payload.value.as_ref()) {
             match states.prepare(backend, value) {
-                Ok(state) => servant.state = Some(state),
+                Ok(state) => worker_spec.state = Some(state),
                 // Without a Redis on this node there is nothing to show.
                 Err(Unready::Skip(_)) => return Ok(()),
                 Err(Unready::Failure(cause)) => bail!(cause),
             }
         }
-        match self.sandbox.prepare(&servant) {
+        match self.sandbox.prepare(&worker_spec) {
             Ok(()) => {}
             Err(Unready::Skip(reason) | Unready::Failure(reason)) => bail!(reason),
         }
-        let mut worker = self.sandbox.launch(&servant, &Limits::default())?;
-        let served = self.serve(&mut worker, payload, servant.state.as_ref(), states);
+        let mut worker = self.sandbox.launch(&worker_spec, &Limits::default())?;
+        let served = self.serve(&mut worker, payload, worker_spec.state.as_ref(), states);
         match served {
             Ok(()) => {
                 let trouble = self.sandbox.teardown(worker).trouble;

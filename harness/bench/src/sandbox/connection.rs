@@ -18,19 +18,19 @@ use crate::InvokeError;
 pub struct Listener {
     listener: UnixListener,
     path: PathBuf,
-    time_limit: Duration,
+    timeout: Duration,
 }
 
 impl Listener {
-    /// Binds a socket; a worker that is silent for `time_limit` is given up.
+    /// Binds a socket; a worker that is silent for `timeout` is given up.
     ///
     /// # Errors
     /// When the path is too long, or cannot be written.
-    pub fn bind(path: &Path, time_limit: Duration) -> io::Result<Self> {
+    pub fn bind(path: &Path, timeout: Duration) -> io::Result<Self> {
         // A measuring process that was ended has left its socket to the one that takes over.
         let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path)?;
-        Ok(Self { listener, path: path.to_owned(), time_limit })
+        Ok(Self { listener, path: path.to_owned(), timeout })
     }
 
     /// Where it is bound.
@@ -39,8 +39,8 @@ impl Listener {
     }
 
     /// How long a worker may be silent.
-    pub fn time_limit(&self) -> Duration {
-        self.time_limit
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Waits for a worker to connect and to announce itself. `life` becomes readable when the
@@ -53,9 +53,9 @@ impl Listener {
             return Err("the worker ended before it connected".to_owned());
         }
         let (stream, _) = self.listener.accept().map_err(|error| error.to_string())?;
-        stream.set_read_timeout(Some(self.time_limit)).map_err(|error| error.to_string())?;
-        stream.set_write_timeout(Some(self.time_limit)).map_err(|error| error.to_string())?;
-        let mut connection = Connection { stream, time_limit: self.time_limit };
+        stream.set_read_timeout(Some(self.timeout)).map_err(|error| error.to_string())?;
+        stream.set_write_timeout(Some(self.timeout)).map_err(|error| error.to_string())?;
+        let mut connection = Connection { stream, timeout: self.timeout };
         let mut body = Vec::with_capacity(256);
         match wire::receive(&mut connection.stream, &mut body) {
             Ok(Kind::Hello) => Ok((connection, parse_hello(&body)?)),
@@ -69,14 +69,14 @@ impl Listener {
     fn wait_for_connection(&self, life: BorrowedFd<'_>) -> Result<bool, String> {
         let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         let mut entries = [entry(self.listener.as_raw_fd()), entry(life.as_raw_fd())];
-        let limit_ms = i32::try_from(self.time_limit.as_millis()).unwrap_or(i32::MAX);
+        let limit_ms = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX);
         loop {
             // SAFETY: two live entries.
             match unsafe { libc::poll(entries.as_mut_ptr(), 2, limit_ms) } {
                 0 => {
                     return Err(format!(
                         "the worker did not connect within {} s",
-                        self.time_limit.as_secs_f64()
+                        self.timeout.as_secs_f64()
                     ));
                 }
                 1.. => return Ok(entries[0].revents != 0),
@@ -102,7 +102,7 @@ impl Drop for Listener {
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
-    time_limit: Duration,
+    timeout: Duration,
 }
 
 impl Connection {
@@ -168,7 +168,7 @@ impl Connection {
     fn explain(&self, error: &io::Error) -> String {
         match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                format!("the worker was silent for {} s", self.time_limit.as_secs_f64())
+                format!("the worker was silent for {} s", self.timeout.as_secs_f64())
             }
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                 format!("the worker ended without an answer ({error})")

@@ -15,7 +15,9 @@ use lumos_record::{CpuTime, Phase};
 use super::cgroup::{Cgroup, Hierarchy};
 use super::complaints::Complaints;
 use super::connection::{Connection, Listener};
-use super::{LaunchError, Mark, Sandbox, Servant, Site, State, Teardown, Unready, sequence};
+use super::{
+    LaunchError, Mark, Sandbox, SandboxContext, State, Teardown, Unready, WorkerSpec, sequence,
+};
 pub use crate::memory::peak_rss_bytes;
 use crate::{InvokeError, Limits};
 
@@ -35,60 +37,60 @@ pub struct Process {
 }
 
 impl Process {
-    /// Prepares a sandbox; a worker that is silent for longer than the site allows is ended.
+    /// Prepares a sandbox; a worker that is silent for longer than the context allows is ended.
     ///
     /// # Errors
     /// When the folder for sockets cannot be written.
-    pub fn new(site: &Site<'_>) -> anyhow::Result<Self> {
-        let process = Self::in_folder(site.sockets, site.time_limit).with_context(|| {
+    pub fn new(context: &SandboxContext<'_>) -> anyhow::Result<Self> {
+        let process = Self::in_folder(context.sockets, context.timeout).with_context(|| {
             format!(
                 "cannot make a socket in {}: a shorter path in TMPDIR may help",
-                site.sockets.display()
+                context.sockets.display()
             )
         })?;
-        let emulator = site.emulator.map(|emulator| emulator.program.clone());
+        let emulator = context.emulator.map(|emulator| emulator.program.clone());
         Ok(Self { emulator, ..process })
     }
 
     /// Prepares a sandbox whose socket is in `directory`; a worker that is silent for
-    /// `time_limit` is ended.
+    /// `timeout` is ended.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn in_folder(directory: &Path, time_limit: Duration) -> io::Result<Self> {
+    pub fn in_folder(directory: &Path, timeout: Duration) -> io::Result<Self> {
         let complaints = Complaints::in_file(&directory.join("stderr"))?;
-        let listener = Listener::bind(&directory.join("process.sock"), time_limit)?;
+        let listener = Listener::bind(&directory.join("process.sock"), timeout)?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
         Ok(Self { listener, null, complaints, hierarchy: Hierarchy::find(), emulator: None })
     }
 
     fn spawn(
         &self,
-        servant: &Servant,
+        worker_spec: &WorkerSpec,
         limits: &Limits,
         cgroup: Option<&Cgroup>,
     ) -> io::Result<Child> {
         let mut command = match &self.emulator {
-            None => Command::new(servant.program.path()),
+            None => Command::new(worker_spec.program.path()),
             Some(emulator) => {
                 let mut command = Command::new(emulator);
                 // The default of some architectures is a processor of twenty years ago.
-                command.args(["-cpu", "max"]).arg(servant.program.path());
+                command.args(["-cpu", "max"]).arg(worker_spec.program.path());
                 command
             }
         };
         command.env_clear().arg("--connect").arg(self.listener.path());
-        if let Some(engine) = &servant.engine {
+        if let Some(engine) = &worker_spec.engine {
             command.arg("--engine").arg(engine);
         }
-        if let Some(artifact) = &servant.artifact {
+        if let Some(artifact) = &worker_spec.artifact {
             command.arg("--artifact").arg(artifact.path());
         }
         command.arg("--memory").arg(limits.memory_bytes.to_string());
         for file in cgroup.iter().flat_map(|cgroup| cgroup.joins()) {
             command.arg("--cgroup").arg(file);
         }
-        if let Some(state) = &servant.state {
+        if let Some(state) = &worker_spec.state {
             command.env(State::VARIABLE, state.seen().to_string());
         }
         command.stdin(Stdio::from(self.null.try_clone()?));
@@ -131,7 +133,7 @@ pub struct Worker {
 impl Sandbox for Process {
     type Worker = Worker;
 
-    fn launch(&self, servant: &Servant, limits: &Limits) -> Result<Worker, LaunchError> {
+    fn launch(&self, worker_spec: &WorkerSpec, limits: &Limits) -> Result<Worker, LaunchError> {
         let cgroup = match limits.cgroup {
             true => {
                 let hierarchy = self.hierarchy.as_ref().map_err(|e| LaunchError(e.clone()))?;
@@ -139,8 +141,8 @@ impl Sandbox for Process {
             }
             false => None,
         };
-        let child = self.spawn(servant, limits, cgroup.as_ref()).map_err(|error| {
-            LaunchError(format!("{}: {error}", servant.program.path().display()))
+        let child = self.spawn(worker_spec, limits, cgroup.as_ref()).map_err(|error| {
+            LaunchError(format!("{}: {error}", worker_spec.program.path().display()))
         })?;
         let created = Mark { phase: Phase::Create, end_ns: monotonic_ns() };
         match self.listener.accept(child.life()) {

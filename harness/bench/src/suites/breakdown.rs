@@ -144,7 +144,7 @@ impl<S: Sandbox> Served<'_, S> {
     }
 
     fn launch(&self) -> Result<S::Worker, Stop> {
-        self.sandbox.launch(&self.servant, &self.limits).map_err(|error| error.to_string())
+        self.sandbox.launch(&self.worker_spec, &self.limits).map_err(|error| error.to_string())
     }
 
     /// Ends a worker after its use, whatever became of it.

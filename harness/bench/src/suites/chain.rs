@@ -16,7 +16,7 @@ use super::loaded::Loaded;
 use super::plan::Planned;
 use super::running::Running;
 use super::select::limits;
-use super::served::servant;
+use super::served::worker_spec;
 use super::states;
 use super::timing::{Invocations, Stop, time_step};
 use super::watch::Watch;
@@ -137,24 +137,25 @@ pub(super) fn served<E: Engine, S: Sandbox>(
     let limits = limits(&harness.selection, &planned.setting);
     sandbox.check_limits(&limits)?;
     let mut states = Vec::new();
-    let mut servants = Vec::new();
+    let mut worker_specs = Vec::new();
     for (index, step) in steps.iter().enumerate() {
-        let mut servant = servant(&harness.artifacts, planned.runtime, &step.function, &settings)?;
-        sandbox.prepare(&servant)?;
+        let mut worker_spec =
+            worker_spec(&harness.artifacts, planned.runtime, &step.function, &settings)?;
+        sandbox.prepare(&worker_spec)?;
         if let Some((backend, key)) = planned.setting.state.zip(step.key.as_ref()) {
             let value = Value { key: key.clone(), before: None, after: None };
             let state = harness.states.prepare(backend, &value)?;
-            servant.state = Some(state.clone());
+            worker_spec.state = Some(state.clone());
             states.push((index, key, state));
         }
-        servants.push(servant);
+        worker_specs.push(worker_spec);
     }
     let request = planned.payload.generate();
     let mut chain = Served { sandbox: *sandbox, links: Vec::new(), broken: None };
     let mut outcome = Ok(());
-    for (step, servant) in steps.iter().zip(&servants) {
+    for (step, worker_spec) in steps.iter().zip(&worker_specs) {
         let header = step.header.generate();
-        match sandbox.launch(servant, &limits) {
+        match sandbox.launch(worker_spec, &limits) {
             Ok(worker) => {
                 chain.links.push(Link { step, worker, header_bytes: header.len(), request: header })
             }

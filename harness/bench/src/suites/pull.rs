@@ -11,11 +11,11 @@ use lumos_record::Layout;
 
 use super::harness::{Details, Measured, Trouble};
 use super::running::Running;
-use super::served::servant;
+use super::served::worker_spec;
 use super::timing::{Stop, time_step};
 use super::watch::Watch;
 use crate::Engine;
-use crate::sandbox::{Name, Sandbox, Servant, Unready};
+use crate::sandbox::{Name, Sandbox, Unready, WorkerSpec};
 
 /// Where images are unpacked: on the file system that holds those that run.
 fn folder(layout: &Layout) -> PathBuf {
@@ -37,10 +37,10 @@ pub(super) fn run<E: Engine, S: Sandbox>(
 ) -> Result<Measured, Trouble> {
     let Running { harness, sandbox, planned, case, .. } = running;
     let function = &planned.workload.function;
-    let servant = servant(&harness.artifacts, planned.runtime, function, &[])?;
+    let worker_spec = worker_spec(&harness.artifacts, planned.runtime, function, &[])?;
     let (parent, watch) = (folder(&harness.layout), harness.watch);
     let start = Instant::now();
-    unpack(*sandbox, &servant, &parent, &watch)?;
+    unpack(*sandbox, &worker_spec, &parent, &watch)?;
     // The run's time pays for the removal as well.
     let cost = start.elapsed();
     let mut verified = 1;
@@ -48,7 +48,7 @@ pub(super) fn run<E: Engine, S: Sandbox>(
         harness.measure_cold(case, cost, |iterations| {
             let mut total = Duration::ZERO;
             for _ in 0..iterations {
-                total += unpack(*sandbox, &servant, &parent, &watch).map_err(cause)?;
+                total += unpack(*sandbox, &worker_spec, &parent, &watch).map_err(cause)?;
                 verified += 1;
             }
             Ok(total)
@@ -60,13 +60,13 @@ pub(super) fn run<E: Engine, S: Sandbox>(
 /// Unpacks an image once, and returns the time that it took.
 fn unpack<S: Sandbox>(
     sandbox: &S,
-    servant: &Servant,
+    worker_spec: &WorkerSpec,
     parent: &Path,
     watch: &Watch,
 ) -> Result<Duration, Unready> {
     let folder = Unpacked::new(parent).map_err(Unready::Failure)?;
-    let (time, outcome) =
-        time_step(watch, || Ok(sandbox.unpack(servant, &folder.0))).map_err(Unready::Failure)?;
+    let (time, outcome) = time_step(watch, || Ok(sandbox.unpack(worker_spec, &folder.0)))
+        .map_err(Unready::Failure)?;
     outcome.map(|()| time)
 }
 

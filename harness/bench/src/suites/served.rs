@@ -16,28 +16,28 @@ use super::select::limits;
 use super::states;
 use super::timing::{Invocations, Stop, check};
 use crate::artifact::{Artifacts, Refusal};
-use crate::sandbox::{Mark, Sandbox, Servant};
+use crate::sandbox::{Mark, Sandbox, WorkerSpec};
 use crate::{Engine, InvokeError, Limits};
 
 /// What a sandbox needs to run a function on a runtime, whose engine has `settings`.
 ///
 /// # Errors
 /// See [`Refusal`].
-pub fn servant(
+pub fn worker_spec(
     artifacts: &Artifacts,
     runtime: &Runtime,
     function: &str,
     settings: &[String],
-) -> Result<Servant, Refusal> {
+) -> Result<WorkerSpec, Refusal> {
     let artifact = artifacts.function(runtime, runtime.serves, function, settings)?;
     Ok(match &runtime.worker {
-        Some(worker) => Servant {
+        Some(worker) => WorkerSpec {
             program: artifacts.worker(worker)?,
             engine: Some(runtime.name.clone()),
             artifact: Some(artifact),
             state: None,
         },
-        None => Servant { program: artifact, engine: None, artifact: None, state: None },
+        None => WorkerSpec { program: artifact, engine: None, artifact: None, state: None },
     })
 }
 
@@ -66,23 +66,23 @@ pub(super) fn run<E: Engine, S: Sandbox>(
     }
     let Running { harness, sandbox, planned, case, .. } = running;
     let function = &planned.workload.function;
-    let mut servant = servant(&harness.artifacts, planned.runtime, function, &settings)?;
-    sandbox.prepare(&servant)?;
+    let mut worker_spec = worker_spec(&harness.artifacts, planned.runtime, function, &settings)?;
+    sandbox.prepare(&worker_spec)?;
     if planned.setting.drops_caches {
         page_cache::drop_caches().map_err(Trouble::Skip)?;
     }
     let value = planned.payload.value.as_ref();
     if let Some((backend, value)) = planned.setting.state.zip(value) {
-        servant.state = Some(harness.states.prepare(backend, value)?);
+        worker_spec.state = Some(harness.states.prepare(backend, value)?);
     }
     let request = planned.payload.generate();
     let moved = value.and_then(Value::left);
     let size_bytes = moved.map_or(request.len(), |value| value.generate().len()) as u64;
     let limits = limits(&harness.selection, &planned.setting);
     sandbox.check_limits(&limits)?;
-    let mut served = Served { sandbox: *sandbox, servant, limits, case, request };
+    let mut served = Served { sandbox: *sandbox, worker_spec, limits, case, request };
     let measured = measure(&mut served, harness, planned)?;
-    if let Some((state, value)) = served.servant.state.as_ref().zip(value) {
+    if let Some((state, value)) = served.worker_spec.state.as_ref().zip(value) {
         states::check(state, value)?;
     }
     Ok(Measured { size_bytes, ..measured })
@@ -93,7 +93,7 @@ pub struct Served<'s, S> {
     /// Where the workers live.
     pub sandbox: &'s S,
     /// What they run.
-    pub servant: Servant,
+    pub worker_spec: WorkerSpec,
     /// What they may use.
     pub limits: Limits,
     /// What the records are filed under.
@@ -106,7 +106,8 @@ impl<S: Sandbox> Served<'_, S> {
     /// One worker, whose first response has been checked.
     fn warm(&mut self, harness: &mut Harness, planned: &Planned<'_>) -> Result<Measured, Trouble> {
         let sandbox = self.sandbox;
-        let mut worker = sandbox.launch(&self.servant, &self.limits).map_err(|e| e.to_string())?;
+        let mut worker =
+            sandbox.launch(&self.worker_spec, &self.limits).map_err(|e| e.to_string())?;
         let outcome = self.warm_worker(harness, planned, &mut worker);
         match outcome {
             Ok(invocations) => {
@@ -213,7 +214,7 @@ impl<S: Sandbox> Served<'_, S> {
         let outer = Instant::now();
         let start_ns = monotonic_ns();
         let mut worker =
-            sandbox.launch(&self.servant, &self.limits).map_err(|error| error.to_string())?;
+            sandbox.launch(&self.worker_spec, &self.limits).map_err(|error| error.to_string())?;
         let outcome = sandbox.invoke(&mut worker, &self.request, response);
         let end_ns = monotonic_ns();
         let outer = outer.elapsed();

@@ -110,7 +110,7 @@ impl Side<'_> {
     /// When a process cannot be started, or a run not be recorded.
     pub fn measure(&self, turn: &str) -> Result<Ended> {
         let sockets = SocketDirectory::create().context("cannot make a folder for sockets")?;
-        let limit = self.selection.invocation_limit();
+        let limit = self.selection.invocation_timeout();
         let mut session = Session::join(self.run)?;
         loop {
             let watch_file = sockets.path().join("watch");

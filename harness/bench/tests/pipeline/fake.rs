@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use lumos_abi::{Timings, monotonic_ns};
-use lumos_bench::sandbox::{LaunchError, Mark, Sandbox, Servant, Site, Teardown, Unready};
+use lumos_bench::sandbox::{
+    LaunchError, Mark, Sandbox, SandboxContext, Teardown, Unready, WorkerSpec,
+};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 use lumos_record::protocol::variable;
 use lumos_record::{CpuTime, Phase};
@@ -228,7 +230,7 @@ pub struct Boxes {
 }
 
 /// Makes the sandbox.
-pub fn boxes(_site: &Site<'_>) -> Result<Boxes> {
+pub fn boxes(_site: &SandboxContext<'_>) -> Result<Boxes> {
     Ok(Boxes { log: Log::open()?, launches: Mutex::default() })
 }
 
@@ -244,8 +246,8 @@ pub struct Worker {
 impl Sandbox for Boxes {
     type Worker = Worker;
 
-    fn launch(&self, servant: &Servant, _limits: &Limits) -> Result<Worker, LaunchError> {
-        let artifact = servant.artifact.as_ref().expect("a runtime with a worker").path();
+    fn launch(&self, worker_spec: &WorkerSpec, _limits: &Limits) -> Result<Worker, LaunchError> {
+        let artifact = worker_spec.artifact.as_ref().expect("a runtime with a worker").path();
         let program = read(artifact);
         if ["unloadable", "unlinkable", "trapping"].contains(&program.as_str()) {
             return Err(LaunchError(format!("{}: not a module", artifact.display())));
@@ -308,9 +310,9 @@ impl Sandbox for Boxes {
         "the worker's end (signal 9)".into()
     }
 
-    fn unpack(&self, servant: &Servant, folder: &Path) -> Result<(), Unready> {
+    fn unpack(&self, worker_spec: &WorkerSpec, folder: &Path) -> Result<(), Unready> {
         self.log.note("unpack", 0, 0);
-        let artifact = servant.artifact.as_ref().expect("a runtime with a worker").path();
+        let artifact = worker_spec.artifact.as_ref().expect("a runtime with a worker").path();
         // A file that is there already is one of the last image's.
         let copy = folder.join("file");
         assert!(!copy.exists(), "{} is not empty", folder.display());

@@ -78,6 +78,11 @@ fn echo(payload: &str) -> Answer<'_> {
 }
 
 fn selection() -> Selection {
-    let invocation_limit_ms = fake::LIMIT.as_millis() as u64;
-    Selection { profile: Profile::Standard, rounds: 1, invocation_limit_ms, ..Selection::default() }
+    let invocation_timeout_ms = fake::LIMIT.as_millis() as u64;
+    Selection {
+        profile: Profile::Standard,
+        rounds: 1,
+        invocation_timeout_ms,
+        ..Selection::default()
+    }
 }

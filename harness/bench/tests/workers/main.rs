@@ -92,13 +92,13 @@ fn runtime(name: &str) -> Runtime {
 }
 
 /// Each case once, with that many milliseconds for an invocation.
-fn selection(suites: &[Suite], invocation_limit_ms: u64) -> Selection {
+fn selection(suites: &[Suite], invocation_timeout_ms: u64) -> Selection {
     let suites = suites.iter().map(|suite| suite.to_string()).collect();
     Selection {
         suites,
         profile: Profile::Standard,
         verify: true,
-        invocation_limit_ms,
+        invocation_timeout_ms,
         ..Selection::default()
     }
 }

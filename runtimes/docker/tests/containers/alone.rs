@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use bollard::models::{ContainerCreateBody, HostConfig};
 use libtest_mimic::Trial;
 use lumos_bench::conformance::checkout::Checkout;
-use lumos_bench::sandbox::{Name, Servant, Site, SocketDirectory, Unready};
+use lumos_bench::sandbox::{Name, SandboxContext, SocketDirectory, Unready, WorkerSpec};
 use lumos_bench::{Checked, Limits, Sandbox as _};
 use lumos_docker::{DIGEST, Docker, Engine, RUN};
 
@@ -29,7 +29,7 @@ pub fn trials() -> Vec<Trial> {
 struct Alone {
     engine: Engine,
     docker: Docker,
-    servant: Servant,
+    worker_spec: WorkerSpec,
     blobs: PathBuf,
     _sockets: SocketDirectory,
     _checkout: Checkout,
@@ -42,15 +42,15 @@ impl Alone {
         let manifest = image.write(&blobs)?;
         // SAFETY: written just now, by this test.
         let program = unsafe { Checked::assume(manifest) };
-        let servant = Servant { program, engine: None, artifact: None, state: None };
+        let worker_spec = WorkerSpec { program, engine: None, artifact: None, state: None };
         let sockets = SocketDirectory::create()?;
-        let time_limit = Duration::from_secs(5);
+        let timeout = Duration::from_secs(5);
         let layout = checkout.layout();
         let folder = sockets.path();
-        let site = Site { sockets: folder, time_limit, layout: &layout, emulator: None };
-        let docker = Docker::new(&site)?;
+        let context = SandboxContext { sockets: folder, timeout, layout: &layout, emulator: None };
+        let docker = Docker::new(&context)?;
         let engine = Engine::connect().map_err(anyhow::Error::msg)?;
-        Ok(Self { engine, docker, servant, blobs, _sockets: sockets, _checkout: checkout })
+        Ok(Self { engine, docker, worker_spec, blobs, _sockets: sockets, _checkout: checkout })
     }
 
     fn honest() -> Result<Self> {
@@ -58,11 +58,11 @@ impl Alone {
     }
 
     fn prepare(&self) -> Result<()> {
-        self.docker.prepare(&self.servant).map_err(|unready| anyhow::anyhow!("{unready:?}"))
+        self.docker.prepare(&self.worker_spec).map_err(|unready| anyhow::anyhow!("{unready:?}"))
     }
 
     fn answers(&self) -> Result<()> {
-        let mut worker = self.docker.launch(&self.servant, &Limits::default())?;
+        let mut worker = self.docker.launch(&self.worker_spec, &Limits::default())?;
         let mut response = Vec::new();
         let outcome = self.docker.invoke(&mut worker, b"one", &mut response);
         let teardown = self.docker.teardown(worker);
@@ -73,7 +73,7 @@ impl Alone {
     }
 
     fn fails(&self, words: &str) -> Result<()> {
-        match self.docker.launch(&self.servant, &Limits::default()) {
+        match self.docker.launch(&self.worker_spec, &Limits::default()) {
             Ok(worker) => bail!("it was launched: {}", self.docker.autopsy(worker)),
             Err(error) if error.0.contains(words) => Ok(()),
             Err(error) => bail!("{error}"),
@@ -82,7 +82,7 @@ impl Alone {
 
     /// What the engine calls the image.
     fn tag(&self) -> Result<String> {
-        let image = lumos_bench::image::Image::read(self.servant.program.path())?;
+        let image = lumos_bench::image::Image::read(self.worker_spec.program.path())?;
         Ok(format!("lumos/function:{}", &image.digest[..16]))
     }
 }
@@ -126,7 +126,7 @@ fn a_tag_on_another_image() -> Result<()> {
 fn images_that_cannot_run() -> Result<()> {
     let refused = |image: &Image, words: &str| -> Result<()> {
         let alone = Alone::new(image)?;
-        match alone.docker.prepare(&alone.servant) {
+        match alone.docker.prepare(&alone.worker_spec) {
             Err(Unready::Failure(cause)) if cause.contains(words) => Ok(()),
             other => bail!("{other:?} instead of `{words}`"),
         }
@@ -144,7 +144,7 @@ fn images_that_cannot_run() -> Result<()> {
             std::fs::write(blob.path(), "altered")?;
         }
     }
-    match altered.docker.prepare(&altered.servant) {
+    match altered.docker.prepare(&altered.worker_spec) {
         Err(Unready::Failure(cause)) if cause.contains("is not what was built") => Ok(()),
         other => bail!("{other:?}"),
     }

@@ -141,7 +141,7 @@ fn selection(suites: &[Suite]) -> Selection {
     Selection {
         suites: suites.iter().map(|suite| suite.to_string()).collect(),
         verify: true,
-        invocation_limit_ms: LIMIT_MS,
+        invocation_timeout_ms: LIMIT_MS,
         profile: Profile::Standard,
         ..Selection::default()
     }
@@ -178,7 +178,7 @@ fn answers(built: &Built) -> Result<()> {
     for name in ["noop", "json"] {
         let checkout = function(built, name)?;
         let suites = [Suite::ColdStart, Suite::Warm];
-        let selection = Selection { invocation_limit_ms: 0, ..selection(&suites) };
+        let selection = Selection { invocation_timeout_ms: 0, ..selection(&suites) };
         let ended = checkout.run(&selection, &[])?;
         let outcomes = outcomes(&ended.run()?)?;
         ensure!(outcomes.len() >= 2, "{} outcomes: {ended}", outcomes.len());

@@ -43,7 +43,7 @@ fn running() -> Result<usize> {
 fn harness_killed() -> Result<()> {
     let checkout = checkout(&["never-connects"])?;
     checkout.save_manifest()?;
-    let long = Selection { invocation_limit_ms: 60_000, ..selection(&[Suite::ColdStart]) };
+    let long = Selection { invocation_timeout_ms: 60_000, ..selection(&[Suite::ColdStart]) };
     let child = checkout.start(&long, &[])?;
     wait_until("the container runs", || Ok(running()? == 1))?;
     kill(i32::try_from(child.id())?, libc::SIGKILL);
@@ -60,7 +60,7 @@ fn harness_killed() -> Result<()> {
 fn harness_interrupted() -> Result<()> {
     let checkout = checkout(&["hangs"])?;
     checkout.save_manifest()?;
-    let long = Selection { invocation_limit_ms: 60_000, ..selection(&[Suite::Warm]) };
+    let long = Selection { invocation_timeout_ms: 60_000, ..selection(&[Suite::Warm]) };
     let child = checkout.start(&long, &[])?;
     wait_until("the container runs", || Ok(running()? == 1))?;
     kill(i32::try_from(child.id())?, libc::SIGINT);
