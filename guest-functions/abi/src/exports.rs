@@ -89,7 +89,8 @@ impl Context {
         if self.request.len() < length {
             self.request.resize(length, 0);
         }
-        self.exchange.request_address = self.request.as_ptr() as u64;
+        // Hosts write through it.
+        self.exchange.request_address = self.request.as_mut_ptr() as u64;
         self.exchange.request_capacity = self.request.len() as u64;
     }
 
@@ -153,18 +154,21 @@ macro_rules! export {
             /// The caller passes a context that `lumos_open` returned and nobody has closed.
             #[unsafe(no_mangle)]
             unsafe extern "C" fn lumos_reserve(context: *mut Context, length: u32) {
+                // SAFETY: the caller promises that the context is open, and uses it on one thread.
                 unsafe { (*context).reserve(length) }
             }
 
             /// The caller passes a context that `lumos_open` returned and nobody has closed.
             #[unsafe(no_mangle)]
             unsafe extern "C" fn lumos_invoke(context: *mut Context, length: u32) -> u32 {
+                // SAFETY: as above.
                 unsafe { (*context).invoke::<$function>(length) }
             }
 
             /// The caller passes a context that `lumos_open` returned and nobody has closed.
             #[unsafe(no_mangle)]
             unsafe extern "C" fn lumos_invoke_timed(context: *mut Context, length: u32) -> u32 {
+                // SAFETY: as above.
                 unsafe { (*context).invoke_timed::<$function>(length) }
             }
 
@@ -176,6 +180,7 @@ macro_rules! export {
             /// The caller passes a context that `lumos_open` returned and nobody has closed.
             #[unsafe(no_mangle)]
             unsafe extern "C" fn lumos_close(context: *mut Context) {
+                // SAFETY: `lumos_open` has made it of a box, and nobody uses it after this.
                 drop(unsafe { Box::from_raw(context) });
             }
         }

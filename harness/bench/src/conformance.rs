@@ -15,7 +15,7 @@ mod serving;
 mod skips;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -75,19 +75,19 @@ pub fn main_of_sandbox<S: Sandbox + 'static>(
         let (first, second) = (Arc::clone(&built), Arc::clone(&built));
         let (one, other) = (runtime.clone(), runtime.clone());
         if runs {
-            trials.push(trial(format!("suites::{name}"), move || measuring::check(&first, &one)));
-            trials.push(trial(format!("faults::{name}"), move || faults::check(&second, &other)));
+            trials.push(beside(format!("faults::{name}"), move || faults::check(&second, &other)));
             let (third, every) = (Arc::clone(&built), runtime.clone());
-            trials.push(trial(format!("serving::{name}"), move || {
+            trials.push(beside(format!("serving::{name}"), move || {
                 serve(&third, &every, &[], new_sandbox)
             }));
+            trials.push(beside(format!("suites::{name}"), move || measuring::check(&first, &one)));
         } else {
-            trials.push(trial(format!("skips::{name}"), move || skips::check(&first, &one)));
+            trials.push(beside(format!("skips::{name}"), move || skips::check(&first, &one)));
         }
     }
     trials.extend(more(&built));
-    // One after the other: what one leaves behind on the node is another's to find.
-    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    // A container engine takes its time, in which a processor has nothing to do.
+    let arguments = Arguments { test_threads: Some(2), ..Arguments::from_args() };
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -175,6 +175,29 @@ fn trials<E: Engine + 'static>(
         }
     }
     trials
+}
+
+/// Held by tests of a sandbox: to read where a test looks at nothing but its own checkout, and to
+/// write where it looks at the node, for what one leaves behind there is another's to find.
+static NODE: RwLock<()> = RwLock::new(());
+
+/// Makes a test of a check that may run beside others like it.
+fn beside(name: impl Into<String>, check: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    trial(name, move || {
+        let _others_may = NODE.read().unwrap_or_else(PoisonError::into_inner);
+        check()
+    })
+}
+
+/// Makes a test of a check that runs while none of the sandbox's others does.
+pub fn alone(
+    name: impl Into<String>,
+    check: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Trial {
+    trial(name, move || {
+        let _nobody_else = NODE.write().unwrap_or_else(PoisonError::into_inner);
+        check()
+    })
 }
 
 /// Makes a test of a check.

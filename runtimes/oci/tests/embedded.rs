@@ -11,7 +11,7 @@ use lumos_bench::conformance::checkout::{
     Checkout, FEWEST_SAMPLES, Outcome, Process, outcomes, wait_until,
 };
 use lumos_bench::conformance::images::Altered;
-use lumos_bench::conformance::{Built, main_of_sandbox, trial};
+use lumos_bench::conformance::{Built, alone, main_of_sandbox};
 use lumos_bench::image::Image;
 use lumos_bench::sandbox::Name;
 use lumos_bench::suites::select::Selection;
@@ -30,7 +30,7 @@ fn is_root() -> bool {
 fn trials(built: &Arc<Built>) -> Vec<Trial> {
     let test = |name: &str, check: fn(&Built) -> Result<()>| {
         let built = Arc::clone(built);
-        trial(name, move || check(&built))
+        alone(name, move || check(&built))
     };
     if !is_root() {
         return vec![];

@@ -4,8 +4,8 @@ use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
+use lumos_bench::conformance::alone;
 use lumos_bench::conformance::checkout::wait_until;
-use lumos_bench::conformance::trial;
 use lumos_docker::{Engine, Kept};
 use lumos_record::Suite;
 
@@ -14,7 +14,7 @@ use crate::{checkout, run, selection, with_engine};
 /// The tests.
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("cleaning::without_an_engine", without_an_engine),
+        alone("cleaning::without_an_engine", without_an_engine),
         // Last, since it takes the images of the other tests with it.
         with_engine("cleaning::everything_goes", everything_goes),
     ]

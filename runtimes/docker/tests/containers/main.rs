@@ -17,7 +17,7 @@ use libtest_mimic::Trial;
 use lumos_bench::conformance::checkout::{
     Answer, Checkout, Ended, FEWEST_SAMPLES, Outcome, outcomes,
 };
-use lumos_bench::conformance::{Built, main_of_sandbox, trial};
+use lumos_bench::conformance::{Built, alone, main_of_sandbox};
 use lumos_bench::sandbox::{Name, Phase};
 use lumos_bench::suites::select::Selection;
 use lumos_docker::{Docker, Engine};
@@ -60,7 +60,7 @@ fn trials(built: &Arc<Built>) -> Vec<Trial> {
 /// Makes a test of a check that takes an engine. Without one the test is that a case which would
 /// have answered is skipped, with the remedy.
 fn with_engine(name: &str, check: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
-    trial(name, move || match Engine::connect() {
+    alone(name, move || match Engine::connect() {
         Ok(engine) => tidily(&engine, check),
         Err(reason) => {
             let (_, outcomes) = run(&checkout(&["honest"])?, &selection(&[Suite::ColdStart]))?;

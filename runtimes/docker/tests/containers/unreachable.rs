@@ -9,8 +9,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
+use lumos_bench::conformance::alone;
 use lumos_bench::conformance::checkout::Outcome;
-use lumos_bench::conformance::trial;
 use lumos_docker::Engine;
 use lumos_record::Suite;
 
@@ -25,11 +25,11 @@ const NOBODY: u32 = 65534;
 /// The tests.
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("unreachable::no_socket", no_socket),
-        trial("unreachable::nobody_listens", nobody_listens),
-        trial("unreachable::another_host", another_host),
-        trial("unreachable::never_answers", never_answers),
-        trial("unreachable::permission_denied", permission_denied),
+        alone("unreachable::no_socket", no_socket),
+        alone("unreachable::nobody_listens", nobody_listens),
+        alone("unreachable::another_host", another_host),
+        alone("unreachable::never_answers", never_answers),
+        alone("unreachable::permission_denied", permission_denied),
     ]
 }
 
