@@ -22,6 +22,8 @@ pub mod sandbox;
 pub mod state;
 #[cfg(feature = "suites")]
 pub mod suites;
+#[cfg(feature = "suites")]
+pub mod trouble;
 pub mod worker;
 
 #[cfg(feature = "suites")]

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use lumos_abi::Timings;
 use lumos_record::StateBackend;
-pub use lumos_record::{ArtifactManifest, CpuTime, Layout, Phase};
+pub use lumos_record::{ArtifactManifest, CpuTime, Emulator, Layout, Phase};
 use lumos_state::Backend;
 
-use crate::suites::pull;
-pub use crate::suites::select::Emulator;
+pub use crate::trouble::Trouble;
 use crate::{Checked, InvokeError, Limits};
+use connection::Connection;
 
 /// What a sandbox is made with.
 #[derive(Debug, Clone, Copy)]
@@ -135,15 +135,6 @@ impl std::fmt::Display for LaunchError {
 
 impl std::error::Error for LaunchError {}
 
-/// Why a sandbox cannot launch a worker_spec.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unready {
-    /// This node cannot; with the reason, and what would change it.
-    Skip(String),
-    /// It should have been able to.
-    Failure(String),
-}
-
 /// Keeps workers apart from the harness and from each other.
 ///
 /// No implementation reads a clock around its work; it hands on the marks of the phases.
@@ -151,11 +142,11 @@ pub trait Sandbox {
     /// A running worker.
     type Worker;
 
-    /// Gets ready to launch a worker_spec, which is no part of any time that is measured.
+    /// Gets ready to launch a worker spec, which is no part of any time that is measured.
     ///
     /// # Errors
     /// When the node lacks what it takes, or it does not work.
-    fn prepare(&self, worker_spec: &WorkerSpec) -> Result<(), Unready> {
+    fn prepare(&self, worker_spec: &WorkerSpec) -> Result<(), Trouble> {
         let _ = worker_spec;
         Ok(())
     }
@@ -170,7 +161,7 @@ pub trait Sandbox {
     ///
     /// # Errors
     /// When the node or this process's rights do not allow it.
-    fn check_limits(&self, limits: &Limits) -> Result<(), Unready> {
+    fn check_limits(&self, limits: &Limits) -> Result<(), Trouble> {
         let _ = limits;
         Ok(())
     }
@@ -188,16 +179,22 @@ pub trait Sandbox {
     /// The phases that the launch went through, in order.
     fn marks<'w>(&self, worker: &'w Self::Worker) -> &'w [Mark];
 
+    /// The socket of a worker.
+    fn connection<'w>(&self, worker: &'w mut Self::Worker) -> &'w mut Connection;
+
     /// Sends one request, and replaces the contents of `response` with its answer.
     ///
     /// # Errors
     /// See [`InvokeError`]; a worker that broke the protocol, or took too long, has a fault.
+    #[inline]
     fn invoke(
         &self,
         worker: &mut Self::Worker,
         request: &[u8],
         response: &mut Vec<u8>,
-    ) -> Result<(), InvokeError>;
+    ) -> Result<(), InvokeError> {
+        self.connection(worker).invoke(request, response)
+    }
 
     /// Sends one request that asks for timings; otherwise as [`Sandbox::invoke`].
     ///
@@ -208,13 +205,17 @@ pub trait Sandbox {
         worker: &mut Self::Worker,
         request: &[u8],
         response: &mut Vec<u8>,
-    ) -> Result<Timings, InvokeError>;
+    ) -> Result<Timings, InvokeError> {
+        self.connection(worker).invoke_timed(request, response)
+    }
 
     /// What one reading of the clock takes inside the worker's function, in picoseconds.
     ///
     /// # Errors
     /// Those of [`Sandbox::invoke`].
-    fn clock_cost_ps(&self, worker: &mut Self::Worker) -> Result<u64, InvokeError>;
+    fn clock_cost_ps(&self, worker: &mut Self::Worker) -> Result<u64, InvokeError> {
+        self.connection(worker).clock_cost_ps()
+    }
 
     /// The most memory that was resident so far, in bytes; none if it cannot be told.
     fn peak_rss_bytes(&self, worker: &Self::Worker) -> Option<u64>;
@@ -225,14 +226,14 @@ pub trait Sandbox {
     /// Ends a worker that has a fault, and says what became of it.
     fn autopsy(&self, worker: Self::Worker) -> String;
 
-    /// Unpacks every layer of a worker_spec's image into an empty folder, as after a pull.
+    /// Unpacks every layer of a worker spec's image into an empty folder, as after a pull.
     ///
     /// # Errors
     /// When the sandbox unpacks no images by itself, a layer is not what was built, or the disk
     /// is full.
-    fn unpack(&self, worker_spec: &WorkerSpec, folder: &Path) -> Result<(), Unready> {
+    fn unpack(&self, worker_spec: &WorkerSpec, folder: &Path) -> Result<(), Trouble> {
         let _ = (worker_spec, folder);
-        Err(Unready::Skip("this sandbox unpacks no images by itself".to_owned()))
+        Err(Trouble::Skip("this sandbox unpacks no images by itself".to_owned()))
     }
 
     /// Removes what processes that are no more have left behind, and says what that was.
@@ -242,7 +243,7 @@ pub trait Sandbox {
     {
         let sockets = SocketDirectory::remove_leftovers();
         let paths = sockets.into_iter().chain(cgroup::remove_leftovers());
-        let paths = paths.chain(pull::remove_leftovers(layout));
+        let paths = paths.chain(Name::remove_leftovers(&layout.unpacking()));
         paths.map(|path| path.display().to_string()).collect()
     }
 }

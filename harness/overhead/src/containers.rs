@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use lumos_bench::image::Image;
-use lumos_bench::sandbox::{Layout, Name, SandboxContext, SocketDirectory, Unready, WorkerSpec};
+use lumos_bench::sandbox::{Layout, Name, SandboxContext, SocketDirectory, Trouble, WorkerSpec};
 use lumos_bench::suites::served::Served;
 use lumos_bench::suites::timing::time_step;
 use lumos_bench::suites::verify_digest;
@@ -46,10 +46,10 @@ pub fn compare(checkout: &Checkout) -> Result<Vec<(&'static str, Outcome)>> {
     let names = ["cold_oci_runc", "cold_oci_docker", "cold_aot_vs_container"];
     match oci.prepare(&worker_spec) {
         Ok(()) => {}
-        Err(Unready::Skip(reason)) => {
+        Err(Trouble::Skip(reason)) => {
             return Ok(names.into_iter().map(|name| (name, Err(reason.clone()))).collect());
         }
-        Err(Unready::Failure(cause)) => bail!(cause),
+        Err(Trouble::Failure(cause)) => bail!(cause),
     }
     let case = planned.case();
     let request = planned.payload.generate();

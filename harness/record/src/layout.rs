@@ -71,6 +71,12 @@ impl Layout {
         self.lumos().join("runs")
     }
 
+    /// Where images are unpacked whose unpacking is measured: on the file system that holds those
+    /// that run.
+    pub fn unpacking(&self) -> PathBuf {
+        self.lumos().join("unpacking")
+    }
+
     /// What `cargo xtask report` writes.
     pub fn report(&self) -> PathBuf {
         self.lumos().join("report")

@@ -4,7 +4,7 @@ use anyhow::Result;
 use bollard::models::ImageInspect;
 use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder};
 use lumos_bench::image::{Image, Layer};
-use lumos_bench::sandbox::{Name, Unready};
+use lumos_bench::sandbox::{Name, Trouble};
 
 use crate::engine::{DIGEST, Engine, EngineError, RUN};
 
@@ -31,7 +31,7 @@ fn base(image: &Image) -> Option<Image> {
 ///
 /// # Errors
 /// When the engine does not answer, or the image cannot be built.
-pub fn ensure_built(engine: &Engine, image: &Image) -> Result<String, Unready> {
+pub fn ensure_built(engine: &Engine, image: &Image) -> Result<String, Trouble> {
     let tag = tag(image);
     if let Some(found) = engine.image(&tag).map_err(unready)?
         && is_built_from(&found, image)
@@ -42,16 +42,16 @@ pub fn ensure_built(engine: &Engine, image: &Image) -> Result<String, Unready> {
     if let Some(base) = base(image) {
         ensure_built(engine, &base)?;
     }
-    let context = context(image).map_err(|error| Unready::Failure(format!("{error:#}")))?;
+    let context = context(image).map_err(|error| Trouble::Failure(format!("{error:#}")))?;
     engine.build(options(&tag, &image.architecture), context).map_err(|error| match error {
-        EngineError::Refused(_, message) => Unready::Failure(explain_build(&message)),
+        EngineError::Refused(_, message) => Trouble::Failure(explain_build(&message)),
         unreachable => unready(unreachable),
     })?;
     let built = engine.image(&tag).map_err(unready)?.unwrap_or_default();
     match built.id {
         // The engine's builder has been seen to take another architecture's image for this one.
         Some(id) if built.architecture.as_ref() == Some(&image.architecture) => Ok(id),
-        _ => Err(Unready::Failure(format!(
+        _ => Err(Trouble::Failure(format!(
             "the container engine built an image for {} instead of {}; \
              `cargo xtask clean --containers` removes what misleads it",
             built.architecture.as_deref().unwrap_or("nothing"),
@@ -61,10 +61,10 @@ pub fn ensure_built(engine: &Engine, image: &Image) -> Result<String, Unready> {
 }
 
 /// An engine that does not answer is missing from the node; what it refuses is a failure.
-pub fn unready(error: EngineError) -> Unready {
+pub fn unready(error: EngineError) -> Trouble {
     match error {
-        EngineError::Unreachable(reason) => Unready::Skip(reason),
-        EngineError::Refused(..) => Unready::Failure(format!("the container engine says: {error}")),
+        EngineError::Unreachable(reason) => Trouble::Skip(reason),
+        EngineError::Refused(..) => Trouble::Failure(format!("the container engine says: {error}")),
     }
 }
 

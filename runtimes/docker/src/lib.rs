@@ -18,15 +18,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType};
-use lumos_abi::{Timings, monotonic_ns};
+use lumos_abi::monotonic_ns;
+use lumos_bench::Limits;
 use lumos_bench::image::Image;
 use lumos_bench::sandbox::connection::{Connection, Listener};
 use lumos_bench::sandbox::process::{describe_end, peak_rss_bytes};
 use lumos_bench::sandbox::{
     CpuTime, LaunchError, Layout, Mark, Name, Phase, Sandbox, SandboxContext, SocketDirectory,
-    State, Teardown, Unready, WorkerSpec, cgroup, sequence,
+    State, Teardown, Trouble, WorkerSpec, cgroup, sequence,
 };
-use lumos_bench::{InvokeError, Limits};
 
 pub use engine::{DIGEST, End, Engine, EngineError, Kept, RUN};
 use watcher::Watcher;
@@ -334,12 +334,12 @@ impl Container {
 impl Sandbox for Docker {
     type Worker = Worker;
 
-    fn prepare(&self, worker_spec: &WorkerSpec) -> Result<(), Unready> {
-        let attended = self.engine.as_ref().map_err(|reason| Unready::Skip(reason.clone()))?;
+    fn prepare(&self, worker_spec: &WorkerSpec) -> Result<(), Trouble> {
+        let attended = self.engine.as_ref().map_err(|reason| Trouble::Skip(reason.clone()))?;
         let manifest = worker_spec.program.path();
         let image =
-            Image::read(manifest).map_err(|error| Unready::Failure(format!("{error:#}")))?;
-        image.check_runnable(&self.arch).map_err(Unready::Failure)?;
+            Image::read(manifest).map_err(|error| Trouble::Failure(format!("{error:#}")))?;
+        image.check_runnable(&self.arch).map_err(Trouble::Failure)?;
         let id = image::ensure_built(&attended.engine, &image)?;
         let prepared =
             Prepared { id, tag: image::tag(&image), entrypoint: image.entrypoint.join(" ") };
@@ -360,15 +360,15 @@ impl Sandbox for Docker {
         known.collect()
     }
 
-    fn check_limits(&self, limits: &Limits) -> Result<(), Unready> {
+    fn check_limits(&self, limits: &Limits) -> Result<(), Trouble> {
         if !limits.cgroup {
             return Ok(());
         }
-        let attended = self.engine.as_ref().map_err(|reason| Unready::Skip(reason.clone()))?;
+        let attended = self.engine.as_ref().map_err(|reason| Trouble::Skip(reason.clone()))?;
         let info = attended.engine.info().map_err(image::unready)?;
         let lacks = |can: Option<bool>| can == Some(false);
         if lacks(info.memory_limit) || lacks(info.cpu_cfs_quota) {
-            return Err(Unready::Skip(
+            return Err(Trouble::Skip(
                 "the container engine cannot limit memory and processors here: it lacks the \
                  cgroups, or the right to use them"
                     .to_owned(),
@@ -376,7 +376,7 @@ impl Sandbox for Docker {
         }
         match (limits.cpus_milli, info.ncpu) {
             (Some(milli), Some(count)) if i64::from(milli) > count * 1000 => {
-                Err(Unready::Skip(format!(
+                Err(Trouble::Skip(format!(
                     "the container engine gives a container no more than the node's {count} \
                      processors: ask for less"
                 )))
@@ -405,26 +405,8 @@ impl Sandbox for Docker {
         &worker.marks
     }
 
-    fn invoke(
-        &self,
-        worker: &mut Worker,
-        request: &[u8],
-        response: &mut Vec<u8>,
-    ) -> Result<(), InvokeError> {
-        worker.connection.invoke(request, response)
-    }
-
-    fn invoke_timed(
-        &self,
-        worker: &mut Worker,
-        request: &[u8],
-        response: &mut Vec<u8>,
-    ) -> Result<Timings, InvokeError> {
-        worker.connection.invoke_timed(request, response)
-    }
-
-    fn clock_cost_ps(&self, worker: &mut Worker) -> Result<u64, InvokeError> {
-        worker.connection.clock_cost_ps()
+    fn connection<'w>(&self, worker: &'w mut Worker) -> &'w mut Connection {
+        &mut worker.connection
     }
 
     fn peak_rss_bytes(&self, worker: &Worker) -> Option<u64> {

@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
-use lumos_abi::{Timings, monotonic_ns};
+use lumos_abi::monotonic_ns;
 use lumos_bench::image::{Image, RootFileSystems};
 use lumos_bench::sandbox::cgroup::{self, Hierarchy};
 use lumos_bench::sandbox::complaints::Complaints;
@@ -27,9 +27,9 @@ use lumos_bench::sandbox::connection::{Connection, Listener};
 use lumos_bench::sandbox::process::{Child, describe_end, peak_rss_bytes};
 use lumos_bench::sandbox::{
     ArtifactManifest, LaunchError, Layout, Mark, Name, Phase, SandboxContext, State, Teardown,
-    Unready, WorkerSpec, sequence,
+    Trouble, WorkerSpec, sequence,
 };
-use lumos_bench::{InvokeError, Limits, Sandbox};
+use lumos_bench::{Limits, Sandbox};
 
 use seccomp::Exec;
 
@@ -119,10 +119,10 @@ impl Oci {
         })
     }
 
-    fn unpack(&self, manifest: &Path) -> Result<Prepared, Unready> {
-        let failure = |error: anyhow::Error| Unready::Failure(format!("{error:#}"));
+    fn unpack(&self, manifest: &Path) -> Result<Prepared, Trouble> {
+        let failure = |error: anyhow::Error| Trouble::Failure(format!("{error:#}"));
         let image = Image::read(manifest).map_err(failure)?;
-        image.check_runnable(&self.arch).map_err(Unready::Failure)?;
+        image.check_runnable(&self.arch).map_err(Trouble::Failure)?;
         let root = self.root_file_systems.get(&image).map_err(failure)?;
         Ok(Prepared { root, entrypoint: image.entrypoint })
     }
@@ -200,9 +200,9 @@ pub struct Worker {
 impl Sandbox for Oci {
     type Worker = Worker;
 
-    fn prepare(&self, worker_spec: &WorkerSpec) -> Result<(), Unready> {
+    fn prepare(&self, worker_spec: &WorkerSpec) -> Result<(), Trouble> {
         if let Some(reason) = &self.lacks {
-            return Err(Unready::Skip(reason.clone()));
+            return Err(Trouble::Skip(reason.clone()));
         }
         let manifest = worker_spec.program.path();
         if !self.prepared.borrow().contains_key(manifest) {
@@ -223,9 +223,9 @@ impl Sandbox for Oci {
         facts.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
-    fn check_limits(&self, limits: &Limits) -> Result<(), Unready> {
+    fn check_limits(&self, limits: &Limits) -> Result<(), Trouble> {
         match limits.cgroup && !spec::is_root() {
-            true => Err(Unready::Skip("limits of processors and memory need root".to_owned())),
+            true => Err(Trouble::Skip("limits of processors and memory need root".to_owned())),
             false => Ok(()),
         }
     }
@@ -275,26 +275,8 @@ impl Sandbox for Oci {
         &worker.marks
     }
 
-    fn invoke(
-        &self,
-        worker: &mut Worker,
-        request: &[u8],
-        response: &mut Vec<u8>,
-    ) -> Result<(), InvokeError> {
-        worker.connection.invoke(request, response)
-    }
-
-    fn invoke_timed(
-        &self,
-        worker: &mut Worker,
-        request: &[u8],
-        response: &mut Vec<u8>,
-    ) -> Result<Timings, InvokeError> {
-        worker.connection.invoke_timed(request, response)
-    }
-
-    fn clock_cost_ps(&self, worker: &mut Worker) -> Result<u64, InvokeError> {
-        worker.connection.clock_cost_ps()
+    fn connection<'w>(&self, worker: &'w mut Worker) -> &'w mut Connection {
+        &mut worker.connection
     }
 
     fn peak_rss_bytes(&self, worker: &Worker) -> Option<u64> {
@@ -315,12 +297,12 @@ impl Sandbox for Oci {
         Teardown { cpu, trouble }
     }
 
-    fn unpack(&self, worker_spec: &WorkerSpec, folder: &Path) -> Result<(), Unready> {
+    fn unpack(&self, worker_spec: &WorkerSpec, folder: &Path) -> Result<(), Trouble> {
         let unpack = || -> Result<()> {
             let image = Image::read(worker_spec.program.path())?;
             image.layers.iter().try_for_each(|layer| layer.unpack(folder))
         };
-        unpack().map_err(|error| Unready::Failure(format!("{error:#}")))
+        unpack().map_err(|error| Trouble::Failure(format!("{error:#}")))
     }
 
     fn autopsy(&self, worker: Worker) -> String {

@@ -7,7 +7,7 @@ use lumos_record::{Image, Runtime, Setting, StateBackend, Suite};
 use lumos_workloads::{Payload, Workload};
 
 use super::Built;
-use crate::sandbox::{State, Unready};
+use crate::sandbox::{State, Trouble};
 use crate::suites::plan::Planned;
 use crate::suites::served::worker_spec;
 use crate::suites::states::{self, States};
@@ -71,13 +71,13 @@ impl<S: Sandbox> Serving<'_, S> {
             match states.prepare(backend, value) {
                 Ok(state) => worker_spec.state = Some(state),
                 // Without a Redis on this node there is nothing to show.
-                Err(Unready::Skip(_)) => return Ok(()),
-                Err(Unready::Failure(cause)) => bail!(cause),
+                Err(Trouble::Skip(_)) => return Ok(()),
+                Err(Trouble::Failure(cause)) => bail!(cause),
             }
         }
         match self.sandbox.prepare(&worker_spec) {
             Ok(()) => {}
-            Err(Unready::Skip(reason) | Unready::Failure(reason)) => bail!(reason),
+            Err(Trouble::Skip(reason) | Trouble::Failure(reason)) => bail!(reason),
         }
         let mut worker = self.sandbox.launch(&worker_spec, &Limits::default())?;
         let served = self.serve(&mut worker, payload, worker_spec.state.as_ref(), states);
@@ -136,7 +136,7 @@ impl<S: Sandbox> Serving<'_, S> {
         if state.backend == StateBackend::Directory {
             std::fs::remove_dir(&place)?;
         }
-        if let Err(Unready::Skip(cause) | Unready::Failure(cause)) =
+        if let Err(Trouble::Skip(cause) | Trouble::Failure(cause)) =
             states.prepare(state.backend, value)
         {
             bail!(cause);

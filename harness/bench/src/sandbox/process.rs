@@ -9,17 +9,17 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lumos_abi::{Timings, monotonic_ns};
+use lumos_abi::monotonic_ns;
 use lumos_record::{CpuTime, Phase};
 
 use super::cgroup::{Cgroup, Hierarchy};
 use super::complaints::Complaints;
 use super::connection::{Connection, Listener};
 use super::{
-    LaunchError, Mark, Sandbox, SandboxContext, State, Teardown, Unready, WorkerSpec, sequence,
+    LaunchError, Mark, Sandbox, SandboxContext, State, Teardown, Trouble, WorkerSpec, sequence,
 };
+use crate::Limits;
 pub use crate::memory::peak_rss_bytes;
-use crate::{InvokeError, Limits};
 
 /// How long a worker may take to end by itself once its socket is closed.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -157,10 +157,10 @@ impl Sandbox for Process {
         }
     }
 
-    fn check_limits(&self, limits: &Limits) -> Result<(), Unready> {
+    fn check_limits(&self, limits: &Limits) -> Result<(), Trouble> {
         if limits.cgroup {
-            let hierarchy = self.hierarchy.as_ref().map_err(|e| Unready::Skip(e.clone()))?;
-            Cgroup::create(hierarchy, limits).map_err(Unready::Skip)?;
+            let hierarchy = self.hierarchy.as_ref().map_err(|e| Trouble::Skip(e.clone()))?;
+            Cgroup::create(hierarchy, limits).map_err(Trouble::Skip)?;
         }
         Ok(())
     }
@@ -169,26 +169,8 @@ impl Sandbox for Process {
         &worker.marks
     }
 
-    fn invoke(
-        &self,
-        worker: &mut Worker,
-        request: &[u8],
-        response: &mut Vec<u8>,
-    ) -> Result<(), InvokeError> {
-        worker.connection.invoke(request, response)
-    }
-
-    fn invoke_timed(
-        &self,
-        worker: &mut Worker,
-        request: &[u8],
-        response: &mut Vec<u8>,
-    ) -> Result<Timings, InvokeError> {
-        worker.connection.invoke_timed(request, response)
-    }
-
-    fn clock_cost_ps(&self, worker: &mut Worker) -> Result<u64, InvokeError> {
-        worker.connection.clock_cost_ps()
+    fn connection<'w>(&self, worker: &'w mut Worker) -> &'w mut Connection {
+        &mut worker.connection
     }
 
     fn peak_rss_bytes(&self, worker: &Worker) -> Option<u64> {

@@ -12,7 +12,7 @@ use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
 use super::plan::Planned;
 use super::running::Running;
 use super::served::{self, Served};
-use super::timing::{Stop, check};
+use super::timing::check;
 use crate::Engine;
 use crate::sandbox::Sandbox;
 
@@ -64,7 +64,7 @@ impl<S: Sandbox> Served<'_, S> {
         Ok(Measured { verified, size_bytes: 0, details: Details::Breakdown(samples) })
     }
 
-    fn sample(&self, expected: &[u8], warm_calls: u32, swapped: bool) -> Result<Breakdown, Stop> {
+    fn sample(&self, expected: &[u8], warm_calls: u32, swapped: bool) -> Result<Breakdown, String> {
         let mut found = Breakdown {
             case: self.case.clone(),
             sample: 0,
@@ -87,7 +87,7 @@ impl<S: Sandbox> Served<'_, S> {
     }
 
     /// A worker that is not asked for timings.
-    fn whole(&self, found: &mut Breakdown, expected: &[u8]) -> Result<(), Stop> {
+    fn whole(&self, found: &mut Breakdown, expected: &[u8]) -> Result<(), String> {
         let sandbox = self.sandbox;
         let mut response = Vec::with_capacity(expected.len() + 64);
         let start = Instant::now();
@@ -107,7 +107,7 @@ impl<S: Sandbox> Served<'_, S> {
     }
 
     /// A worker that is asked for timings.
-    fn taken_apart(&self, found: &mut Breakdown, expected: &[u8]) -> Result<(), Stop> {
+    fn taken_apart(&self, found: &mut Breakdown, expected: &[u8]) -> Result<(), String> {
         let mut response = Vec::with_capacity(expected.len() + 64);
         let start = Instant::now();
         let worker = self.launch()?;
@@ -130,7 +130,7 @@ impl<S: Sandbox> Served<'_, S> {
         worker: &mut S::Worker,
         sums: &mut TimedCalls,
         response: &mut Vec<u8>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), String> {
         let start = Instant::now();
         let timings = self.sandbox.invoke_timed(worker, &self.request, response);
         sums.outer_ns += nanoseconds(start);
@@ -143,7 +143,7 @@ impl<S: Sandbox> Served<'_, S> {
         Ok(())
     }
 
-    fn launch(&self) -> Result<S::Worker, Stop> {
+    fn launch(&self) -> Result<S::Worker, String> {
         self.sandbox.launch(&self.worker_spec, &self.limits).map_err(|error| error.to_string())
     }
 
@@ -151,8 +151,8 @@ impl<S: Sandbox> Served<'_, S> {
     fn with(
         &self,
         mut worker: S::Worker,
-        serve: impl FnOnce(&mut S::Worker) -> Result<(), Stop>,
-    ) -> Result<(), Stop> {
+        serve: impl FnOnce(&mut S::Worker) -> Result<(), String>,
+    ) -> Result<(), String> {
         match serve(&mut worker) {
             Ok(()) => self.sandbox.teardown(worker).trouble.map_or(Ok(()), Err),
             Err(cause) => Err(format!("{cause}; {}", self.sandbox.autopsy(worker))),

@@ -18,7 +18,7 @@ use super::running::Running;
 use super::select::limits;
 use super::served::worker_spec;
 use super::states;
-use super::timing::{Invocations, Stop, time_step};
+use super::timing::{Invocations, time_step};
 use super::watch::Watch;
 use crate::Engine;
 use crate::sandbox::{Sandbox, State, Teardown};
@@ -34,7 +34,12 @@ fn planned_steps<'p>(planned: &Planned<'p>) -> Result<&'p [Step], Trouble> {
 }
 
 /// Compares the response of a step with its digest.
-fn verify_step(response: &[u8], step: &Step, payload: &Payload, index: usize) -> Result<(), Stop> {
+fn verify_step(
+    response: &[u8],
+    step: &Step,
+    payload: &Payload,
+    index: usize,
+) -> Result<(), String> {
     let (found, expected) = (sha256_hex(response), payload.step_sha256.get(index));
     if expected == Some(&found) {
         return Ok(());
@@ -50,7 +55,7 @@ fn verify_step(response: &[u8], step: &Step, payload: &Payload, index: usize) ->
 
 /// Says which step went wrong.
 #[cold]
-fn at_step(step: &Step, error: &InvokeError) -> Stop {
+fn at_step(step: &Step, error: &InvokeError) -> String {
     format!("the step `{}` ({}): {error}", step.name, step.function)
 }
 
@@ -91,8 +96,8 @@ impl<S: Sandbox> Served<'_, S> {
         &mut self,
         request: &[u8],
         response: &mut Vec<u8>,
-        mut check: impl FnMut(usize, &[u8]) -> Result<(), Stop>,
-    ) -> Result<(), Stop> {
+        mut check: impl FnMut(usize, &[u8]) -> Result<(), String>,
+    ) -> Result<(), String> {
         for (index, link) in self.links.iter_mut().enumerate() {
             let request = match index {
                 0 => request,
@@ -111,7 +116,7 @@ impl<S: Sandbox> Served<'_, S> {
     }
 
     /// Ends all workers. Of one that broke it says what became of it.
-    fn end(self, mut each: impl FnMut(Option<u64>, Teardown) -> Result<(), Stop>) -> Vec<Stop> {
+    fn end(self, mut each: impl FnMut(Option<u64>, Teardown) -> Result<(), String>) -> Vec<String> {
         let Self { sandbox, links, broken } = self;
         let mut troubles = Vec::new();
         for (index, link) in links.into_iter().enumerate() {
@@ -198,7 +203,7 @@ pub(super) fn served<E: Engine, S: Sandbox>(
 }
 
 /// Compares what a step left with the response that it was given.
-fn check_state(state: &State, key: &str, index: usize, payload: &Payload) -> Result<(), Stop> {
+fn check_state(state: &State, key: &str, index: usize, payload: &Payload) -> Result<(), String> {
     let expected = match index.checked_sub(1) {
         Some(before) => payload.step_sha256.get(before),
         None => Some(&payload.request_sha256),
@@ -249,8 +254,8 @@ fn relay<E: Engine>(
     links: &mut [LocalLink<'_, E>],
     request: &[u8],
     response: &mut Vec<u8>,
-    mut check: impl FnMut(usize, &[u8]) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+    mut check: impl FnMut(usize, &[u8]) -> Result<(), String>,
+) -> Result<(), String> {
     let mut body = request;
     for (index, LocalLink { step, header, loaded }) in links.iter_mut().enumerate() {
         let answer = engine.answer(&mut loaded.instance, [header, body]);
@@ -299,7 +304,7 @@ fn first_local<E: Engine>(
     planned: &Planned<'_>,
     request: &[u8],
     watch: &Watch,
-) -> Result<Vec<u8>, Stop> {
+) -> Result<Vec<u8>, String> {
     let steps: Vec<&Step> = links.iter().map(|link| link.step).collect();
     let mut response = Vec::new();
     time_step(watch, || {

@@ -8,7 +8,7 @@ use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
 use super::loaded::show;
 use super::plan::Planned;
 use super::running::Running;
-use super::timing::{Invocations, Stop, time_step};
+use super::timing::{Invocations, time_step};
 use crate::Engine;
 
 /// Makes sure that the engine of a worker offers what its command imports.
@@ -79,7 +79,7 @@ impl Harness {
     ///
     /// # Errors
     /// A sentence that says how they differ.
-    pub fn verify_answer(&self, response: &[u8], planned: &Planned<'_>) -> Result<(), Stop> {
+    pub fn verify_answer(&self, response: &[u8], planned: &Planned<'_>) -> Result<(), String> {
         let (workload, payload) = (planned.workload, planned.payload);
         if !payload.response_sha256.is_empty() || !workload.is_command {
             return verify_digest(response, payload);

@@ -20,7 +20,7 @@ use super::loaded::Loaded;
 use super::plan::Planned;
 use super::running::Running;
 use super::select::limits;
-use super::timing::{Stop, time_step};
+use super::timing::time_step;
 use super::watch::Watch;
 use crate::{Checked, Engine, InvokeError, Limits};
 
@@ -105,7 +105,7 @@ fn by_fuel<E: Engine>(
     planned: &Planned<'_>,
     request: &[u8],
     watch: &Watch,
-) -> Result<u64, Stop> {
+) -> Result<u64, String> {
     let show = |error: InvokeError| error.to_string();
     let (_, mut loaded) = time_step(watch, || Loaded::new(metered, artifact))?;
     let instance = &mut loaded.instance;

@@ -17,29 +17,10 @@ use super::sampling::{Asked, Samples, Sampling};
 use super::select::Selection;
 use super::session::{Brief, Session};
 use super::states::States;
-use super::timing::Stop;
 use super::turns::Turns;
 use super::watch::Watch;
 use crate::artifact::{Artifacts, Refusal};
-use crate::sandbox::Unready;
-
-/// Why a case has no samples.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// It was not run.
-    Skip(String),
-    /// It was run and went wrong.
-    Failure(String),
-}
-
-impl From<Unready> for Trouble {
-    fn from(unready: Unready) -> Self {
-        match unready {
-            Unready::Skip(reason) => Self::Skip(reason),
-            Unready::Failure(cause) => Self::Failure(cause),
-        }
-    }
-}
+pub use crate::trouble::Trouble;
 
 impl From<Refusal> for Trouble {
     /// What this node could not build is left out. That nobody asked for it is a fault of whoever
@@ -49,12 +30,6 @@ impl From<Refusal> for Trouble {
             Refusal::Absent(..) => Self::Failure(refusal.to_string()),
             _ => Self::Skip(refusal.to_string()),
         }
-    }
-}
-
-impl From<Stop> for Trouble {
-    fn from(cause: Stop) -> Self {
-        Self::Failure(cause)
     }
 }
 
@@ -137,7 +112,7 @@ pub struct Harness {
 }
 
 /// The payload of the unwinding that ends a case inside Criterion.
-struct Stopped(Stop);
+struct Stopped(String);
 
 impl Harness {
     /// Runs one case and records its outcome.
@@ -236,7 +211,7 @@ impl Harness {
         &mut self,
         case: &Case,
         cost: Duration,
-        routine: impl FnMut(u64) -> Result<Duration, Stop>,
+        routine: impl FnMut(u64) -> Result<Duration, String>,
     ) -> Result<(), Trouble> {
         self.check_affordable(case.suite, cost)?;
         let rounds = self.selection.rounds();
@@ -253,7 +228,7 @@ impl Harness {
         &mut self,
         case: &Case,
         cost: Duration,
-        routine: impl FnMut(u64) -> Result<Duration, Stop>,
+        routine: impl FnMut(u64) -> Result<Duration, String>,
     ) -> Result<(), Trouble> {
         self.check_affordable(case.suite, cost)?;
         let rounds = self.selection.rounds();
@@ -291,7 +266,7 @@ impl Harness {
         case: &Case,
         cost: Duration,
         sampling: Sampling,
-        mut routine: impl FnMut(u64) -> Result<Duration, Stop>,
+        mut routine: impl FnMut(u64) -> Result<Duration, String>,
     ) -> Result<(), Trouble> {
         if let Some(criterion) = &mut self.trying {
             try_with(criterion, case, routine);
@@ -329,7 +304,7 @@ impl Harness {
 fn try_with(
     criterion: &mut Criterion,
     case: &Case,
-    mut routine: impl FnMut(u64) -> Result<Duration, Stop>,
+    mut routine: impl FnMut(u64) -> Result<Duration, String>,
 ) {
     let mut group = criterion.benchmark_group(case.group());
     group.bench_function(BenchmarkId::new(&case.runtime, case.input()), |bencher| {
@@ -340,7 +315,7 @@ fn try_with(
     group.finish();
 }
 
-fn describe_panic(panic: &(dyn Any + Send)) -> Stop {
+fn describe_panic(panic: &(dyn Any + Send)) -> String {
     let message = panic
         .downcast_ref::<&str>()
         .copied()
@@ -368,7 +343,7 @@ fn cold_records(mut starts: Vec<Cold>) -> Result<Vec<Record>, Trouble> {
 ///
 /// # Errors
 /// A sentence with both digests and the beginning of the response.
-pub fn verify_digest(response: &[u8], payload: &Payload) -> Result<(), Stop> {
+pub fn verify_digest(response: &[u8], payload: &Payload) -> Result<(), String> {
     let digest = sha256_hex(response);
     if digest == payload.response_sha256 {
         return Ok(());

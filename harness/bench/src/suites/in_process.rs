@@ -10,7 +10,7 @@ use super::harness::{Details, Measured, Trouble, verify_digest};
 use super::loaded::{Kept, Loaded, show};
 use super::plan::Planned;
 use super::running::Running;
-use super::timing::{Invocations, Stop, time_step};
+use super::timing::{Invocations, time_step};
 use super::turns::Random;
 use super::watch::Watch;
 use crate::{Checked, Engine};
@@ -42,12 +42,12 @@ impl<'e, E: Engine> Prepared<'e, E> {
     /// With what loading it has cost, where that was seen.
     fn new(
         engine: &'e E,
-        new_engine: &(dyn Fn() -> Result<E, Stop> + Sync),
+        new_engine: &(dyn Fn() -> Result<E, String> + Sync),
         kept: &mut Kept<E>,
         artifact: Checked,
         (planned, step): (&Planned<'_>, Step),
         watch: &Watch,
-    ) -> Result<(Self, Option<Duration>), Stop> {
+    ) -> Result<(Self, Option<Duration>), String> {
         let request = planned.payload.generate();
         let is_library = planned.runtime.loads == Some(ArtifactKind::NativeLib);
         let (loaded, response, cost) = if is_library && step == Step::Load {
@@ -81,14 +81,14 @@ impl<'e, E: Engine> Prepared<'e, E> {
     }
 
     /// What one iteration costs.
-    fn cost(&mut self, step: Step, watch: &Watch) -> Result<Duration, Stop> {
+    fn cost(&mut self, step: Step, watch: &Watch) -> Result<Duration, String> {
         let first = self.run(step, 1, watch)?;
         Ok(if first > SLOW { first } else { first.min(self.run(step, 1, watch)?) })
     }
 
     /// Takes an instance somewhere else in memory, and has it answer once, where instances are what
     /// is measured.
-    fn move_elsewhere(&mut self, step: Step, random: u64, watch: &Watch) -> Result<(), Stop> {
+    fn move_elsewhere(&mut self, step: Step, random: u64, watch: &Watch) -> Result<(), String> {
         let Some(loaded) = &mut self.loaded else { return Ok(()) };
         loaded.move_elsewhere(self.engine, random)?;
         if step == Step::Instantiate {
@@ -102,7 +102,7 @@ impl<'e, E: Engine> Prepared<'e, E> {
     }
 
     /// One sample's iterations of a step.
-    fn run(&mut self, step: Step, iterations: u64, watch: &Watch) -> Result<Duration, Stop> {
+    fn run(&mut self, step: Step, iterations: u64, watch: &Watch) -> Result<Duration, String> {
         let Self { engine, artifact, loaded, request, invocations } = self;
         match (step, loaded) {
             (Step::Load, _) => {
@@ -136,7 +136,7 @@ fn answer<E: Engine>(
     planned: &Planned<'_>,
     request: &[u8],
     watch: &Watch,
-) -> Result<Vec<u8>, Stop> {
+) -> Result<Vec<u8>, String> {
     let mut response = Vec::new();
     time_step(watch, || {
         let instance = &mut loaded.instance;
@@ -149,8 +149,8 @@ fn answer<E: Engine>(
 /// Adds up the times of a step, and drops what each made before the next begins.
 fn repeat<T>(
     iterations: u64,
-    mut step: impl FnMut() -> Result<(Duration, T), Stop>,
-) -> Result<Duration, Stop> {
+    mut step: impl FnMut() -> Result<(Duration, T), String>,
+) -> Result<Duration, String> {
     (0..iterations).try_fold(Duration::ZERO, |total, _| Ok(total + step()?.0))
 }
 

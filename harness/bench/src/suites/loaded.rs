@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::timing::{Stop, time_step};
+use super::timing::time_step;
 use super::watch::Watch;
 use crate::{Checked, Engine};
 
@@ -17,7 +17,7 @@ pub(super) struct Ready<E: Engine> {
 }
 
 impl<E: Engine> Ready<E> {
-    fn new(engine: &E, module: E::Module) -> Result<Rc<Self>, Stop> {
+    fn new(engine: &E, module: E::Module) -> Result<Rc<Self>, String> {
         let linked = engine.link(&module).map_err(show)?;
         Ok(Rc::new(Self { linked, _module: module }))
     }
@@ -53,7 +53,7 @@ impl<E: Engine> Kept<E> {
         engine: &E,
         artifact: &Checked,
         watch: &Watch,
-    ) -> Result<(Rc<Ready<E>>, Option<Duration>), Stop> {
+    ) -> Result<(Rc<Ready<E>>, Option<Duration>), String> {
         if let Some(ready) = self.0.get(artifact.path()) {
             return Ok((Rc::clone(ready), None));
         }
@@ -74,12 +74,12 @@ pub(super) struct Loaded<E: Engine> {
 }
 
 impl<E: Engine> Loaded<E> {
-    pub(super) fn new(engine: &E, artifact: &Checked) -> Result<Self, Stop> {
+    pub(super) fn new(engine: &E, artifact: &Checked) -> Result<Self, String> {
         let module = engine.load(artifact).map_err(show)?;
         Self::of(engine, Ready::new(engine, module)?)
     }
 
-    pub(super) fn of(engine: &E, ready: Rc<Ready<E>>) -> Result<Self, Stop> {
+    pub(super) fn of(engine: &E, ready: Rc<Ready<E>>) -> Result<Self, String> {
         let instance = engine.new_instance(&ready.linked).map_err(show)?;
         Ok(Self { instance, left: Vec::new(), ready })
     }
@@ -90,7 +90,7 @@ impl<E: Engine> Loaded<E> {
     /// puts them follows from all that it was asked for before, down to the length of a name in
     /// the environment: a process has one placement for all of its samples, and two processes
     /// that differ in nothing else may have two.
-    pub(super) fn move_elsewhere(&mut self, engine: &E, random: u64) -> Result<(), Stop> {
+    pub(super) fn move_elsewhere(&mut self, engine: &E, random: u64) -> Result<(), String> {
         /// With fewer, an allocator gives the same places in turns.
         const MOST_LEFT: usize = 4;
         const PAGE: u64 = 4096;
@@ -106,6 +106,6 @@ impl<E: Engine> Loaded<E> {
 }
 
 /// An error of an engine, as the reason of a failure.
-pub(super) fn show(error: anyhow::Error) -> Stop {
+pub(super) fn show(error: anyhow::Error) -> String {
     format!("{error:#}")
 }

@@ -7,25 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lumos_record::Layout;
-
 use super::harness::{Details, Measured, Trouble};
 use super::running::Running;
 use super::served::worker_spec;
-use super::timing::{Stop, time_step};
+use super::timing::time_step;
 use super::watch::Watch;
 use crate::Engine;
-use crate::sandbox::{Name, Sandbox, Unready, WorkerSpec};
-
-/// Where images are unpacked: on the file system that holds those that run.
-fn folder(layout: &Layout) -> PathBuf {
-    layout.lumos().join("unpacking")
-}
-
-/// Removes what processes that are no more have left half unpacked, and returns the paths.
-pub fn remove_leftovers(layout: &Layout) -> Vec<PathBuf> {
-    Name::remove_leftovers(&folder(layout))
-}
+use crate::sandbox::{Name, Sandbox, WorkerSpec};
 
 /// Measures how long an image takes to be unpacked into an empty folder.
 ///
@@ -38,7 +26,7 @@ pub(super) fn run<E: Engine, S: Sandbox>(
     let Running { harness, sandbox, planned, case, .. } = running;
     let function = &planned.workload.function;
     let worker_spec = worker_spec(&harness.artifacts, planned.runtime, function, &[])?;
-    let (parent, watch) = (folder(&harness.layout), harness.watch);
+    let (parent, watch) = (harness.layout.unpacking(), harness.watch);
     let start = Instant::now();
     unpack(*sandbox, &worker_spec, &parent, &watch)?;
     // The run's time pays for the removal as well.
@@ -63,16 +51,16 @@ fn unpack<S: Sandbox>(
     worker_spec: &WorkerSpec,
     parent: &Path,
     watch: &Watch,
-) -> Result<Duration, Unready> {
-    let folder = Unpacked::new(parent).map_err(Unready::Failure)?;
+) -> Result<Duration, Trouble> {
+    let folder = Unpacked::new(parent).map_err(Trouble::Failure)?;
     let (time, outcome) = time_step(watch, || Ok(sandbox.unpack(worker_spec, &folder.0)))
-        .map_err(Unready::Failure)?;
+        .map_err(Trouble::Failure)?;
     outcome.map(|()| time)
 }
 
-fn cause(unready: Unready) -> Stop {
+fn cause(unready: Trouble) -> String {
     match unready {
-        Unready::Skip(cause) | Unready::Failure(cause) => cause,
+        Trouble::Skip(cause) | Trouble::Failure(cause) => cause,
     }
 }
 
@@ -80,7 +68,7 @@ fn cause(unready: Unready) -> Stop {
 struct Unpacked(PathBuf);
 
 impl Unpacked {
-    fn new(parent: &Path) -> Result<Self, Stop> {
+    fn new(parent: &Path) -> Result<Self, String> {
         let path = parent.join(Name::next());
         fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self(path))

@@ -8,7 +8,6 @@ use lumos_record::{ArtifactKind, Case};
 use super::harness::{Harness, Trouble};
 use super::loaded::Kept;
 use super::plan::Planned;
-use super::timing::Stop;
 use crate::{Engine, Limits};
 
 /// A case in progress.
@@ -62,7 +61,7 @@ pub(super) struct Engines<E: Engine> {
     new_engine: fn(&str, &Limits) -> anyhow::Result<E>,
     limits: Limits,
     /// Made at their first case, since one that cannot be made fails its cases alone.
-    made: HashMap<String, Result<Rc<E>, Stop>>,
+    made: HashMap<String, Result<Rc<E>, String>>,
     kept: HashMap<String, Kept<E>>,
 }
 
@@ -72,7 +71,7 @@ impl<E: Engine> Engines<E> {
         Self { new_engine, limits, made: HashMap::new(), kept: HashMap::new() }
     }
 
-    fn get(&mut self, name: &str) -> Result<Rc<E>, Stop> {
+    fn get(&mut self, name: &str) -> Result<Rc<E>, String> {
         if let Some(made) = self.made.get(name) {
             return made.clone();
         }
@@ -82,7 +81,7 @@ impl<E: Engine> Engines<E> {
     }
 
     /// Makes other engines of a name, which nobody keeps; the error is why one cannot be made.
-    pub fn maker(&self, name: &str) -> impl Fn() -> Result<E, Stop> + Sync + use<E> {
+    pub fn maker(&self, name: &str) -> impl Fn() -> Result<E, String> + Sync + use<E> {
         let (new_engine, limits, name) = (self.new_engine, self.limits.clone(), name.to_owned());
         move || new_engine(&name, &limits).map_err(|error| format!("{error:#}"))
     }

@@ -9,8 +9,6 @@ use lumos_record::Case;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::timing::Stop;
-
 /// The samples of a round by which a case is measured at least, where there are so many rounds.
 ///
 /// Over all rounds they are as many as Criterion takes at least, and two in any case.
@@ -93,8 +91,8 @@ impl Sampling {
     pub fn warm_up(
         &self,
         cost: Duration,
-        mut routine: impl FnMut(u64) -> Result<Duration, Stop>,
-    ) -> Result<u64, Stop> {
+        mut routine: impl FnMut(u64) -> Result<Duration, String>,
+    ) -> Result<u64, String> {
         let (mut spent, mut done) = (Duration::ZERO, 0_u64);
         let mut next = 1_u64;
         while spent < self.warm_up {

@@ -14,7 +14,7 @@ use super::plan::Planned;
 use super::running::Running;
 use super::select::limits;
 use super::states;
-use super::timing::{Invocations, Stop, check};
+use super::timing::{Invocations, check};
 use crate::artifact::{Artifacts, Refusal};
 use crate::sandbox::{Mark, Sandbox, WorkerSpec};
 use crate::{Engine, InvokeError, Limits};
@@ -209,7 +209,7 @@ impl<S: Sandbox> Served<'_, S> {
     ///
     /// # Errors
     /// What the worker did instead.
-    pub fn cold_start(&self, response: &mut Vec<u8>) -> Result<(Cold, Duration), Stop> {
+    pub fn cold_start(&self, response: &mut Vec<u8>) -> Result<(Cold, Duration), String> {
         let sandbox = self.sandbox;
         let outer = Instant::now();
         let start_ns = monotonic_ns();
@@ -250,7 +250,7 @@ impl<S: Sandbox> Served<'_, S> {
 ///
 /// # Errors
 /// When the marks lie outside, or go backwards: the clocks of two processes then differ.
-fn phases(start_ns: u64, marks: &[Mark], end_ns: u64) -> Result<Vec<PhaseSpan>, Stop> {
+fn phases(start_ns: u64, marks: &[Mark], end_ns: u64) -> Result<Vec<PhaseSpan>, String> {
     let mut marks = marks.to_vec();
     marks.push(Mark { phase: Phase::FirstCall, end_ns });
     let mut before_ns = start_ns;

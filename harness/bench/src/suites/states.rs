@@ -13,8 +13,7 @@ use lumos_record::StateBackend;
 use lumos_state::Store;
 use lumos_workloads::Value;
 
-use super::timing::Stop;
-use crate::sandbox::{State, Unready};
+use crate::sandbox::{State, Trouble};
 
 /// The server's program.
 const SERVER: &str = "redis-server";
@@ -38,19 +37,19 @@ impl States {
     ///
     /// # Errors
     /// A skip where this node has no Redis.
-    pub fn prepare(&mut self, backend: StateBackend, value: &Value) -> Result<State, Unready> {
+    pub fn prepare(&mut self, backend: StateBackend, value: &Value) -> Result<State, Trouble> {
         let state = State { backend, folder: self.folder.clone() };
         let values = self.folder.join(State::VALUES);
         open_to_all(&self.folder)
             .and_then(|()| open_to_all(&values))
-            .map_err(|error| Unready::Failure(format!("{}: {error}", values.display())))?;
+            .map_err(|error| Trouble::Failure(format!("{}: {error}", values.display())))?;
         if backend == StateBackend::Redis {
             self.start_redis()?;
         }
         let before = value.before.as_ref().map(|request| request.generate());
         let put = Store::open(&state.seen())
             .and_then(|mut store| store.put(&value.key, &before.unwrap_or_default()));
-        put.map_err(|error| Unready::Failure(format!("cannot prepare the state: {error}")))?;
+        put.map_err(|error| Trouble::Failure(format!("cannot prepare the state: {error}")))?;
         Ok(state)
     }
 
@@ -60,7 +59,7 @@ impl States {
     }
 
     /// Starts the server, unless it runs.
-    fn start_redis(&mut self) -> Result<(), Unready> {
+    fn start_redis(&mut self) -> Result<(), Trouble> {
         if self.redis.as_mut().is_some_and(Redis::runs) {
             return Ok(());
         }
@@ -73,7 +72,7 @@ impl States {
 ///
 /// # Errors
 /// A sentence that says how they differ.
-pub fn check(state: &State, value: &Value) -> Result<(), Stop> {
+pub fn check(state: &State, value: &Value) -> Result<(), String> {
     let Some(after) = value.left() else { return Ok(()) };
     let (found, expected) = (self::value(state, &value.key)?, after.generate());
     if found == expected {
@@ -91,7 +90,7 @@ pub fn check(state: &State, value: &Value) -> Result<(), Stop> {
 ///
 /// # Errors
 /// When the state cannot be read.
-pub fn value(state: &State, key: &str) -> Result<Vec<u8>, Stop> {
+pub fn value(state: &State, key: &str) -> Result<Vec<u8>, String> {
     let found = Store::open(&state.seen()).and_then(|mut store| store.get(key));
     Ok(found.map_err(|error| format!("cannot read the state: {error}"))?.unwrap_or_default())
 }
@@ -109,7 +108,7 @@ struct Redis {
 }
 
 impl Redis {
-    fn start(folder: &Path) -> Result<Self, Unready> {
+    fn start(folder: &Path) -> Result<Self, Trouble> {
         let socket = folder.join(State::REDIS);
         let mut command = Command::new(SERVER);
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--daemonize", "no"]);
@@ -125,18 +124,18 @@ impl Redis {
             });
         }
         let server = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Unready::Skip(format!(
+            io::ErrorKind::NotFound => Trouble::Skip(format!(
                 "there is no `{SERVER}` on this node: `cargo xtask setup` installs it"
             )),
-            _ => Unready::Failure(format!("{SERVER}: {error}")),
+            _ => Trouble::Failure(format!("{SERVER}: {error}")),
         })?;
         let mut started = Self { server };
-        started.wait(&socket).map_err(Unready::Failure)?;
+        started.wait(&socket).map_err(Trouble::Failure)?;
         Ok(started)
     }
 
     /// Waits until the server answers.
-    fn wait(&mut self, socket: &Path) -> Result<(), Stop> {
+    fn wait(&mut self, socket: &Path) -> Result<(), String> {
         let start = Instant::now();
         let backend = lumos_state::Backend::Redis(socket.to_owned());
         loop {

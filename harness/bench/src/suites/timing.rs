@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::watch::Watch;
 
-/// Why a case stopped.
-pub type Stop = String;
-
 /// Times invocations in batches, and checks every response while the clock stands still.
 #[derive(Debug)]
 pub struct Invocations {
@@ -44,7 +41,7 @@ impl Invocations {
         iterations: u64,
         watch: &Watch,
         mut invoke: impl FnMut(&mut Vec<u8>) -> Result<(), Error>,
-    ) -> Result<Duration, Stop> {
+    ) -> Result<Duration, String> {
         let mut total = Duration::ZERO;
         let mut left = iterations;
         while left > 0 {
@@ -74,8 +71,8 @@ impl Invocations {
     pub fn time_one<T>(
         &mut self,
         watch: &Watch,
-        step: impl FnOnce(&mut Vec<u8>) -> Result<T, Stop>,
-    ) -> Result<(Duration, T), Stop> {
+        step: impl FnOnce(&mut Vec<u8>) -> Result<T, String>,
+    ) -> Result<(Duration, T), String> {
         let slot = &mut self.slots[0];
         slot.clear();
         let timed = time_step(watch, || step(slot))?;
@@ -91,8 +88,8 @@ impl Invocations {
 /// Those of the step.
 pub fn time_step<T>(
     watch: &Watch,
-    step: impl FnOnce() -> Result<T, Stop>,
-) -> Result<(Duration, T), Stop> {
+    step: impl FnOnce() -> Result<T, String>,
+) -> Result<(Duration, T), String> {
     watch.arm();
     let start = Instant::now();
     let made = step();
@@ -105,7 +102,7 @@ pub fn time_step<T>(
 ///
 /// # Errors
 /// A sentence that shows where they differ.
-pub fn check(response: &[u8], expected: &[u8]) -> Result<(), Stop> {
+pub fn check(response: &[u8], expected: &[u8]) -> Result<(), String> {
     if response == expected {
         return Ok(());
     }
@@ -134,7 +131,7 @@ mod tests {
         let mut invocations = Invocations::new(b"right".to_vec());
         let mut calls = 0;
         let stop = invocations
-            .time::<Stop>(1000, &watch(), |response| {
+            .time::<String>(1000, &watch(), |response| {
                 calls += 1;
                 response.extend_from_slice(if calls == 700 { b"wrong" } else { b"right" });
                 Ok(())

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use lumos_abi::{Timings, monotonic_ns};
+use lumos_bench::sandbox::connection::Connection;
 use lumos_bench::sandbox::{
-    LaunchError, Mark, Sandbox, SandboxContext, Teardown, Unready, WorkerSpec,
+    LaunchError, Mark, Sandbox, SandboxContext, Teardown, Trouble, WorkerSpec,
 };
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 use lumos_record::protocol::variable;
@@ -263,6 +264,10 @@ impl Sandbox for Boxes {
         &worker.marks
     }
 
+    fn connection<'w>(&self, _worker: &'w mut Worker) -> &'w mut Connection {
+        unreachable!("its workers have no socket: they answer by themselves")
+    }
+
     fn invoke(
         &self,
         worker: &mut Worker,
@@ -310,13 +315,13 @@ impl Sandbox for Boxes {
         "the worker's end (signal 9)".into()
     }
 
-    fn unpack(&self, worker_spec: &WorkerSpec, folder: &Path) -> Result<(), Unready> {
+    fn unpack(&self, worker_spec: &WorkerSpec, folder: &Path) -> Result<(), Trouble> {
         self.log.note("unpack", 0, 0);
         let artifact = worker_spec.artifact.as_ref().expect("a runtime with a worker").path();
         // A file that is there already is one of the last image's.
         let copy = folder.join("file");
         assert!(!copy.exists(), "{} is not empty", folder.display());
-        std::fs::copy(artifact, copy).map(drop).map_err(|e| Unready::Failure(e.to_string()))
+        std::fs::copy(artifact, copy).map(drop).map_err(|e| Trouble::Failure(e.to_string()))
     }
 }
 

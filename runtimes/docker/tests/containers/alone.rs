@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use bollard::models::{ContainerCreateBody, HostConfig};
 use libtest_mimic::Trial;
 use lumos_bench::conformance::checkout::Checkout;
-use lumos_bench::sandbox::{Name, SandboxContext, SocketDirectory, Unready, WorkerSpec};
+use lumos_bench::sandbox::{Name, SandboxContext, SocketDirectory, Trouble, WorkerSpec};
 use lumos_bench::{Checked, Limits, Sandbox as _};
 use lumos_docker::{DIGEST, Docker, Engine, RUN};
 
@@ -127,7 +127,7 @@ fn images_that_cannot_run() -> Result<()> {
     let refused = |image: &Image, words: &str| -> Result<()> {
         let alone = Alone::new(image)?;
         match alone.docker.prepare(&alone.worker_spec) {
-            Err(Unready::Failure(cause)) if cause.contains(words) => Ok(()),
+            Err(Trouble::Failure(cause)) if cause.contains(words) => Ok(()),
             other => bail!("{other:?} instead of `{words}`"),
         }
     };
@@ -145,7 +145,7 @@ fn images_that_cannot_run() -> Result<()> {
         }
     }
     match altered.docker.prepare(&altered.worker_spec) {
-        Err(Unready::Failure(cause)) if cause.contains("is not what was built") => Ok(()),
+        Err(Trouble::Failure(cause)) if cause.contains("is not what was built") => Ok(()),
         other => bail!("{other:?}"),
     }
 }
