@@ -11,8 +11,8 @@ use lumos_record::{
     ArtifactManifest, Breakdown, Case, Counted, Finished, Layout, Ledger, PullCheck, Record, Run,
     RunManifest, Weather, WorkerUse,
 };
+use lumos_workloads::sha256_hex;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::schema::{RoundWeather, Rounds};
 use crate::baselines::{self, Benchmark};
@@ -475,7 +475,7 @@ fn read_artifacts(
         ));
         return None;
     };
-    if hexadecimal(&Sha256::digest(&bytes)) != run.manifest.artifacts_sha256 {
+    if sha256_hex(&bytes) != run.manifest.artifacts_sha256 {
         warnings.push(
             "The artifacts have been rebuilt since this run: sizes are those of today's \
              artifacts, not of those that were measured."
@@ -497,10 +497,6 @@ fn read_artifacts(
             None
         }
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The exact median of counts or integers, as a float; 0 when there are none.

@@ -9,8 +9,8 @@ use lumos_record::{
     Profile, Pull, PullCheck, Record, Revision, Round, RunManifest, RunWriter, Runtime, Setting,
     Skip, StateBackend, Suite, TimedCalls, Toolchain, Variant, Weather, WorkerUse,
 };
+use lumos_workloads::sha256_hex;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::*;
@@ -40,7 +40,7 @@ impl Fixture {
         let artifacts = serde_json::to_vec(&artifacts()).unwrap();
         fs::create_dir_all(layout.artifacts()).unwrap();
         fs::write(layout.artifacts().join(ArtifactManifest::FILE), &artifacts).unwrap();
-        let sha256 = Sha256::digest(&artifacts).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = sha256_hex(&artifacts);
         let writer = RunWriter::create(&layout.runs(), manifest(node, sha256)).unwrap();
         Self { folder, layout, writer, cases: 0 }
     }

@@ -11,7 +11,7 @@ use super::loaded::{Kept, Loaded, show};
 use super::plan::Planned;
 use super::running::Running;
 use super::timing::{Invocations, time_step};
-use super::turns::Random;
+use super::turns::unforeseen;
 use super::watch::Watch;
 use crate::{Checked, Engine};
 
@@ -199,9 +199,9 @@ fn run<E: Engine, S>(running: &mut Running<'_, E, S>, step: Step) -> Result<Meas
     };
     let request_bytes = prepared.request.len();
     if !harness.selection.verify {
-        let mut places = Random::new();
+        let mut places = unforeseen();
         harness.measure_steady(case, cost, |iterations| {
-            prepared.move_elsewhere(step, places.draw(), &watch)?;
+            prepared.move_elsewhere(step, places.next_u64(), &watch)?;
             prepared.run(step, iterations, &watch)
         })?;
     }

@@ -3,6 +3,8 @@
 
 use std::hint::black_box;
 
+use lumos_abi::monotonic_ns;
+use lumos_model::SplitMix64;
 use lumos_record::{Case, Event};
 use lumos_turns::{Place, Request};
 use lumos_workloads::sha256_hex;
@@ -18,12 +20,8 @@ pub struct Turns {
     seed: String,
     /// The processor that all sides share; where that is forbidden, the samples are noisier.
     pinned: Option<Pinned>,
-    random: Random,
+    random: SplitMix64,
 }
-
-/// Numbers that nobody can foresee, other ones in every process.
-#[derive(Debug)]
-pub struct Random(u64);
 
 impl Turns {
     /// What the environment says; none where this process is alone. With others, it moves to the
@@ -37,7 +35,7 @@ impl Turns {
                 format!("{error:#}: short times vary with where the scheduler puts this process");
             Event::Notice { text }.tell();
         }
-        let (seed, random) = (format!("{} {round}", selection.seed), Random::new());
+        let (seed, random) = (format!("{} {round}", selection.seed), unforeseen());
         Some(Self { turns, seed, pinned: pinned.ok(), random })
     }
 
@@ -67,19 +65,9 @@ impl Turns {
     }
 }
 
-impl Random {
-    /// Begins with what the clock shows.
-    pub fn new() -> Self {
-        Self(lumos_abi::monotonic_ns() | 1)
-    }
-
-    /// The next number (Marsaglia, "Xorshift RNGs", 2003).
-    pub fn draw(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
+/// Numbers that nobody can foresee, other ones in every process: they begin with the clock.
+pub fn unforeseen() -> SplitMix64 {
+    SplitMix64::new(monotonic_ns())
 }
 
 /// Takes branches that nobody can foresee, so that each sample finds the processor's predictor
@@ -88,7 +76,7 @@ impl Random {
 /// A loop that runs undisturbed trains it. How well depends on where its code lies in memory, and
 /// on chance: of several processes with the same interpreter, some are faster than the others by
 /// half, for seconds.
-fn confuse(random: &mut Random) {
+fn confuse(random: &mut SplitMix64) {
     const BRANCHES: u32 = 50_000;
     const STEPS: [fn(u64) -> u64; 8] = [
         |x| x.rotate_left(1),
@@ -102,7 +90,7 @@ fn confuse(random: &mut Random) {
     ];
     let mut result = 0;
     for _ in 0..BRANCHES {
-        let random = random.draw();
+        let random = random.next_u64();
         result = black_box(STEPS[(random >> 61) as usize])(result);
         if random & 1 == 0 {
             result = black_box(result.wrapping_add(1));
