@@ -2,31 +2,28 @@
 //!
 //! The steps, a module each: [`load`] reads what the run left, [`analysis`] turns it into the
 //! typed figures of [`schema`], [`grid`] lays those out without holes, and [`page`], [`csv`],
-//! [`summary`] and [`splice`] format them. No runtime is named in code: which one is native, and
+//! [`summary`] and [`splice`] format them. Of what is in [`sections`], figures and their meaning
+//! stand in one [`table`], which [`render`] shows in every format. No runtime is named in code: which one is native, and
 //! which are compared with it, comes from the artifact manifest.
 
 pub mod analysis;
-mod break_even;
-mod breakdown;
-mod chain;
 mod charts;
 mod claims;
-mod compilations;
 mod csv;
 mod export;
 pub mod format;
 mod grid;
 mod load;
 mod page;
-mod pull;
+mod render;
 mod runtimes;
 mod schema;
+mod sections;
 mod splice;
 mod summary;
-mod sweeps;
+mod table;
 #[cfg(test)]
 mod tests;
-mod variants;
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +34,6 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 
 use export::Export;
-use grid::Grid;
 pub use load::{Evidence, Outcome, load as evidence_of};
 use page::Page;
 pub use schema::{CaseRatio, Report};
@@ -55,13 +51,17 @@ pub struct Arguments {
     /// Print the figures of every case in this format instead of writing a report
     #[arg(long, value_name = "FORMAT", conflicts_with_all = ["output", "splice"])]
     format: Option<Export>,
+    /// Print which fields the tables of report.json have instead of writing a report, and what they
+    /// say
+    #[arg(long, conflicts_with_all = ["output", "splice", "format"])]
+    fields: bool,
     /// Also write the results in README.md and docs/results.md, and the extract that they come
     /// from, docs/results.json
     #[arg(long)]
     splice: bool,
     /// Only check that the results in README.md and docs/results.md are those of
     /// docs/results.json; needs no run
-    #[arg(long, conflicts_with_all = ["run", "output", "splice", "format"])]
+    #[arg(long, conflicts_with_all = ["run", "output", "splice", "format", "fields"])]
     check: bool,
 }
 
@@ -88,6 +88,10 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
         print!("{}", export::render(&read(layout, &folder)?, format)?);
         return Ok(());
     }
+    if arguments.fields {
+        print!("{}", fields(&read(layout, &folder)?));
+        return Ok(());
+    }
     let output = arguments.output.clone().unwrap_or_else(|| layout.report());
     let mut summary = generate(layout, &folder, &output)?;
     if arguments.splice {
@@ -106,8 +110,13 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
 pub fn generate(layout: &Layout, run_folder: &Path, output_folder: &Path) -> Result<Summary> {
     let report = read(layout, run_folder)?;
     let grids = grid::grids(&report);
-    let paths = write(&report, &grids, output_folder)?;
+    let paths = write(&report, output_folder)?;
     Ok(Summary::new(&report, &grids, paths))
+}
+
+/// What the tables of `report.json` hold, as Markdown.
+fn fields(report: &Report) -> String {
+    report.sections.iter().flat_map(table::Section::tables).map(render::fields).collect()
 }
 
 /// Reads a run and works out its figures.
@@ -165,9 +174,9 @@ fn find_run(layout: &Layout, name: Option<&str>) -> Result<PathBuf> {
 }
 
 /// Writes the report in every format and gives the paths.
-fn write(report: &Report, grids: &[Grid], output: &Path) -> Result<Vec<PathBuf>> {
+fn write(report: &Report, output: &Path) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(output).with_context(|| output.display().to_string())?;
-    let page = Page::new(report, grids);
+    let page = Page::new(report);
     let files = [
         ("report.html", render("report.html.j2", &page)?),
         ("report.md", render("report.md.j2", &page)?),

@@ -36,8 +36,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use lumos_record::protocol::variable;
 use lumos_record::{
-    ArtifactKind, ChainFacts, Event, Lane, Layout, Need, Record, Runtime, SandboxFacts, Setting,
-    Suite,
+    ChainFacts, Event, Layout, Need, Record, Runtime, SandboxFacts, Setting, Suite,
 };
 use lumos_workloads::Workloads;
 

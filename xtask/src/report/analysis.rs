@@ -2,24 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use lumos_model::{Bootstrap, Comparison, Estimate, MINIMAL_EFFECT, Samples, negligible_from};
-use lumos_record::{Case, Ledger, Phase, Setting, Suite, WorkerUse};
+use lumos_model::{Bootstrap, Comparison, Estimate, MINIMAL_EFFECT, Samples};
+use lumos_record::{Case, Ledger, Setting, Suite};
 
-use super::load::{CaseEvidence, Evidence, Outcome, median_of, samples_of};
+use super::load::{CaseEvidence, Evidence, Outcome};
+use super::page::Palette;
 use super::runtimes::Runtimes;
 use super::schema::{
-    Absence, CaseEstimate, CaseRatio, Figure, InstructionCount, Method, MissingArtifact,
-    PhaseEstimate, PlatformPoint, PlatformRatio, PullReport, Report, RunInfo, SCHEMA_VERSION,
-    WorkerEstimate,
+    Absence, CaseEstimate, CaseRatio, Figure, Method, MissingArtifact, Report, RunInfo,
+    SCHEMA_VERSION,
 };
-use super::{break_even, breakdown, chain, claims, compilations, pull, sweeps, variants};
+use super::sections::{self, Source};
+use super::{claims, grid};
 
 /// The seed of all resampling: a report of the same run is the same to the last digit.
 pub const SEED: u64 = 0x006c_756d_6f73;
-
-/// What a platform may add to a cold start, in milliseconds: from nothing to the 3 s of a
-/// Knative service on a small board.
-pub const PLATFORM_CONSTANTS_MS: [u64; 6] = [0, 1, 10, 100, 1_000, 3_000];
 
 /// Makes the report of a run.
 pub fn analyse(evidence: Evidence) -> anyhow::Result<Report> {
@@ -38,21 +35,16 @@ pub fn analyse(evidence: Evidence) -> anyhow::Result<Report> {
     report.unrecorded = unrecorded(evidence.cases.keys());
     sort(&mut report, &runtimes);
     let Analysis { mut bootstrap, .. } = analysis;
-    report.compilations = compilations::estimates(&report, &runtimes, &mut bootstrap);
-    report.break_even = break_even::estimates(&report, &runtimes, &evidence.cases, &mut bootstrap);
-    report.variants = variants::estimates(&report, &runtimes, &evidence.cases, &mut bootstrap);
-    report.variant_means = variants::means(&report);
-    report.breakdown = breakdown::estimates(&runtimes, &evidence.cases, &mut bootstrap);
-    let mut swept = |suites: &[Suite], report: &Report| {
-        sweeps::estimates(suites, report, &runtimes, &evidence.cases, &mut bootstrap)
-    };
-    let serialization = [Suite::Serialization, Suite::SerializationServed];
-    report.serialization = swept(&serialization, &report);
-    report.retrieval = swept(&[Suite::Retrieval], &report);
-    report.chain =
-        chain::estimates(&evidence.chains, &report, &runtimes, &evidence.cases, &mut bootstrap);
-    report.pull = pull::section(&report, evidence.pull_check);
     report.claims = claims::evaluate(&report, &runtimes)?;
+    let palette = Palette::new(&report, &grid::grids(&report));
+    let mut source = Source {
+        report: &report,
+        evidence: &evidence,
+        runtimes: &runtimes,
+        palette: &palette,
+        bootstrap: &mut bootstrap,
+    };
+    report.sections = sections::all(&mut source);
     Ok(report)
 }
 
@@ -110,19 +102,7 @@ fn frame(evidence: &Evidence) -> Report {
             .collect(),
         estimates: Vec::new(),
         ratios: Vec::new(),
-        phases: Vec::new(),
-        memory: Vec::new(),
-        platform: Vec::new(),
-        pull: PullReport::default(),
-        compilations: Vec::new(),
-        break_even: Vec::new(),
-        variants: Vec::new(),
-        variant_means: Vec::new(),
-        breakdown: Vec::new(),
-        serialization: Vec::new(),
-        retrieval: Vec::new(),
-        chain: Vec::new(),
-        counts: Vec::new(),
+        sections: Vec::new(),
         claims: Vec::new(),
         skips: Vec::new(),
         failures: Vec::new(),
@@ -153,11 +133,8 @@ impl Analysis<'_> {
             Outcome::Interrupted => report.failures.push(absence(
                 "interrupted: the case began, and the run holds no outcome of it".into(),
             )),
-            Outcome::Counted(counted) => report.counts.push(InstructionCount {
-                case: case.clone(),
-                instructions: counted.instructions,
-                counter: counted.counter.clone(),
-            }),
+            // A count is no sample: a section has it.
+            Outcome::Counted(_) => {}
             Outcome::Samples(samples) => match self.estimate(case, samples) {
                 None => report.failures.push(absence(format!(
                     "{} samples are too few: an interval needs {}",
@@ -166,8 +143,7 @@ impl Analysis<'_> {
                 ))),
                 Some(estimate) => {
                     report.estimates.push(estimate);
-                    self.add_phases(report, case, &found.ledgers);
-                    report.memory.extend(self.worker(case, &found.uses));
+                    warn_of_ledgers(report, case, &found.ledgers);
                 }
             },
         }
@@ -190,57 +166,6 @@ impl Analysis<'_> {
         })
     }
 
-    /// Adds each phase's median, and a warning if the phases do not add up.
-    fn add_phases(&mut self, report: &mut Report, case: &Case, ledgers: &[(u32, Ledger)]) {
-        let wrong: Vec<String> =
-            ledgers.iter().filter_map(|(_, ledger)| ledger.reconcile().err()).collect();
-        if let Some(first) = wrong.first() {
-            let (count, all) = (wrong.len(), ledgers.len());
-            report.warnings.push(format!("{case}: {count} of {all} cold starts: {first}."));
-        }
-        let spans = ledgers.iter().flat_map(|(_, ledger)| &ledger.phases);
-        let phases: BTreeSet<Phase> =
-            spans.map(|span| span.phase).chain([Phase::Teardown]).collect();
-        for phase in phases {
-            let time_ns = |ledger: &Ledger| match phase {
-                Phase::Teardown => Some(ledger.teardown_ns),
-                _ => ledger.phases.iter().find(|span| span.phase == phase).map(|span| span.wall_ns),
-            };
-            let Some(figure) = self.figure(ledgers, time_ns) else { continue };
-            report.phases.push(PhaseEstimate {
-                case: case.clone(),
-                phase,
-                unit: "ns".into(),
-                figure,
-            });
-        }
-    }
-
-    /// What a case's workers used; none when the run holds no record of them.
-    fn worker(&mut self, case: &Case, uses: &[(u32, WorkerUse)]) -> Option<WorkerEstimate> {
-        Some(WorkerEstimate {
-            case: case.clone(),
-            workers: uses.len(),
-            invocations: median_of(uses.iter().map(|(_, used)| used.invocations)),
-            peak_rss_bytes: self.figure(uses, |used| used.peak_rss_bytes),
-            cpu_ns: self
-                .figure(uses, |used| Some(used.cpu.user_ns.saturating_add(used.cpu.system_ns)))?,
-            cpu_user_ns: self.figure(uses, |used| Some(used.cpu.user_ns))?,
-            cpu_system_ns: self.figure(uses, |used| Some(used.cpu.system_ns))?,
-        })
-    }
-
-    /// The median of what was recorded in rounds, with an interval if there is enough; none when
-    /// there is nothing.
-    fn figure<T>(
-        &mut self,
-        recorded: &[(u32, T)],
-        value: impl Fn(&T) -> Option<u64>,
-    ) -> Option<Figure> {
-        let samples = samples_of(recorded, |recorded| value(recorded).map(|value| value as f64))?;
-        Some(figure(&mut self.bootstrap, &samples))
-    }
-
     /// The samples of a case that has any.
     fn samples(&self, case: &Case) -> Option<&Samples> {
         self.cases.get(case)?.samples()
@@ -252,16 +177,12 @@ impl Analysis<'_> {
         let mut found = Vec::new();
         // What native code is compared with there is built in another way, and has a setting of
         // its own.
-        for case in cases.keys().filter(|case| case.suite != Suite::Variants) {
+        for case in cases.keys().filter(|case| !case.suite.spec().compares_variants) {
             let Some(samples) = self.samples(case).cloned() else { continue };
-            for (place, reference) in runtimes.references(case).into_iter().enumerate() {
+            for reference in runtimes.references(case) {
                 let below = Case { runtime: reference.clone(), ..case.clone() };
                 let Some(below) = self.samples(&below).cloned() else { continue };
                 found.extend(self.ratio(case, &reference, &samples, &below));
-                // What a platform adds dwarfs what one sandbox adds over another.
-                if case.suite == Suite::ColdStart && place == 0 {
-                    report.platform.extend(self.platform(case, reference, &samples, &below));
-                }
             }
         }
         if !self.emulated {
@@ -296,35 +217,15 @@ impl Analysis<'_> {
         };
         Some((ratio, compared))
     }
+}
 
-    fn platform(
-        &mut self,
-        case: &Case,
-        reference: String,
-        above: &Samples,
-        below: &Samples,
-    ) -> Option<PlatformRatio> {
-        let mut points = Vec::with_capacity(PLATFORM_CONSTANTS_MS.len());
-        for constant_ms in PLATFORM_CONSTANTS_MS {
-            let constant_ns = constant_ms * 1_000_000;
-            let ratio = self.bootstrap.shifted_ratio(above, below, constant_ns as f64)?;
-            points.push(PlatformPoint {
-                constant_ns,
-                ratio: ratio.point,
-                low: ratio.low,
-                high: ratio.high,
-            });
-        }
-        let common = Samples::of_common_rounds(&[above, below]);
-        let [median_ns, reference_median_ns] = [&common[0], &common[1]].map(Samples::median);
-        Some(PlatformRatio {
-            case: case.clone(),
-            reference,
-            median_ns,
-            reference_median_ns,
-            negligible_from_ns: negligible_from(median_ns, reference_median_ns, MINIMAL_EFFECT),
-            points,
-        })
+/// Warns of cold starts whose phases do not add up.
+fn warn_of_ledgers(report: &mut Report, case: &Case, ledgers: &[(u32, Ledger)]) {
+    let wrong: Vec<String> =
+        ledgers.iter().filter_map(|(_, ledger)| ledger.reconcile().err()).collect();
+    if let Some(first) = wrong.first() {
+        let (count, all) = (wrong.len(), ledgers.len());
+        report.warnings.push(format!("{case}: {count} of {all} cold starts: {first}."));
     }
 }
 
@@ -372,12 +273,6 @@ fn sort(report: &mut Report, runtimes: &Runtimes) {
     report.estimates.sort_by_cached_key(|entry| runtimes.order(&entry.case));
     // A stable sort: the ratios of one case stay in the order of its references.
     report.ratios.sort_by_cached_key(|entry| runtimes.order(&entry.case));
-    report.phases.sort_by_cached_key(|entry| (runtimes.order(&entry.case), entry.phase));
-    report.memory.sort_by_cached_key(|entry| runtimes.order(&entry.case));
-    report
-        .platform
-        .sort_by_cached_key(|entry| (runtimes.order(&entry.case), entry.reference.clone()));
-    report.counts.sort_by_cached_key(|entry| runtimes.order(&entry.case));
     report.skips.sort_by_cached_key(|entry| runtimes.order(&entry.case));
     report.failures.sort_by_cached_key(|entry| runtimes.order(&entry.case));
     report.unrecorded.sort_by_cached_key(|case| runtimes.order(case));

@@ -3,6 +3,7 @@
 use lumos_model::Verdict;
 
 use super::schema::{CaseEstimate, CaseRatio};
+use super::table::Ratio;
 
 /// Three significant digits, without an exponent.
 fn three_digits(value: f64) -> String {
@@ -37,19 +38,35 @@ pub fn estimate(found: &CaseEstimate) -> String {
     known_duration(found.median, [found.low, found.high])
 }
 
-/// A case's ratio with the digits that its interval supports. Where that leaves open which side is
-/// faster it is the interval: a figure would be taken for a finding.
+/// A case's ratio; see [`verdict_ratio`].
 pub fn case_ratio(found: &CaseRatio) -> String {
-    let ends = [found.low, found.high];
-    match found.verdict.as_deref() == Some(Verdict::Inconclusive.name()) {
+    judged(found.ratio, [found.low, found.high], found.verdict.as_deref())
+}
+
+/// A ratio with the digits that its interval supports. Where that leaves open which side is faster
+/// it is the interval: a figure would be taken for a finding.
+pub fn verdict_ratio(found: &Ratio) -> String {
+    judged(found.ratio, [found.low, found.high], found.verdict.as_deref())
+}
+
+fn judged(ratio: f64, ends: [f64; 2], verdict: Option<&str>) -> String {
+    match verdict == Some(Verdict::Inconclusive.name()) {
         true => ends_of_ratio(ends),
-        false => known_ratio(found.ratio, ends),
+        false => known_ratio(ratio, ends),
     }
 }
 
 /// A time in nanoseconds with as many digits as its interval supports.
 pub fn known_duration(time_ns: f64, ends_ns: [f64; 2]) -> String {
     with_unit_and_reach(time_ns, reach(time_ns, ends_ns), &TIMES)
+}
+
+/// A size with as many digits as its interval supports.
+pub fn known_bytes(size_bytes: f64, ends_bytes: [f64; 2]) -> String {
+    match size_bytes < 1024.0 {
+        true => bytes(size_bytes),
+        false => with_unit_and_reach(size_bytes, reach(size_bytes, ends_bytes), &SIZES),
+    }
 }
 
 /// A ratio with as many digits as its interval supports.
@@ -69,6 +86,9 @@ pub fn ends_of_ratio(ends: [f64; 2]) -> String {
 
 /// The units of times in nanoseconds.
 const TIMES: [(f64, &str); 4] = [(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")];
+
+/// The units of sizes in bytes, from one KiB on.
+const SIZES: [(f64, &str); 3] = [(1024.0, "KiB"), (1_048_576.0, "MiB"), (1_073_741_824.0, "GiB")];
 
 /// Picks the unit in which the rounded figure is at least 1.
 fn with_unit(value: f64, units: &[(f64, &str)]) -> String {
@@ -104,9 +124,7 @@ pub fn bytes(size_bytes: f64) -> String {
     if size_bytes < 1024.0 {
         return format!("{size_bytes:.0} B");
     }
-    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
-    let units = units.map(|(unit, bits)| (f64::from(1u32 << bits), unit));
-    with_unit(size_bytes, &units)
+    with_unit(size_bytes, &SIZES)
 }
 
 /// A power of ten of bytes, for the marks of a scale: `100 B`, `1 kB`, `10 MB`.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use lumos_record::suite::Shown;
 use lumos_record::{Case, Setting, Suite};
 
 use super::runtimes::Runtimes;

@@ -13,10 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use super::format;
 use super::grid::{Cell, Comparison, grids};
-use super::schema::{Report, SCHEMA_VERSION};
+use super::schema::Report;
 
-const BEGIN: &str = "<!-- lumos:results:begin -->";
-const END: &str = "<!-- lumos:results:end -->";
+/// The version of the extract's shape.
+const SCHEMA_VERSION: u32 = 1;
+
+/// Between these, README.md has its results.
+const MARKERS: [&str; 2] = ["<!-- lumos:results:begin -->", "<!-- lumos:results:end -->"];
 
 /// The suites whose results are shown.
 const SUITES: [Suite; 3] = [Suite::ColdStart, Suite::Warm, Suite::Call];
@@ -89,7 +92,8 @@ fn results_path(layout: &Layout) -> PathBuf {
 fn documents(layout: &Layout, results: &Results) -> Result<[Document; 2]> {
     let path = layout.root.join("README.md");
     let is = read(&path)?;
-    let should_be = replace(&is, &render_brief(results)).with_context(|| named(layout, &path))?;
+    let should_be =
+        replace(&is, MARKERS, &render_brief(results)).with_context(|| named(layout, &path))?;
     let readme = Document { path, is, should_be };
     let path = layout.root.join("docs/results.md");
     // Nothing but results is in it, so it can be made where it is not there.
@@ -366,16 +370,20 @@ pub fn escape(text: &str) -> String {
     text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The README with new text between its markers.
-fn replace(readme: &str, text: &str) -> Result<String> {
-    let parts = readme.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
+/// A document with new text between its markers.
+///
+/// # Errors
+/// When it lacks them.
+pub fn replace(document: &str, markers: [&str; 2], text: &str) -> Result<String> {
+    let [begin, end] = markers;
+    let parts = document.split_once(begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(end)?;
         Some((before, after))
     });
     let Some((before, after)) = parts else {
-        bail!("lacks the markers `{BEGIN}` and `{END}`, between which the results table belongs");
+        bail!("lacks the markers `{begin}` and `{end}`, between which generated text belongs");
     };
-    Ok(format!("{before}{BEGIN}\n{text}{END}{after}"))
+    Ok(format!("{before}{begin}\n{text}{end}{after}"))
 }
 
 #[cfg(test)]
@@ -384,10 +392,12 @@ mod tests {
 
     #[test]
     fn only_the_text_between_the_markers_changes() {
-        let readme = format!("# A\n{BEGIN}\nold\n{END}\nrest\n");
-        assert_eq!(replace(&readme, "new\n").unwrap(), format!("# A\n{BEGIN}\nnew\n{END}\nrest\n"));
-        assert!(replace("# A", "new").is_err());
-        assert!(replace(&format!("{END} {BEGIN}"), "new").is_err());
+        let [begin, end] = MARKERS;
+        let readme = format!("# A\n{begin}\nold\n{end}\nrest\n");
+        let expected = format!("# A\n{begin}\nnew\n{end}\nrest\n");
+        assert_eq!(replace(&readme, MARKERS, "new\n").unwrap(), expected);
+        assert!(replace("# A", MARKERS, "new").is_err());
+        assert!(replace(&format!("{end} {begin}"), MARKERS, "new").is_err());
     }
 
     #[test]

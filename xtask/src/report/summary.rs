@@ -9,8 +9,9 @@ use lumos_record::{Lane, Suite};
 
 use super::format;
 use super::grid::{Cell, Comparison, Grid};
+use super::render;
 use super::runtimes::Runtimes;
-use super::schema::{PullCheckReport, Report};
+use super::schema::Report;
 
 /// A report in short. Its `Display` is the text for the terminal.
 #[derive(Debug)]
@@ -29,14 +30,8 @@ pub struct Summary {
     pub paths: Vec<PathBuf>,
     emulated: bool,
     rows: Vec<Row>,
-    /// The model of a pull beside pulls from a registry, if there were any.
-    pulls: Option<PullCheckReport>,
-    /// Invocations that were taken apart, and those of them whose terms do not add up.
-    apart: (usize, usize),
-    /// Lines through sizes.
-    sweeps: usize,
-    chains: usize,
-    counts: usize,
+    /// Of what is too much for a terminal: where it is.
+    briefs: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -63,14 +58,7 @@ impl Summary {
             paths,
             emulated: report.node.emulated,
             rows: rows(report, grids),
-            pulls: report.pull.check.clone(),
-            apart: (
-                report.breakdown.len(),
-                report.breakdown.iter().filter(|entry| !entry.reconciles).count(),
-            ),
-            sweeps: report.serialization.len() + report.retrieval.len(),
-            chains: report.chain.len(),
-            counts: report.counts.len(),
+            briefs: report.sections.iter().filter_map(|section| section.brief.clone()).collect(),
         }
     }
 }
@@ -149,35 +137,6 @@ fn text(cell: &Cell) -> String {
     }
 }
 
-/// The model of a pull beside pulls from a registry.
-fn write_pulls(f: &mut fmt::Formatter<'_>, check: &PullCheckReport) -> fmt::Result {
-    if !check.pulls.is_empty() {
-        let titles = ["pull", "compressed", "bandwidth", "modelled", "measured", "ratio"];
-        let [image, rest @ ..] = titles;
-        write!(f, "\n{image:<24}")?;
-        rest.iter().try_for_each(|title| write!(f, "  {title:>11}"))?;
-        writeln!(f)?;
-    }
-    for found in &check.pulls {
-        let pull = &found.pull;
-        let cells = [
-            format::bytes(pull.compressed_bytes as f64),
-            pull.bandwidth_bytes_per_s.map_or_else(
-                || "no limit".to_owned(),
-                |bytes_per_s| format!("{} Mbit/s", bytes_per_s as f64 * 8.0 / 1e6),
-            ),
-            found.modelled_ns.map_or_else(String::new, format::duration),
-            format::duration(found.measured_ns),
-            found.ratio.map_or_else(String::new, format::ratio),
-        ];
-        let image = format!("{} on {}", pull.function, pull.base);
-        let line =
-            cells.iter().fold(format!("{image:<24}"), |line, cell| format!("{line}  {cell:>11}"));
-        writeln!(f, "{}", line.trim_end())?;
-    }
-    check.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
-}
-
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let titles = ["function", "payload", "runtime"];
@@ -187,52 +146,17 @@ impl fmt::Display for Summary {
         };
         let header: Vec<String> =
             titles.into_iter().chain(COLUMNS.map(|column| column.1)).map(str::to_owned).collect();
-        let lines: Vec<Vec<String>> = self.rows.iter().map(cells).collect();
-        let width = |column: usize| {
-            let all = std::iter::once(&header).chain(&lines);
-            all.map(|line| line[column].chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..header.len()).map(width).collect();
-        let header = (!lines.is_empty()).then_some(&header);
-        for line in header.into_iter().chain(&lines) {
-            let mut text = String::new();
-            for (column, cell) in line.iter().enumerate() {
-                let width = widths[column];
-                let padded = if column < titles.len() {
-                    format!("{cell:<width$}  ")
-                } else {
-                    format!("{cell:>width$}  ")
-                };
-                text.push_str(&padded);
-            }
-            writeln!(f, "{}", text.trim_end())?;
-        }
+        let lines = self.rows.iter().map(cells);
+        let header = (!self.rows.is_empty()).then_some(header);
+        let lines: Vec<Vec<String>> = header.into_iter().chain(lines).collect();
+        f.write_str(&render::aligned(&lines, titles.len()))?;
         writeln!(
             f,
             "\nMedians, and how many times native in the same lane: the 95 % interval where that leaves \
              open which is faster. One payload per function."
         )?;
-        if let Some(check) = &self.pulls {
-            write_pulls(f, check)?;
-        }
-        // Too much for a terminal: the report has it.
-        match self.apart {
-            (0, _) => {}
-            (rows, 0) => writeln!(f, "Where the time goes: {rows} rows in the report.")?,
-            (rows, astray) => writeln!(
-                f,
-                "Where the time goes: {rows} rows in the report; the terms of {astray} do not add \
-                 up to the whole."
-            )?,
-        }
-        if self.sweeps > 0 {
-            writeln!(f, "Cost by size: {} rows in the report.", self.sweeps)?;
-        }
-        if self.chains > 0 {
-            writeln!(f, "Chains of functions: {} rows in the report.", self.chains)?;
-        }
-        if self.counts > 0 {
-            writeln!(f, "Instructions: {} counts in the report.", self.counts)?;
+        for brief in &self.briefs {
+            writeln!(f, "{brief}")?;
         }
         if self.emulated {
             writeln!(f, "Emulated: nothing here is a ranking.")?;

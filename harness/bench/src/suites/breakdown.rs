@@ -25,7 +25,7 @@ const MOST_WARM_CALLS: u32 = 100;
 pub(super) fn run<E: Engine, S: Sandbox>(
     running: &mut Running<'_, E, S>,
 ) -> Result<Measured, Trouble> {
-    served::run(running, Served::breakdown)
+    served::run(running, |served, harness, planned| served.breakdown(harness, planned))
 }
 
 impl<S: Sandbox> Served<'_, S> {

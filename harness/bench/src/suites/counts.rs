@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use lumos_record::ArtifactKind;
 use lumos_record::protocol::{read_variable, variable};
 use serde::{Deserialize, Serialize};

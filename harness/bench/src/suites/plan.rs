@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lumos_record::suite::Payloads;
 use lumos_record::{
     ArtifactKind, ArtifactManifest, Case, Lane, Profile, Round, Runtime, Setting, StateBackend,
     Suite, Variant,

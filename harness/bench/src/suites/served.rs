@@ -45,20 +45,20 @@ pub fn worker_spec(
 pub(super) fn cold_start<E: Engine, S: Sandbox>(
     running: &mut Running<'_, E, S>,
 ) -> Result<Measured, Trouble> {
-    run(running, Served::cold)
+    run(running, |served, harness, planned| served.cold(harness, planned))
 }
 
 /// The driver of the suites that time one request to a worker that has answered before.
 pub(super) fn warm<E: Engine, S: Sandbox>(
     running: &mut Running<'_, E, S>,
 ) -> Result<Measured, Trouble> {
-    run(running, Served::warm)
+    run(running, |served, harness, planned| served.warm(harness, planned))
 }
 
 /// Measures a case whose workers all do the same.
 pub(super) fn run<E: Engine, S: Sandbox>(
     running: &mut Running<'_, E, S>,
-    measure: fn(&mut Served<'_, S>, &mut Harness, &Planned<'_>) -> Result<Measured, Trouble>,
+    measure: impl FnOnce(&mut Served<'_, S>, &mut Harness, &Planned<'_>) -> Result<Measured, Trouble>,
 ) -> Result<Measured, Trouble> {
     let settings = running.settings_of_worker()?;
     if running.planned.workload.is_command {

@@ -6,11 +6,117 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use lumos_model::{Bootstrap, BreakEven, Estimate, MINIMAL_EFFECT, SampledCost, Samples};
 use lumos_record::{Artifact, ArtifactKind, Case, Lane, Mode, Runtime, Setting, Suite};
 
-use super::load::CaseEvidence;
-use super::runtimes::{Runtimes, payload_rank};
-use super::schema::{
-    Absence, BreakEvenEstimate, BreakEvenVerdict, CostEstimate, CostPart, Report, WorkUnit,
-};
+use super::super::load::CaseEvidence;
+use super::super::runtimes::{Runtimes, payload_rank};
+use super::super::schema::{Absence, Report};
+
+/// From how many units of work on one runtime costs no more than another.
+#[derive(Debug, Clone)]
+pub struct BreakEvenEstimate {
+    /// The function.
+    pub function: String,
+    /// The payload, or `-` where it does not matter.
+    pub payload: String,
+    /// What is counted.
+    pub unit: WorkUnit,
+    /// The runtime of which it is asked whether it pays: it compiles more, or earlier.
+    pub runtime: String,
+    /// How that one runs code.
+    pub mode: Mode,
+    /// The runtime that it is compared with.
+    pub against: String,
+    /// How that one runs code.
+    pub against_mode: Mode,
+    /// Whether both come from one crate.
+    pub same_package: bool,
+    /// What the runtime costs; none where something of it was not measured.
+    pub cost: Option<CostEstimate>,
+    /// What the other costs; none where something of it was not measured.
+    pub against_cost: Option<CostEstimate>,
+    /// What the interval says; none without an interval.
+    pub verdict: Option<BreakEvenVerdict>,
+    /// The number by the medians: from it on, or for `until` below it. None where there is none.
+    pub units: Option<u64>,
+    /// The lower end of its interval.
+    pub low: Option<u64>,
+    /// The upper end of its interval; none where that is beyond all numbers.
+    pub high: Option<u64>,
+    /// Why there is no figure, or no interval.
+    pub reason: Option<String>,
+}
+
+/// What a break-even counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkUnit {
+    /// Calls of one instance.
+    Calls,
+    /// Loads of the module, each for one call.
+    Loads,
+}
+
+impl WorkUnit {
+    /// The name as it stands in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::Loads => "loads",
+        }
+    }
+}
+
+/// What the interval of a break-even says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakEvenVerdict {
+    /// It costs no more from the first unit on.
+    Always,
+    /// It costs no more from some number of units on.
+    From,
+    /// It costs less below some number of units, and more from there on.
+    Until,
+    /// It never costs less.
+    Never,
+    /// The interval does not tell whether it ever does.
+    Inconclusive,
+}
+
+impl BreakEvenVerdict {
+    /// The name as it stands in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::From => "from",
+            Self::Until => "until",
+            Self::Never => "never",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// What `n` units of work cost: `fixed_ns + n * per_unit_ns`, and what each is the sum of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CostEstimate {
+    /// The parts of what is paid once.
+    pub fixed: Vec<CostPart>,
+    /// The sum of their medians.
+    pub fixed_ns: f64,
+    /// The parts of what each unit costs.
+    pub per_unit: Vec<CostPart>,
+    /// The sum of their medians.
+    pub per_unit_ns: f64,
+}
+
+/// A part of what work costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CostPart {
+    /// Compiling ahead of time, as the build recorded it.
+    Compile,
+    /// The suite `load`.
+    Load,
+    /// The suite `instantiate`.
+    Instantiate,
+    /// The suite `call`.
+    Call,
+}
 
 type Cases = BTreeMap<Case, CaseEvidence>;
 
@@ -144,6 +250,16 @@ impl Question {
 }
 
 impl CostPart {
+    /// The name as it stands in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Compile => "compile",
+            Self::Load => "load",
+            Self::Instantiate => "instantiate",
+            Self::Call => "call",
+        }
+    }
+
     /// The suite that measures it; none for what the build does.
     const fn suite(self) -> Option<Suite> {
         match self {
