@@ -217,8 +217,8 @@ mod tests {
         let values = [0.04, 0.11, 0.18, 0.07, 0.05];
         let [low, high] = mean_interval(&values, 0.05).unwrap();
         for end in [low, high] {
-            let chance = mean_differs(&values.map(|value| value - end)).unwrap();
-            assert!((chance - 0.05).abs() < 1e-9, "{chance}");
+            let p_value = mean_differs(&values.map(|value| value - end)).unwrap();
+            assert!((p_value - 0.05).abs() < 1e-9, "{p_value}");
         }
         assert!((high - 0.09 - 2.776 * 0.025_5).abs() < 1e-3, "{high}");
         assert_eq!(mean_interval(&[0.1; 4], 0.05), Some([0.1; 2]));
@@ -245,11 +245,11 @@ mod tests {
     #[test]
     fn more_values_of_the_same_kind_make_a_chance_smaller() {
         let values = [0.04, 0.11, 0.18, 0.07, 0.05];
-        let chance = mean_differs(&values).unwrap();
-        assert_eq!(values_until(chance, 5, chance, 100), Some(5));
-        let needed = values_until(chance, 5, chance / 50.0, 100).unwrap();
+        let p_value = mean_differs(&values).unwrap();
+        assert_eq!(values_until(p_value, 5, p_value, 100), Some(5));
+        let needed = values_until(p_value, 5, p_value / 50.0, 100).unwrap();
         // Two and three times the same values: near what is foreseen, on its two sides.
-        assert!(mean_differs(&values.repeat(needed.div_ceil(5))).unwrap() < chance / 50.0);
+        assert!(mean_differs(&values.repeat(needed.div_ceil(5))).unwrap() < p_value / 50.0);
         assert!(mean_differs(&values[..needed.min(5)]).unwrap() > p_value / 50.0);
         assert!((6..=15).contains(&needed), "{needed}");
         assert_eq!(values_until(1.0, 5, 0.05, 100), None);

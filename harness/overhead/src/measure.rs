@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow};
 use lumos_bench::suites::pinned::Pinned;
 use lumos_bench::suites::served::Served as Cold;
-use lumos_bench::suites::timing::{Invocations, Stop};
+use lumos_bench::suites::timing::Invocations;
 use lumos_bench::suites::watch::Watch;
 use lumos_bench::{InvokeError, Limits};
 use lumos_model::median;
@@ -47,7 +47,7 @@ impl Block {
     }
 
     /// What a step makes is dropped while the clock stands still.
-    fn fresh<T>(&mut self, mut step: impl FnMut(&mut Vec<u8>) -> Result<T, Stop>) -> Result<f64> {
+    fn fresh<T>(&mut self, mut step: impl FnMut(&mut Vec<u8>) -> Result<T, String>) -> Result<f64> {
         let mut total_ns = 0.0;
         for _ in 0..self.count {
             let (time, _) = self.invocations.time_one(&self.watch, &mut step).map_err(stopped)?;
@@ -57,7 +57,7 @@ impl Block {
     }
 }
 
-fn stopped(stop: Stop) -> anyhow::Error {
+fn stopped(stop: String) -> anyhow::Error {
     anyhow!(stop)
 }
 

@@ -383,7 +383,7 @@ mod tests {
             .unwrap()
             .send_to_addr(b"none", &SocketAddr::from_abstract_name(events.name()).unwrap())
             .unwrap();
-        let mut next = || events.next(Duration::from_millis(1)).unwrap();
+        let next = || events.next(Duration::from_millis(1)).unwrap();
         assert_eq!(next().as_ref(), Some(&told[0]));
         assert_eq!(next().as_ref(), Some(&told[1]));
         assert_eq!([next(), next()], [None, None]);

@@ -257,13 +257,14 @@ fn html_table(table: &Table, html: &mut String) {
 }
 
 fn html_cell(cell: &Cell, column: &Column, class: &str, note: Option<usize>, html: &mut String) {
+    let shown = if column.quantity == Quantity::Prose { inline } else { escape };
     let (mut attributes, mut below) = (class.to_owned(), String::new());
     if let Cell::View(view) = cell {
         if let Some(Tint { hue, strength }) = view.tint {
             attributes = format!(" class=\"{hue}\" style=\"--s:{strength}\"");
         }
         if !view.below.is_empty() {
-            below = format!("<br><small>{}</small>", escape(&view.below));
+            below = format!("<br><small>{}</small>", shown(&view.below));
         }
     }
     let hint = cell.hint(column.quantity);
@@ -271,7 +272,7 @@ fn html_cell(cell: &Cell, column: &Column, class: &str, note: Option<usize>, htm
         let _ = write!(attributes, " title=\"{}\"", escape(&hint));
     }
     let note = note.map(|number| format!("<sup>{number}</sup>")).unwrap_or_default();
-    let text = escape(&cell.text(column.quantity));
+    let text = shown(&cell.text(column.quantity));
     let _ = write!(html, "<td{attributes}>{text}{note}{below}</td>");
 }
 

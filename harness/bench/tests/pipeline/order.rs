@@ -7,6 +7,7 @@ use libtest_mimic::Trial;
 use lumos_bench::conformance::checkout::{Checkout, FEWEST_SAMPLES, Outcome, outcomes};
 use lumos_bench::conformance::trial;
 use lumos_bench::suites::select::Selection;
+use lumos_record::suite::Unit;
 use lumos_record::{ArtifactKind, Case, Record, Suite, Variant};
 use regex::Regex;
 

@@ -11,14 +11,14 @@ pub fn section(source: &Source<'_>) -> Section {
     let columns = vec![
         prose("text", "claim", "what is said"),
         prose("figure", "theirs", "their figure"),
-        prose("ratio", "ours", "this run's figure"),
+        Column::new("ratio", "ours", Quantity::Text, "this run's figure"),
         prose("of", "of", "what it is of"),
     ];
     let table = Table {
         // All of it is in the list of claims.
         list: None,
         doc: "the paper's claims beside this run's figures",
-        names: Names::Words(&["id"]),
+        names: Names::Words(&[]),
         columns,
         rows: source.report.claims.iter().flat_map(rows).collect(),
     };
@@ -36,7 +36,7 @@ fn rows(claim: &Claim) -> Vec<Row> {
     let text = View::new(&claim.text, "").above(format!("{}.{note}", claim.source));
     let theirs = [Cell::View(text), Cell::Text(claim.figure.clone())];
     let row = |theirs: [Cell; 2], ours: [Cell; 2]| {
-        Row::named([claim.id.as_str()], theirs.into_iter().chain(ours).collect())
+        Row::named([""; 0], theirs.into_iter().chain(ours).collect())
     };
     let Some((first, others)) = claim.measured.split_first() else {
         let reason = claim.not_measured.clone().unwrap_or_default();
