@@ -107,14 +107,14 @@ impl Bootstrap {
     pub fn median(&mut self, samples: &Samples) -> Option<Estimate> {
         carries_interval(samples).then(|| {
             let of_rounds = samples.rounds().iter().map(|(_, round)| round.median());
-            over_rounds(&of_rounds.collect::<Vec<_>>())
+            over_rounds(&of_rounds.collect::<Vec<_>>(), Centre::Middle)
                 .unwrap_or_else(|| interval(samples.median(), &mut self.medians(0, samples)))
         })
     }
 
     /// The median of `numerator` over the median of `denominator`, with its interval. Where both
-    /// have several rounds, it is the median of the rounds' ratios, over the rounds that both
-    /// have.
+    /// have [`Bootstrap::FEWEST_ROUNDS`] or more, it is the geometric mean of the rounds' ratios,
+    /// and each of these the median over pairs of samples that were taken beside each other.
     ///
     /// None when either has fewer than [`Bootstrap::FEWEST`] samples, or any sample is not
     /// positive: a ratio of times needs times.
@@ -139,11 +139,12 @@ impl Bootstrap {
         }
         let shifted = |above: f64, below: f64| (constant + above) / (constant + below);
         let rounds = common_rounds(numerator, denominator);
-        let mut points: Vec<f64> =
-            rounds.iter().map(|(a, b)| shifted(a.median(), b.median())).collect();
-        if let Some(estimate) = over_rounds(&points) {
+        let of_rounds = ratios_of_rounds(numerator, denominator, constant);
+        if let Some(estimate) = over_rounds(&of_rounds, Centre::Mean) {
             return Some(estimate);
         }
+        let mut points: Vec<f64> =
+            rounds.iter().map(|(a, b)| shifted(a.median(), b.median())).collect();
         if rounds.len() >= 2 {
             let mut of_round = |place: Place, (round, samples): (usize, &Samples)| {
                 self.plain_medians(place + ROUND_STRIDE * round as Place, samples)
@@ -260,7 +261,7 @@ fn stream(seed: u64, stream: Stream, number: u32) -> SplitMix64 {
 
 /// The median of what rounds give, with the interval of Student's distribution on a logarithmic
 /// scale; none for too few, or where one has no logarithm.
-fn over_rounds(figures: &[f64]) -> Option<Estimate> {
+fn over_rounds(figures: &[f64], centre: Centre) -> Option<Estimate> {
     if figures.len() < Bootstrap::FEWEST_ROUNDS || figures.iter().any(|&figure| figure <= 0.0) {
         return None;
     }
@@ -269,10 +270,33 @@ fn over_rounds(figures: &[f64]) -> Option<Estimate> {
         return Some(Estimate { point: figures[0], low: figures[0], high: figures[0] });
     }
     let logarithms: Vec<f64> = figures.iter().map(|figure| figure.ln()).collect();
-    let [low, high] = mean_interval(&logarithms, 1.0 - Bootstrap::CONFIDENCE)?.map(f64::exp);
-    let point = middle(&mut figures.to_vec());
-    // The middle of few rounds is not their mean, and may lie beyond an end.
-    Some(Estimate { point, low: low.min(point), high: high.max(point) })
+    let ends = mean_interval(&logarithms, 1.0 - Bootstrap::CONFIDENCE)?;
+    let [low, high] = ends.map(f64::exp);
+    Some(match centre {
+        Centre::Mean => Estimate { point: f64::midpoint(ends[0], ends[1]).exp(), low, high },
+        Centre::Middle => {
+            let point = middle(&mut figures.to_vec());
+            // The middle of few rounds is not their mean, and may lie beyond an end.
+            Estimate { point, low: low.min(point), high: high.max(point) }
+        }
+    })
+}
+
+/// What a figure over rounds is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Centre {
+    /// Their geometric mean, which is where the interval has its centre. Rounds often fall into two
+    /// groups, by where an allocator or the kernel has put something in each process: the middle of
+    /// few rounds then is that of the group which happens to be the larger.
+    Mean,
+    /// The middle one, which has been seen.
+    Middle,
+}
+
+/// The ratio of each round that both have; see [`Samples::ratio_beside`].
+pub(crate) fn ratios_of_rounds(above: &Samples, below: &Samples, constant: f64) -> Vec<f64> {
+    let rounds = common_rounds(above, below);
+    rounds.iter().map(|(above, below)| above.ratio_beside(below, constant)).collect()
 }
 
 /// Whether there are enough samples for an interval.

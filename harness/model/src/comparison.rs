@@ -1,6 +1,6 @@
 //! What a ratio says: a verdict for one, a geometric mean for many.
 
-use crate::bootstrap::common_rounds;
+use crate::bootstrap::ratios_of_rounds;
 use crate::significance::values_until;
 use crate::{Bootstrap, Estimate, Samples, holm, mean_differs};
 
@@ -91,9 +91,8 @@ impl Comparison {
     /// Compares two sets of samples; none where [`Bootstrap::ratio`] gives no ratio.
     pub fn new(new: &Samples, base: &Samples, bootstrap: &mut Bootstrap) -> Option<Self> {
         let ratio = bootstrap.ratio(new, base)?;
-        let rounds = common_rounds(new, base);
-        let logarithms: Vec<f64> =
-            rounds.iter().map(|(new, base)| (new.median() / base.median()).ln()).collect();
+        let rounds = ratios_of_rounds(new, base, 0.0);
+        let logarithms: Vec<f64> = rounds.iter().map(|ratio| ratio.ln()).collect();
         Some(Self { ratio, rounds: rounds.len().max(1), p_value: mean_differs(&logarithms) })
     }
 

@@ -30,6 +30,8 @@ impl std::error::Error for SamplesError {}
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
     sorted: Vec<f64>,
+    /// In the order in which they were taken; of several rounds none, since each has its own.
+    taken: Vec<f64>,
     raw: bool,
     /// By the number of the round; empty when all are of one.
     rounds: Vec<(u32, Samples)>,
@@ -55,15 +57,16 @@ impl Samples {
         Self::new(values, false)
     }
 
-    fn new(mut values: Vec<f64>, raw: bool) -> Result<Self, SamplesError> {
+    fn new(values: Vec<f64>, raw: bool) -> Result<Self, SamplesError> {
         if values.is_empty() {
             return Err(SamplesError::Empty);
         }
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
             return Err(SamplesError::NotFinite(index));
         }
-        values.sort_unstable_by(f64::total_cmp);
-        Ok(Self { sorted: values, raw, rounds: Vec::new() })
+        let mut sorted = values.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        Ok(Self { sorted, taken: values, raw, rounds: Vec::new() })
     }
 
     /// Joins what was sampled in several rounds, each with its number; of one round alone, it is
@@ -80,7 +83,7 @@ impl Samples {
         let mut sorted: Vec<f64> =
             rounds.iter().flat_map(|(_, round)| round.sorted.iter().copied()).collect();
         sorted.sort_unstable_by(f64::total_cmp);
-        Ok(Self { sorted, raw, rounds })
+        Ok(Self { sorted, taken: Vec::new(), raw, rounds })
     }
 
     /// The same samples, each of those rounds alone that all of them have; as they are where these
@@ -114,6 +117,12 @@ impl Samples {
         &self.sorted
     }
 
+    /// The values in the order in which they were taken; of several rounds none, since each has its
+    /// own.
+    pub fn taken(&self) -> &[f64] {
+        &self.taken
+    }
+
     /// How many there are; never 0.
     pub fn count(&self) -> usize {
         self.sorted.len()
@@ -141,6 +150,28 @@ impl Samples {
             return sorted_quantile(&self.sorted, 0.5);
         }
         middle(&mut self.rounds.iter().map(|(_, round)| round.median()).collect::<Vec<_>>())
+    }
+
+    /// How many times another's sample one of these is, both with `constant` on top: the median
+    /// over pairs of samples that were taken beside each other.
+    ///
+    /// Where both took turns, what the node did for longer than a turn is in both of a pair, and
+    /// in few ratios: a neighbour that comes and goes would be in half of the samples of each
+    /// side, and move either median by itself. Of two sides with samples of different number, the
+    /// pairs are those that stand at the same share of the way. Geometric, so that it is the
+    /// reciprocal of the ratio the other way round.
+    pub(crate) fn ratio_beside(&self, other: &Self, constant: f64) -> f64 {
+        let pairs = self.taken.len().max(other.taken.len());
+        let at = |values: &[f64], pair: usize| {
+            let place = (2 * pair + 1) * values.len() / (2 * pairs);
+            values.get(place).copied().unwrap_or(f64::NAN)
+        };
+        let ratio = |pair| (constant + at(&self.taken, pair)) / (constant + at(&other.taken, pair));
+        let mut ratios: Vec<f64> = (0..pairs).map(ratio).collect();
+        ratios.sort_unstable_by(f64::total_cmp);
+        let (below, above) = (ratios[(pairs - 1) / 2], ratios[pairs / 2]);
+        // The root of a square would differ in its last digit.
+        if below == above { below } else { (below * above).sqrt() }
     }
 
     /// The quantile at `q` (0 to 1) of single observations, by the definition of [`quantile`].
@@ -207,6 +238,23 @@ fn between(low: f64, next: Option<f64>, share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_neighbour_that_comes_and_goes_is_in_both_of_a_pair() {
+        let samples = |values: &[f64]| Samples::raw(values.to_vec()).unwrap();
+        // It slows both sides by half in the middle of the row, and each median by another part.
+        let new = samples(&[2.0, 2.0, 3.0, 3.0, 3.0, 3.0, 2.0]);
+        let base = samples(&[1.0, 1.0, 1.5, 1.5, 1.5, 1.0, 1.0]);
+        assert_eq!((new.median(), base.median()), (3.0, 1.0));
+        assert_eq!(new.ratio_beside(&base, 0.0), 2.0);
+        assert_eq!(base.ratio_beside(&new, 0.0), 0.5);
+        // Fewer samples stand at the same share of the way.
+        let few = samples(&[1.0, 1.5, 1.0]);
+        assert_eq!(new.ratio_beside(&few, 0.0), 2.0);
+        assert_eq!(new.ratio_beside(&few, 1.0), 1.6);
+        let two = samples(&[4.0, 1.0]);
+        assert_eq!(two.ratio_beside(&samples(&[1.0, 1.0]), 0.0), 2.0, "the geometric middle");
+    }
 
     #[test]
     fn a_quantile_is_the_same_sorted_or_not() {

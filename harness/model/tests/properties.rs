@@ -102,7 +102,7 @@ proptest! {
                 .rounds()
                 .iter()
                 .zip(&weather)
-                .map(|((_, round), factor)| round.sorted().iter().map(|t| t * factor).collect())
+                .map(|((_, round), factor)| round.taken().iter().map(|t| t * factor).collect())
                 .collect();
             in_rounds(&rounds)
         };
