@@ -3,8 +3,8 @@
 //! The steps, a module each: [`load`] reads what the run left, [`analysis`] turns it into the
 //! typed figures of [`schema`], [`grid`] lays those out without holes, and [`page`], [`csv`],
 //! [`summary`] and [`splice`] format them. Of what is in [`sections`], figures and their meaning
-//! stand in one [`table`], which [`render`] shows in every format. No runtime is named in code: which one is native, and
-//! which are compared with it, comes from the artifact manifest.
+//! stand in one [`table`], which [`mod@render`] shows in every format. No runtime is named in
+//! code: which one is native, and which are compared with it, comes from the artifact manifest.
 
 pub mod analysis;
 mod charts;

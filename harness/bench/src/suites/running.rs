@@ -82,7 +82,7 @@ impl<E: Engine> Engines<E> {
 
     /// Makes other engines of a name, which nobody keeps; the error is why one cannot be made.
     pub fn maker(&self, name: &str) -> impl Fn() -> Result<E, String> + Sync + use<E> {
-        let (new_engine, limits, name) = (self.new_engine, self.limits.clone(), name.to_owned());
+        let (new_engine, limits, name) = (self.new_engine, self.limits, name.to_owned());
         move || new_engine(&name, &limits).map_err(|error| format!("{error:#}"))
     }
 
