@@ -75,7 +75,8 @@ pub fn main_of_sandbox<S: Sandbox + 'static>(
         let (first, second) = (Arc::clone(&built), Arc::clone(&built));
         let (one, other) = (runtime.clone(), runtime.clone());
         if runs {
-            trials.push(beside(format!("faults::{name}"), move || faults::check(&second, &other)));
+            // It asks for times within which a worker has to answer.
+            trials.push(alone(format!("faults::{name}"), move || faults::check(&second, &other)));
             let (third, every) = (Arc::clone(&built), runtime.clone());
             trials.push(beside(format!("serving::{name}"), move || {
                 serve(&third, &every, &[], new_sandbox)

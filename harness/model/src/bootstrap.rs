@@ -113,8 +113,9 @@ impl Bootstrap {
     }
 
     /// The median of `numerator` over the median of `denominator`, with its interval. Where both
-    /// have [`Bootstrap::FEWEST_ROUNDS`] or more, it is the geometric mean of the rounds' ratios,
-    /// and each of these the median over pairs of samples that were taken beside each other.
+    /// have [`Bootstrap::FEWEST_ROUNDS`] or more, it is the geometric mean of the rounds' ratios
+    /// (from ten rounds on without outliers, as its interval), and each of these the median over
+    /// pairs of samples: the ones that were taken beside each other, where the sides took turns.
     ///
     /// None when either has fewer than [`Bootstrap::FEWEST`] samples, or any sample is not
     /// positive: a ratio of times needs times.
@@ -122,8 +123,8 @@ impl Bootstrap {
         self.shifted_ratio(numerator, denominator, 0.0)
     }
 
-    /// The ratio of medians after `constant`, in the samples' unit, was added to both sides: see
-    /// [`crate::platform_ratio`].
+    /// [`Bootstrap::ratio`] after `constant`, in the samples' unit, was added to both sides: for
+    /// what [`crate::platform_ratio`] says of two times.
     ///
     /// None where [`Bootstrap::ratio`] gives none, or when `constant` is negative or not finite.
     pub fn shifted_ratio(
@@ -259,7 +260,7 @@ fn stream(seed: u64, stream: Stream, number: u32) -> SplitMix64 {
     SplitMix64::new(SplitMix64::new(seed ^ which.rotate_left(16)).next_u64())
 }
 
-/// The median of what rounds give, with the interval of Student's distribution on a logarithmic
+/// The centre of what rounds give, with the interval of Student's distribution on a logarithmic
 /// scale; none for too few, or where one has no logarithm.
 fn over_rounds(figures: &[f64], centre: Centre) -> Option<Estimate> {
     if figures.len() < Bootstrap::FEWEST_ROUNDS || figures.iter().any(|&figure| figure <= 0.0) {
@@ -285,7 +286,8 @@ fn over_rounds(figures: &[f64], centre: Centre) -> Option<Estimate> {
 /// What a figure over rounds is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Centre {
-    /// Their geometric mean, which is where the interval has its centre. Rounds often fall into two
+    /// Their geometric mean, which is where the interval has its centre; from ten rounds on that of
+    /// those that are no outliers. Rounds often fall into two
     /// groups, by where an allocator or the kernel has put something in each process: the middle of
     /// few rounds then is that of the group which happens to be the larger.
     Mean,

@@ -53,7 +53,7 @@ impl Verdict {
 /// A later build's times over an earlier one's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// The ratio of medians, paired by round; see [`Bootstrap::ratio`].
+    /// The ratio, paired by round and sample; see [`Bootstrap::ratio`].
     pub ratio: Estimate,
     /// How many rounds both sides have; 1 where a side has no rounds.
     pub rounds: usize,

@@ -278,8 +278,12 @@ impl Event {
     }
 
     fn send(&self, name: &str) -> std::io::Result<()> {
+        /// How long to wait for one who listens and is busy: a terminal may stand still.
+        const PATIENCE: Duration = Duration::from_secs(1);
         let address = SocketAddr::from_abstract_name(name)?;
-        UnixDatagram::unbound()?.send_to_addr(&serde_json::to_vec(self)?, &address).map(drop)
+        let socket = UnixDatagram::unbound()?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.send_to_addr(&serde_json::to_vec(self)?, &address).map(drop)
     }
 }
 
@@ -291,8 +295,9 @@ pub struct Events {
 }
 
 impl Events {
-    /// The most that an event takes, in bytes. A longer one is not sent.
-    const MOST_BYTES: usize = 1 << 16;
+    /// The most that an event takes, in bytes. Of a longer one nothing is shown; standard error
+    /// and the records have it.
+    const MOST_BYTES: usize = 1 << 18;
 
     /// Listens. An abstract name leaves no file behind, however this process ends.
     ///

@@ -103,7 +103,7 @@ pub fn render(report: &Report) -> String {
                 runtime: word("runtime").or_else(|| word("engine")).unwrap_or_default(),
                 name: &found.name,
                 unit: found.unit,
-                value: Some(found.value),
+                value: found.value,
                 low: found.ends.map(|ends| ends[0]),
                 high: found.ends.map(|ends| ends[1]),
                 n: found.n,

@@ -11,8 +11,8 @@ use super::charts::escape;
 use super::schema::{Figure, Interval};
 use super::splice;
 use super::table::{
-    Block, Cell, Chart, Column, Key, Marks, Mean, Names, Quantity, Ratio, Row, Section, Subject,
-    Table, Tint,
+    Block, Cell, Chart, Column, Key, Marks, Mean, Names, Point, Quantity, Ratio, Row, Section,
+    Subject, Table, Tint,
 };
 
 /// Numbers footnotes; equal texts share a number.
@@ -84,7 +84,10 @@ fn markdown_blocks(blocks: &[Block], text: &mut String) {
             Block::Heading(heading) => _ = writeln!(text, "\n### {heading}"),
             Block::List(points) => {
                 let _ = writeln!(text);
-                points.iter().for_each(|point| _ = writeln!(text, "- {point}"));
+                for Point { of, text: said } in points {
+                    let of = of.as_ref().map(|of| format!("`{of}`: ")).unwrap_or_default();
+                    let _ = writeln!(text, "- {of}{}", splice::escape(said));
+                }
             }
             Block::Chart(_) | Block::OfPage(_) | Block::Data(_) => {}
             Block::Table(table) => markdown_table(table, text),
@@ -115,7 +118,7 @@ fn markdown_table(table: &Table, text: &mut String) {
                 Cell::View(view) if !view.below.is_empty() => {
                     format!("{} ({})", view.text, view.below)
                 }
-                _ => cell.text(column.quantity),
+                _ => cell.text_with_interval(column.quantity),
             };
             let shown = splice::escape(&text);
             match cell.note() {
@@ -146,7 +149,10 @@ fn html_blocks(blocks: &[Block], html: &mut String) {
             Block::Heading(heading) => _ = writeln!(html, "<h3>{}</h3>", inline(heading)),
             Block::List(points) => {
                 let _ = write!(html, "<ul>");
-                points.iter().for_each(|point| _ = write!(html, "<li>{}</li>", inline(point)));
+                for Point { of, text } in points {
+                    let of = of.as_ref().map(|of| format!("<code>{}</code>: ", escape(of)));
+                    let _ = write!(html, "<li>{}{}</li>", of.unwrap_or_default(), escape(text));
+                }
                 let _ = writeln!(html, "</ul>");
             }
             Block::Data(_) => {}
@@ -264,7 +270,7 @@ fn html_cell(cell: &Cell, column: &Column, class: &str, note: Option<usize>, htm
             attributes = format!(" class=\"{hue}\" style=\"--s:{strength}\"");
         }
         if !view.below.is_empty() {
-            below = format!("<br><small>{}</small>", shown(&view.below));
+            below = format!("<br><small>({})</small>", shown(&view.below));
         }
     }
     let hint = cell.hint(column.quantity);
@@ -439,8 +445,10 @@ pub fn fields(table: &Table) -> String {
     }
     // Columns that say the same of one thing after the other are one line.
     for columns in table.columns.chunk_by(|one, next| one.doc == next.doc) {
-        let keys = columns.iter().map(|column| format!("`{}`", column.key));
-        let keys = keys.collect::<Vec<_>>().join(", ");
+        let mut keys: Vec<String> =
+            columns.iter().map(|column| format!("`{}`", column.documented())).collect();
+        keys.dedup();
+        let keys = keys.join(", ");
         let _ = writeln!(text, "- {keys}: {}", columns[0].doc);
     }
     text
@@ -458,8 +466,8 @@ pub struct CsvLine<'t> {
     pub name: String,
     /// The unit; empty for none.
     pub unit: &'static str,
-    /// The figure.
-    pub value: f64,
+    /// The figure; none of a row that has none, whose note says why.
+    pub value: Option<f64>,
     /// The ends of its interval, or of its range.
     pub ends: Option<[f64; 2]>,
     /// How many samples or cells it is of.
@@ -470,7 +478,13 @@ pub struct CsvLine<'t> {
     pub note: String,
 }
 
-/// The figures of a table, one by one.
+impl CsvLine<'_> {
+    /// Words that have a column of their own, besides `against`, which is a reference; those of
+    /// others are in the note.
+    pub const HEADS: [&'static str; 4] = ["function", "payload", "runtime", "engine"];
+}
+
+/// The figures of a table, one by one, and rows without any.
 pub fn csv(table: &Table) -> Vec<CsvLine<'_>> {
     let Some(list) = table.list else { return Vec::new() };
     table.rows.iter().flat_map(|row| csv_row(list, table, row)).collect()
@@ -480,6 +494,16 @@ fn csv_row<'t>(list: &'static str, table: &'t Table, row: &'t Row) -> Vec<CsvLin
     /// The column of what ratios are to.
     const REFERENCE: &str = "reference";
     let (mut reference, mut words) = (String::new(), Vec::new());
+    let heads = table.heads();
+    if let Subject::Words(of) = &row.subject {
+        for (head, word) in heads.iter().zip(of) {
+            match *head {
+                "against" => reference.clone_from(word),
+                head if CsvLine::HEADS.contains(&head) => {}
+                head => words.push(format!("{head}: {word}")),
+            }
+        }
+    }
     for (column, cell) in table.columns.iter().zip(&row.cells) {
         match cell {
             Cell::Text(text) if column.key == REFERENCE => reference.clone_from(text),
@@ -507,13 +531,26 @@ fn csv_row<'t>(list: &'static str, table: &'t Table, row: &'t Row) -> Vec<CsvLin
                     format!("{} ({name})", column.key)
                 },
                 unit: column.quantity.unit(),
-                value,
+                value: Some(value),
                 ends,
                 n,
                 reference,
                 note: note.join("; "),
             });
         }
+    }
+    if lines.is_empty() {
+        let mut absences: Vec<&str> = Vec::new();
+        for note in row.cells.iter().filter_map(Cell::note) {
+            if !absences.contains(&note) {
+                absences.push(note);
+            }
+        }
+        words.extend(absences.into_iter().map(str::to_owned));
+        let (name, unit, note) = (String::new(), "", words.join("; "));
+        let (value, ends, n) = (None, None, None);
+        let subject = &row.subject;
+        lines.push(CsvLine { list, subject, heads, name, unit, value, ends, n, reference, note });
     }
     lines
 }

@@ -313,8 +313,13 @@ impl Table {
         };
         let ends = [mean(|(_, ends)| ends[0])?, mean(|(_, ends)| ends[1])?];
         let known = |&(ratio, ends): &(f64, [f64; 2])| format::known_ratio(ratio, ends);
+        // Means over different functions are not of one kind.
+        let of = match ratios.len() {
+            all if all == self.rows.len() => String::new(),
+            fewer => format!(", of {fewer} alone"),
+        };
         Some(format!(
-            "{} ({} to {})",
+            "{} ({} to {}{of})",
             format::known_ratio(mean(|(ratio, _)| *ratio)?, ends),
             ratios.first().map(known)?,
             ratios.last().map(known)?

@@ -34,7 +34,7 @@ pub enum Block {
     /// A heading below the section's.
     Heading(String),
     /// Points.
-    List(Vec<String>),
+    List(Vec<Point>),
     /// A picture, which only a page shows.
     Chart(Chart),
     /// Figures.
@@ -50,6 +50,27 @@ pub enum Block {
         /// Its parts.
         blocks: Vec<Block>,
     },
+}
+
+/// A point of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// What it is of, as a name; none where the text says all.
+    pub of: Option<String>,
+    /// A text of anyone's, which is shown as it is: nothing in it is marked up.
+    pub text: String,
+}
+
+impl Point {
+    /// What is said of something with a name.
+    pub fn of(name: &(impl ToString + ?Sized), text: &str) -> Self {
+        Self { of: Some(name.to_string()), text: text.to_owned() }
+    }
+
+    /// Texts that say all.
+    pub fn list(texts: Vec<String>) -> Block {
+        Block::List(texts.into_iter().map(|text| Self { of: None, text }).collect())
+    }
 }
 
 /// A picture.
@@ -131,6 +152,8 @@ pub struct Column {
     pub doc: &'static str,
     /// Whether people see it; programs see every one.
     pub is_shown: bool,
+    /// What the documentation calls it, where the run decides which columns there are.
+    pub pattern: Option<&'static str>,
 }
 
 /// What figures are.
@@ -356,12 +379,23 @@ impl Column {
         quantity: Quantity,
         doc: &'static str,
     ) -> Self {
-        Self { key: key.into(), title: title.into(), quantity, doc, is_shown: true }
+        let (key, title) = (key.into(), title.into());
+        Self { key, title, quantity, doc, is_shown: true, pattern: None }
     }
 
     /// The same for programs alone.
     pub fn hidden(self) -> Self {
         Self { is_shown: false, ..self }
+    }
+
+    /// The same as one of several, of which the run decides how many there are.
+    pub fn one_of(self, pattern: &'static str) -> Self {
+        Self { pattern: Some(pattern), ..self }
+    }
+
+    /// What the documentation calls it.
+    pub fn documented(&self) -> &str {
+        self.pattern.unwrap_or(&self.key)
     }
 }
 
@@ -454,11 +488,29 @@ impl Cell {
         }
     }
 
+    /// The same with its interval in brackets, if that has a width, for where nothing can be
+    /// pointed at.
+    pub fn text_with_interval(&self, quantity: Quantity) -> String {
+        let text = self.text(quantity);
+        match self {
+            Self::Figure(Figure { low: Some(low), high: Some(high), .. })
+            | Self::Interval(Interval { low, high, .. })
+                if low < high =>
+            {
+                format!("{text} ({})", quantity.range([*low, *high]))
+            }
+            Self::Noted(cell, _) => cell.text_with_interval(quantity),
+            _ => text,
+        }
+    }
+
     /// What a pointer that rests on it shows; empty for nothing.
     pub fn hint(&self, quantity: Quantity) -> String {
         match self {
-            Self::Figure(Figure { low: Some(low), high: Some(high), .. })
-            | Self::Interval(Interval { low, high, .. }) => quantity.range([*low, *high]),
+            Self::Figure(Figure { low: Some(low), high: Some(high), n, .. }) => {
+                format!("{}, n = {n}", quantity.range([*low, *high]))
+            }
+            Self::Interval(Interval { low, high, .. }) => quantity.range([*low, *high]),
             Self::Figure(figure) => format!("no interval: n = {}", figure.n),
             Self::Mean(mean) => match mean.cells {
                 1 => "1 cell".to_owned(),
@@ -501,7 +553,8 @@ mod tests {
         let figure = Figure { median: 1234.5, low: Some(1200.0), high: Some(1300.0), n: 5 };
         let cell = Cell::Figure(figure);
         assert_eq!(cell.text(Quantity::Nanoseconds), "1.23 µs");
-        assert_eq!(cell.hint(Quantity::Nanoseconds), "1.20–1.30 µs");
+        assert_eq!(cell.hint(Quantity::Nanoseconds), "1.20–1.30 µs, n = 5");
+        assert_eq!(cell.text_with_interval(Quantity::Nanoseconds), "1.23 µs (1.20–1.30 µs)");
         let wide = Cell::Figure(Figure { low: Some(700.0), high: Some(2000.0), ..figure });
         assert_eq!(wide.text(Quantity::Nanoseconds), "1.2 µs");
         let alone = Cell::Figure(Figure { low: None, high: None, ..figure });

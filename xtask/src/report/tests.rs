@@ -576,6 +576,29 @@ fn a_complete_run_gives_the_report_of_the_snapshots() {
     insta::assert_snapshot!("report.csv", fixture.output("report.csv"));
 }
 
+/// Of two figures in `report.csv`, something says which is which.
+#[test]
+fn lines_of_the_csv_are_told_apart() {
+    let fixture = Fixture::complete();
+    fixture.report();
+    let text = fixture.output("report.csv");
+    let mut seen = HashSet::new();
+    for line in text.lines() {
+        let (mut fields, mut is_quoted) = (vec![String::new()], false);
+        for character in line.chars() {
+            match character {
+                '"' => is_quoted = !is_quoted,
+                ',' if !is_quoted => fields.push(String::new()),
+                other => fields.last_mut().unwrap().push(other),
+            }
+        }
+        assert_eq!(fields.len(), 17, "{line}");
+        // From `value` to `p99`.
+        fields.drain(8..15);
+        assert!(seen.insert(fields), "another line is of the same: {line}");
+    }
+}
+
 #[test]
 fn a_report_is_the_same_every_time_and_whatever_the_order_of_the_run() {
     let fixture = Fixture::complete();

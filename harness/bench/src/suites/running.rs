@@ -60,15 +60,16 @@ impl<E: Engine, S> Running<'_, E, S> {
 pub(super) struct Engines<E: Engine> {
     new_engine: fn(&str, &Limits) -> anyhow::Result<E>,
     limits: Limits,
-    /// Made at their first case, since one that cannot be made fails its cases alone.
-    made: HashMap<String, Result<Rc<E>, String>>,
     kept: HashMap<String, Kept<E>>,
+    /// Made at their first case, since one that cannot be made fails its cases alone. They stand
+    /// below what comes of them, which is dropped first.
+    made: HashMap<String, Result<Rc<E>, String>>,
 }
 
 impl<E: Engine> Engines<E> {
     /// Makes none yet.
     pub fn new(new_engine: fn(&str, &Limits) -> anyhow::Result<E>, limits: Limits) -> Self {
-        Self { new_engine, limits, made: HashMap::new(), kept: HashMap::new() }
+        Self { new_engine, limits, kept: HashMap::new(), made: HashMap::new() }
     }
 
     fn get(&mut self, name: &str) -> Result<Rc<E>, String> {

@@ -15,7 +15,8 @@ use crate::{checkout, run, selection, with_engine};
 pub fn trials() -> Vec<Trial> {
     vec![
         alone("cleaning::without_an_engine", without_an_engine),
-        // Last, since it takes the images of the other tests with it.
+        // Alone, since it takes the images of the other tests with it; those that come after it
+        // build them again.
         with_engine("cleaning::everything_goes", everything_goes),
     ]
 }

@@ -128,8 +128,11 @@ pub fn section(source: &mut Source<'_>) -> Section {
     };
     blocks.push(Block::Text(format!(
         "The whole is of a worker that took no timings, and the terms are of another that took \
-         them.{agree} Intervals are in `report.csv` and `report.json`."
+         them.{agree}"
     )));
+    let text = "The time beside a bar is that of the whole, and every bar is as wide as the next. \
+                Point at a figure of the table to see its interval.";
+    blocks.push(Block::OfPage(text.to_owned()));
     blocks.extend(charts(&estimates));
     blocks.push(Block::Folded {
         summary: "Table of terms".to_owned(),

@@ -9,18 +9,31 @@ use super::super::schema::Report;
 use super::super::table::{Cell, Column, Names, Quantity, Row, Table};
 use super::Source;
 
-/// The table. Of variants it has a row as well, which people find in a section of its own.
+const VARIANT: &str = "variant";
+
+/// What people read of the table: what was built the default way. Variants have a section of their
+/// own.
+pub fn of_default(all: &Table) -> Table {
+    let place = all.columns.iter().position(|column| column.key == VARIANT);
+    let is_default =
+        |row: &&Row| !place.is_some_and(|place| matches!(row.cells[place], Cell::Text(_)));
+    let rows = all.rows.iter().filter(is_default).cloned().collect();
+    Table { list: None, rows, ..all.clone() }
+}
+
+/// The table, of every variant.
 pub fn table(source: &mut Source<'_>) -> Table {
     let bytes = |key, title, doc| Column::new(key, title, Quantity::Bytes, doc);
     let columns = vec![
         Column::new("mode", "mode", Quantity::Text, "how the engine runs it"),
         Column::new("engine_version", "", Quantity::Text, "the engine's version").hidden(),
         Column::new(
-            "variant",
-            "variant",
+            VARIANT,
+            "",
             Quantity::Text,
             "how the module was built, where that is not the default",
-        ),
+        )
+        .hidden(),
         bytes("module_bytes", "module", "the size of the module"),
         Column::new(
             "compile_ns",

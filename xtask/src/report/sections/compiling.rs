@@ -33,8 +33,9 @@ pub fn section(source: &mut Source<'_>) -> Section {
     blocks.push(Block::Folded {
         summary: "Table of compilations".to_owned(),
         open: false,
-        blocks: vec![Block::Table(compilations)],
+        blocks: vec![Block::Table(compilations::of_default(&compilations))],
     });
+    blocks.push(Block::Data(compilations));
     blocks.push(Block::Heading("When it pays".to_owned()));
     blocks.push(Block::Data(data(&entries)));
     let emulated = source.report.node.emulated;

@@ -349,8 +349,8 @@ pub fn chains(source: &mut Source<'_>) -> Section {
     let of_length = |length: u64| {
         let title = format!("{length} step{}", if length == 1 { "" } else { "s" });
         let key = format!("steps_{length}_ns");
-        let doc = "what a request through so many functions takes, with state in each place";
-        Column::new(key, title, Quantity::Nanoseconds, doc)
+        let doc = "what a request through so many functions takes, with state in each place: a field for each length up to the run's longest";
+        Column::new(key, title, Quantity::Nanoseconds, doc).one_of("steps_<n>_ns")
     };
     let mut all: Vec<Column> = lengths.clone().map(of_length).collect();
     all.extend(columns("step", ["per_step_ns", "per_step_ratio"]));
@@ -371,9 +371,9 @@ pub fn chains(source: &mut Source<'_>) -> Section {
     if found.is_empty() {
         return Section::empty(id, title, nothing("measured no chains", &SUITES), table);
     }
-    let mut told: Vec<String> = Vec::new();
+    let mut told: Vec<Point> = Vec::new();
     for case in found.iter().map(|costs| &costs.case) {
-        let point = format!("`{}`: {}", case.function, steps(case).join(", "));
+        let point = Point::of(&case.function, &steps(case).join(", "));
         if !steps(case).is_empty() && !told.contains(&point) {
             told.push(point);
         }

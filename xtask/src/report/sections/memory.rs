@@ -81,7 +81,7 @@ pub fn section(source: &mut Source<'_>) -> Section {
     ];
     if !lacking.is_empty() {
         let text = "Measured, but the run holds no record of the workers of:";
-        blocks.extend([Block::Text(text.to_owned()), Block::List(lacking)]);
+        blocks.extend([Block::Text(text.to_owned()), Point::list(lacking)]);
     }
     let title = "Memory and processor time per worker";
     Section { id: "memory", title, blocks, brief: None }

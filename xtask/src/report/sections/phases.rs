@@ -33,8 +33,8 @@ pub fn section(source: &mut Source<'_>) -> Section {
         found.iter().flat_map(|found| found.figures.iter().map(|(phase, _)| *phase)).collect();
     let column = |phase: &Phase| {
         let key = format!("{}_ns", phase.name().replace('-', "_"));
-        let doc = "what the phase takes, a field for each; null of a runtime that has none";
-        Column::new(key, phase.name(), Quantity::Nanoseconds, doc)
+        let doc = "what the phase takes: a field for each phase that any case of the run has; null of a runtime that has none";
+        Column::new(key, phase.name(), Quantity::Nanoseconds, doc).one_of("<phase>_ns")
     };
     let mut columns: Vec<Column> = phases.iter().map(column).collect();
     columns.push(Column::new("n", "n", Quantity::Count, "how many cold starts there are"));
@@ -56,10 +56,9 @@ pub fn section(source: &mut Source<'_>) -> Section {
     let text = match rows.is_empty() {
         true => "This run holds no phases.",
         false => {
-            "Medians of each phase. They need not add up to the median of the whole; the time \
-             beside a bar is their sum, and every bar is as wide as the next. `teardown` comes \
-             after the cold start and is no part of it; a dash means that the runtime has no such \
-             phase. Intervals are in `report.csv` and `report.json`."
+            "Medians of each phase. They need not add up to the median of the whole. `teardown` \
+             comes after the cold start and is no part of it; a dash means that the runtime has no \
+             such phase."
         }
     };
     let table = Table {
@@ -70,6 +69,11 @@ pub fn section(source: &mut Source<'_>) -> Section {
         rows,
     };
     let mut blocks = vec![Block::Text(text.to_owned())];
+    if !found.is_empty() {
+        let text = "The time beside a bar is the sum of the medians, and every bar is as wide as \
+                    the next. Point at a figure of the table to see its interval.";
+        blocks.push(Block::OfPage(text.to_owned()));
+    }
     blocks.extend(charts(&found, &phases));
     blocks.push(Block::Folded {
         summary: "Table of phases".to_owned(),
@@ -78,7 +82,7 @@ pub fn section(source: &mut Source<'_>) -> Section {
     });
     if !lacking.is_empty() {
         let text = "Measured, but the run holds no phases of:";
-        blocks.extend([Block::Text(text.to_owned()), Block::List(lacking)]);
+        blocks.extend([Block::Text(text.to_owned()), Point::list(lacking)]);
     }
     Section { id: "phases", title: "Phases of a cold start", blocks, brief: None }
 }

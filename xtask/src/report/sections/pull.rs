@@ -5,7 +5,7 @@ use lumos_model::{median, pull_ns};
 use lumos_record::{Artifact, ArtifactKind, Image, Pull, PullCheck, Suite};
 
 use super::super::schema::{CaseEstimate, Figure, Report};
-use super::super::table::{Block, Cell, Column, Names, Quantity, Row, Section, Table};
+use super::super::table::{Block, Cell, Column, Names, Point, Quantity, Row, Section, Table};
 use super::super::{format, render};
 use super::{Source, image_name};
 
@@ -64,9 +64,10 @@ pub fn section(source: &Source<'_>) -> Section {
             }
             let notes = check.notes.iter().map(|note| format!("note: {note}\n"));
             brief = Some(render::terminal(&checks) + notes.collect::<String>().trim_end());
-            let notes = check.notes.iter().cloned().map(Block::Text);
             blocks.push(Block::Table(checks));
-            blocks.extend(notes);
+            if !check.notes.is_empty() {
+                blocks.push(Point::list(check.notes.clone()));
+            }
         }
         None => {
             blocks.push(Block::Table(checks));
@@ -166,6 +167,15 @@ fn checks(check: Option<&PullCheck>) -> Table {
     let columns = vec![
         Column::new("compressed_bytes", "compressed", Quantity::Bytes, "the bytes of all layers"),
         Column::new("layers", "", Quantity::Count, "how many layers it has").hidden(),
+        Column::new(
+            "bandwidth_bytes_per_s",
+            "",
+            Quantity::Count,
+            "what the link lets through in a second; null where nothing limits it",
+        )
+        .hidden(),
+        time("round_trip_ns", "", "the smallest request on an open connection, the median")
+            .hidden(),
         time("modelled_ns", "modelled", "what the model says; null where nothing limited the link"),
         time("measured_ns", "measured", "the median of the measured times"),
         Column::new("n", "n", Quantity::Count, "how many times it was pulled"),
@@ -203,6 +213,8 @@ fn check_row(pull: &Pull) -> Option<Row> {
     let cells = vec![
         Cell::Number(pull.compressed_bytes as f64),
         Cell::Number(pull.layers as f64),
+        number(pull.bandwidth_bytes_per_s.map(|bytes_per_s| bytes_per_s as f64)),
+        Cell::Number(round_trip_ns),
         number(modelled_ns),
         Cell::Number(measured_ns),
         Cell::Number(times_ns.len() as f64),

@@ -39,13 +39,13 @@ pub fn section(source: &Source<'_>) -> Section {
     part(
         "Container images",
         "Unpacked and in brackets gzip-compressed, as a registry sends them. What a base adds is \
-         the same for every function; point at a figure to see it.",
+         the same for every function.",
         images(report),
     );
     part("Hosts", "A program that hosts an engine serves any function:", workers(report));
     let missing = report.missing_artifacts.iter();
-    let missing = missing.map(|missing| format!("`{}`: {}", missing.artifact, missing.reason));
-    let missing: Vec<String> = missing.collect();
+    let missing = missing.map(|missing| Point::of(&missing.artifact, &missing.reason));
+    let missing: Vec<Point> = missing.collect();
     if !missing.is_empty() {
         blocks.extend([Block::Text("Not built:".to_owned()), Block::List(missing)]);
     }
