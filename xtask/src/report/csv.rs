@@ -39,7 +39,9 @@ impl<'a> Line<'a> {
     }
 
     fn write(&self, csv: &mut String) {
-        let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+        // The sum of nothing is -0.
+        let number =
+            |value: Option<f64>| value.map(|value| (value + 0.0).to_string()).unwrap_or_default();
         let (suite, lane) = self.case.map_or((String::new(), String::new()), |case| {
             (case.suite.to_string(), case.suite.lane().to_string())
         });

@@ -11,7 +11,7 @@ use super::charts::escape;
 use super::schema::{Figure, Interval};
 use super::splice;
 use super::table::{
-    Block, Cell, Chart, Column, Key, Marks, Mean, Names, Point, Quantity, Ratio, Row, Section,
+    Block, Cell, Chart, Column, Item, Key, Marks, Mean, Names, Quantity, Ratio, Row, Section,
     Subject, Table, Tint,
 };
 
@@ -84,7 +84,7 @@ fn markdown_blocks(blocks: &[Block], text: &mut String) {
             Block::Heading(heading) => _ = writeln!(text, "\n### {heading}"),
             Block::List(points) => {
                 let _ = writeln!(text);
-                for Point { of, text: said } in points {
+                for Item { of, text: said } in points {
                     let of = of.as_ref().map(|of| format!("`{of}`: ")).unwrap_or_default();
                     let _ = writeln!(text, "- {of}{}", splice::escape(said));
                 }
@@ -149,7 +149,7 @@ fn html_blocks(blocks: &[Block], html: &mut String) {
             Block::Heading(heading) => _ = writeln!(html, "<h3>{}</h3>", inline(heading)),
             Block::List(points) => {
                 let _ = write!(html, "<ul>");
-                for Point { of, text } in points {
+                for Item { of, text } in points {
                     let of = of.as_ref().map(|of| format!("<code>{}</code>: ", escape(of)));
                     let _ = write!(html, "<li>{}{}</li>", of.unwrap_or_default(), escape(text));
                 }
@@ -637,7 +637,7 @@ mod tests {
         let expected = "\n## Times\n\n*All* of `x < y`.\n\n\
             | function | payload | runtime | time | counted by | size |\n\
             |---|---|---|---:|---|---:|\n\
-            | a\\|b | 1KiB | <fast> | 1.5 µs [1] | hand | — [2] |\n\
+            | a\\|b | 1KiB | <fast> | 1.5 µs (1.40–1.60 µs) [1] | hand | — [2] |\n\
             \n[1] beware\n\n[2] nobody looked\n";
         assert_eq!(markdown(&section()), expected);
     }
@@ -647,7 +647,10 @@ mod tests {
         let html = html(&section());
         assert!(html.contains("<p><em>All</em> of <code>x &lt; y</code>.</p>"), "{html}");
         assert!(html.contains("<td class=\"text\">&lt;fast&gt;</td>"), "{html}");
-        assert!(html.contains("<td title=\"1.40–1.60 µs\">1.5 µs<sup>1</sup></td>"), "{html}");
+        assert!(
+            html.contains("<td title=\"1.40–1.60 µs, n = 9\">1.5 µs<sup>1</sup></td>"),
+            "{html}"
+        );
         assert!(!html.contains("native"), "what is hidden is for programs: {html}");
     }
 
@@ -666,7 +669,7 @@ mod tests {
         assert_eq!((lines[0].name.as_str(), lines[0].unit), ("time_ns", "ns"));
         assert_eq!(
             (lines[0].value, lines[0].ends, lines[0].n),
-            (1500.0, Some([1400.0, 1600.0]), Some(9))
+            (Some(1500.0), Some([1400.0, 1600.0]), Some(9))
         );
         assert_eq!(lines[0].reference, "native");
         assert_eq!(lines[0].note, "counter: hand; beware");

@@ -34,7 +34,7 @@ pub enum Block {
     /// A heading below the section's.
     Heading(String),
     /// Points.
-    List(Vec<Point>),
+    List(Vec<Item>),
     /// A picture, which only a page shows.
     Chart(Chart),
     /// Figures.
@@ -52,16 +52,16 @@ pub enum Block {
     },
 }
 
-/// A point of a list.
+/// One of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Point {
+pub struct Item {
     /// What it is of, as a name; none where the text says all.
     pub of: Option<String>,
     /// A text of anyone's, which is shown as it is: nothing in it is marked up.
     pub text: String,
 }
 
-impl Point {
+impl Item {
     /// What is said of something with a name.
     pub fn of(name: &(impl ToString + ?Sized), text: &str) -> Self {
         Self { of: Some(name.to_string()), text: text.to_owned() }
@@ -488,17 +488,16 @@ impl Cell {
         }
     }
 
-    /// The same with its interval in brackets, if that has a width, for where nothing can be
+    /// The same with its interval in brackets, if that shows a width, for where nothing can be
     /// pointed at.
     pub fn text_with_interval(&self, quantity: Quantity) -> String {
         let text = self.text(quantity);
         match self {
             Self::Figure(Figure { low: Some(low), high: Some(high), .. })
-            | Self::Interval(Interval { low, high, .. })
-                if low < high =>
-            {
-                format!("{text} ({})", quantity.range([*low, *high]))
-            }
+            | Self::Interval(Interval { low, high, .. }) => match quantity.range([*low, *high]) {
+                range if range == text => text,
+                range => format!("{text} ({range})"),
+            },
             Self::Noted(cell, _) => cell.text_with_interval(quantity),
             _ => text,
         }

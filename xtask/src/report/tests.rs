@@ -1,5 +1,6 @@
 //! The whole command over a run that this file makes up: four fake engines, steady samples.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 

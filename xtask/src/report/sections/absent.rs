@@ -1,7 +1,7 @@
 //! What was not measured, and why.
 
 use super::super::schema::Absence;
-use super::super::table::{Block, Point, Section};
+use super::super::table::{Block, Item, Section};
 use super::Source;
 
 /// The section.
@@ -13,7 +13,7 @@ pub fn section(source: &Source<'_>) -> Section {
     ];
     for (title, absences, none) in lists {
         blocks.push(Block::Heading(title.to_owned()));
-        let point = |absence: &Absence| Point::of(&absence.case, &absence.reason);
+        let point = |absence: &Absence| Item::of(&absence.case, &absence.reason);
         blocks.push(match absences.is_empty() {
             true => Block::Text(none.to_owned()),
             false => Block::List(absences.iter().map(point).collect()),

@@ -11,7 +11,7 @@ use super::super::format;
 use super::super::load::CaseEvidence;
 use super::super::schema::{CaseEstimate, CaseRatio, Figure, Interval, Report};
 use super::super::table::{
-    Block, Cell, Chart, Column, Marks, Mean, Names, Quantity, Row, Section, Table,
+    Block, Cell, Chart, Column, Item, Marks, Mean, Names, Quantity, Row, Section, Table,
 };
 use super::{Source, nothing};
 
@@ -371,9 +371,9 @@ pub fn chains(source: &mut Source<'_>) -> Section {
     if found.is_empty() {
         return Section::empty(id, title, nothing("measured no chains", &SUITES), table);
     }
-    let mut told: Vec<Point> = Vec::new();
+    let mut told: Vec<Item> = Vec::new();
     for case in found.iter().map(|costs| &costs.case) {
-        let point = Point::of(&case.function, &steps(case).join(", "));
+        let point = Item::of(&case.function, &steps(case).join(", "));
         if !steps(case).is_empty() && !told.contains(&point) {
             told.push(point);
         }

@@ -9,7 +9,7 @@ use super::super::charts::{self, Bar};
 use super::super::load::samples_of;
 use super::super::schema::Figure;
 use super::super::table::{
-    Block, Cell, Chart, Column, Key, Marks, Names, Quantity, Row, Section, Table,
+    Block, Cell, Chart, Column, Item, Key, Marks, Names, Quantity, Row, Section, Table,
 };
 use super::super::{analysis, format, page};
 use super::Source;
@@ -71,7 +71,7 @@ pub fn section(source: &mut Source<'_>) -> Section {
     let mut blocks = vec![Block::Text(text.to_owned())];
     if !found.is_empty() {
         let text = "The time beside a bar is the sum of the medians, and every bar is as wide as \
-                    the next. Point at a figure of the table to see its interval.";
+                    the next. Item at a figure of the table to see its interval.";
         blocks.push(Block::OfPage(text.to_owned()));
     }
     blocks.extend(charts(&found, &phases));
@@ -82,7 +82,7 @@ pub fn section(source: &mut Source<'_>) -> Section {
     });
     if !lacking.is_empty() {
         let text = "Measured, but the run holds no phases of:";
-        blocks.extend([Block::Text(text.to_owned()), Point::list(lacking)]);
+        blocks.extend([Block::Text(text.to_owned()), Item::list(lacking)]);
     }
     Section { id: "phases", title: "Phases of a cold start", blocks, brief: None }
 }

@@ -5,7 +5,7 @@ use lumos_model::{median, pull_ns};
 use lumos_record::{Artifact, ArtifactKind, Image, Pull, PullCheck, Suite};
 
 use super::super::schema::{CaseEstimate, Figure, Report};
-use super::super::table::{Block, Cell, Column, Names, Point, Quantity, Row, Section, Table};
+use super::super::table::{Block, Cell, Column, Item, Names, Quantity, Row, Section, Table};
 use super::super::{format, render};
 use super::{Source, image_name};
 
@@ -66,7 +66,7 @@ pub fn section(source: &Source<'_>) -> Section {
             brief = Some(render::terminal(&checks) + notes.collect::<String>().trim_end());
             blocks.push(Block::Table(checks));
             if !check.notes.is_empty() {
-                blocks.push(Point::list(check.notes.clone()));
+                blocks.push(Item::list(check.notes.clone()));
             }
         }
         None => {

@@ -6,7 +6,7 @@ use lumos_record::{Artifact, ArtifactKind, Variant};
 
 use super::super::format;
 use super::super::schema::Report;
-use super::super::table::{Block, Cell, Column, Names, Quantity, Row, Section, Table, View};
+use super::super::table::{Block, Cell, Column, Item, Names, Quantity, Row, Section, Table, View};
 use super::{Source, image_name};
 
 /// The section.
@@ -44,8 +44,8 @@ pub fn section(source: &Source<'_>) -> Section {
     );
     part("Hosts", "A program that hosts an engine serves any function:", workers(report));
     let missing = report.missing_artifacts.iter();
-    let missing = missing.map(|missing| Point::of(&missing.artifact, &missing.reason));
-    let missing: Vec<Point> = missing.collect();
+    let missing = missing.map(|missing| Item::of(&missing.artifact, &missing.reason));
+    let missing: Vec<Item> = missing.collect();
     if !missing.is_empty() {
         blocks.extend([Block::Text("Not built:".to_owned()), Block::List(missing)]);
     }

@@ -639,7 +639,7 @@ fn measured(entry: &VariantEstimate) -> Vec<Cell> {
     let [native, native_ends, _] =
         ratio(&entry.to_native, "no ratio: native code has no figure for it in this suite");
     vec![
-        Cell::Figure(entry.figure()),
+        view(Cell::Figure(entry.figure()).text(Quantity::Nanoseconds)),
         view(format::interval(entry.low, entry.high, format::duration)),
         Cell::Number(entry.n as f64),
         to_default,
