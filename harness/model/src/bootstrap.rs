@@ -140,12 +140,10 @@ impl Bootstrap {
         }
         let shifted = |above: f64, below: f64| (constant + above) / (constant + below);
         let rounds = common_rounds(numerator, denominator);
-        let of_rounds = ratios_of_rounds(numerator, denominator, constant);
+        let mut of_rounds = ratios_of_rounds(numerator, denominator, constant);
         if let Some(estimate) = over_rounds(&of_rounds, Centre::Mean) {
             return Some(estimate);
         }
-        let mut points: Vec<f64> =
-            rounds.iter().map(|(a, b)| shifted(a.median(), b.median())).collect();
         if rounds.len() >= 2 {
             let mut of_round = |place: Place, (round, samples): (usize, &Samples)| {
                 self.plain_medians(place + ROUND_STRIDE * round as Place, samples)
@@ -160,7 +158,7 @@ impl Bootstrap {
                 })
                 .collect();
             let mut resampled = self.resampled_rounds(&ratios);
-            return Some(interval(middle(&mut points), &mut resampled));
+            return Some(interval(middle(&mut of_rounds), &mut resampled));
         }
         let above = self.medians(0, numerator);
         let below = self.medians(1, denominator);
@@ -295,10 +293,15 @@ enum Centre {
     Middle,
 }
 
-/// The ratio of each round that both have; see [`Samples::ratio_beside`].
+/// The ratio of each round that both have: of pairs of samples, see [`Samples::ratio_beside`]; with
+/// too few rounds for more than resampling, of medians, which is what is resampled.
 pub(crate) fn ratios_of_rounds(above: &Samples, below: &Samples, constant: f64) -> Vec<f64> {
     let rounds = common_rounds(above, below);
-    rounds.iter().map(|(above, below)| above.ratio_beside(below, constant)).collect()
+    let ratio = |above: &Samples, below: &Samples| match rounds.len() {
+        Bootstrap::FEWEST_ROUNDS.. => above.ratio_beside(below, constant),
+        _ => (constant + above.median()) / (constant + below.median()),
+    };
+    rounds.iter().map(|(above, below)| ratio(above, below)).collect()
 }
 
 /// Whether there are enough samples for an interval.

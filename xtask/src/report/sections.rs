@@ -93,9 +93,9 @@ impl Source<'_> {
         table.rows.sort_by_cached_key(|row| row.case().map(|case| self.runtimes.order(case)));
     }
 
-    /// The measured cases that `lacks` holds for, as points of a list.
+    /// The ids of the measured cases that `lacks` holds for.
     fn measured(&self, lacks: impl Fn(&Case) -> bool) -> Vec<String> {
         let cases = self.report.estimates.iter().map(|estimate| &estimate.case);
-        cases.filter(|case| lacks(case)).map(|case| format!("`{case}`")).collect()
+        cases.filter(|case| lacks(case)).map(Case::to_string).collect()
     }
 }
