@@ -85,8 +85,9 @@ fn markdown_blocks(blocks: &[Block], text: &mut String) {
             Block::List(points) => {
                 let _ = writeln!(text);
                 for Item { of, text: said } in points {
-                    let of = of.as_ref().map(|of| format!("`{of}`: ")).unwrap_or_default();
-                    let _ = writeln!(text, "- {of}{}", splice::escape(said));
+                    let of = of.as_ref().map(|of| format!("`{of}`"));
+                    let said = (!said.is_empty()).then(|| splice::escape(said));
+                    let _ = writeln!(text, "- {}", joined(of, said));
                 }
             }
             Block::Chart(_) | Block::OfPage(_) | Block::Data(_) => {}
@@ -94,6 +95,11 @@ fn markdown_blocks(blocks: &[Block], text: &mut String) {
             Block::Folded { blocks, .. } => markdown_blocks(blocks, text),
         }
     }
+}
+
+/// What something is called and what is said of it, or the one of them that there is.
+fn joined(of: Option<String>, said: Option<String>) -> String {
+    of.into_iter().chain(said).collect::<Vec<_>>().join(": ")
 }
 
 fn markdown_table(table: &Table, text: &mut String) {
@@ -150,8 +156,9 @@ fn html_blocks(blocks: &[Block], html: &mut String) {
             Block::List(points) => {
                 let _ = write!(html, "<ul>");
                 for Item { of, text } in points {
-                    let of = of.as_ref().map(|of| format!("<code>{}</code>: ", escape(of)));
-                    let _ = write!(html, "<li>{}{}</li>", of.unwrap_or_default(), escape(text));
+                    let of = of.as_ref().map(|of| format!("<code>{}</code>", escape(of)));
+                    let said = (!text.is_empty()).then(|| escape(text));
+                    let _ = write!(html, "<li>{}</li>", joined(of, said));
                 }
                 let _ = writeln!(html, "</ul>");
             }

@@ -24,7 +24,7 @@ use super::load::Evidence;
 use super::page::Palette;
 use super::runtimes::Runtimes;
 use super::schema::Report;
-use super::table::{Cell, Row, Section, Table};
+use super::table::{Cell, Item, Row, Section, Table};
 
 /// What sections are made of.
 pub struct Source<'s> {
@@ -93,9 +93,9 @@ impl Source<'_> {
         table.rows.sort_by_cached_key(|row| row.case().map(|case| self.runtimes.order(case)));
     }
 
-    /// The ids of the measured cases that `lacks` holds for.
-    fn measured(&self, lacks: impl Fn(&Case) -> bool) -> Vec<String> {
+    /// The measured cases that `lacks` holds for.
+    fn measured(&self, lacks: impl Fn(&Case) -> bool) -> Vec<Item> {
         let cases = self.report.estimates.iter().map(|estimate| &estimate.case);
-        cases.filter(|case| lacks(case)).map(Case::to_string).collect()
+        cases.filter(|case| lacks(case)).map(|case| Item::of(case, "")).collect()
     }
 }

@@ -57,7 +57,8 @@ pub enum Block {
 pub struct Item {
     /// What it is of, as a name; none where the text says all.
     pub of: Option<String>,
-    /// A text of anyone's, which is shown as it is: nothing in it is marked up.
+    /// A text of anyone's, which is shown as it is: nothing in it is marked up. Empty where the name
+    /// says all.
     pub text: String,
 }
 

@@ -9,7 +9,7 @@ use lumos_record::{Case, WorkerUse};
 use super::super::analysis;
 use super::super::load::{median_of, samples_of};
 use super::super::schema::Figure;
-use super::super::table::{Block, Cell, Column, Item, Names, Quantity, Row, Section, Table};
+use super::super::table::{Block, Cell, Column, Names, Quantity, Row, Section, Table};
 use super::Source;
 
 fn columns() -> Vec<Column> {
@@ -81,7 +81,7 @@ pub fn section(source: &mut Source<'_>) -> Section {
     ];
     if !lacking.is_empty() {
         let text = "Measured, but the run holds no record of the workers of:";
-        blocks.extend([Block::Text(text.to_owned()), Item::list(lacking)]);
+        blocks.extend([Block::Text(text.to_owned()), Block::List(lacking)]);
     }
     let title = "Memory and processor time per worker";
     Section { id: "memory", title, blocks, brief: None }

@@ -9,7 +9,7 @@ use super::super::charts::{self, Bar};
 use super::super::load::samples_of;
 use super::super::schema::Figure;
 use super::super::table::{
-    Block, Cell, Chart, Column, Item, Key, Marks, Names, Quantity, Row, Section, Table,
+    Block, Cell, Chart, Column, Key, Marks, Names, Quantity, Row, Section, Table,
 };
 use super::super::{analysis, format, page};
 use super::Source;
@@ -82,7 +82,7 @@ pub fn section(source: &mut Source<'_>) -> Section {
     });
     if !lacking.is_empty() {
         let text = "Measured, but the run holds no phases of:";
-        blocks.extend([Block::Text(text.to_owned()), Item::list(lacking)]);
+        blocks.extend([Block::Text(text.to_owned()), Block::List(lacking)]);
     }
     Section { id: "phases", title: "Phases of a cold start", blocks, brief: None }
 }
