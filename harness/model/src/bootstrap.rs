@@ -285,9 +285,9 @@ fn over_rounds(figures: &[f64], centre: Centre) -> Option<Estimate> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Centre {
     /// Their geometric mean, which is where the interval has its centre; from ten rounds on that of
-    /// those that are no outliers. Rounds often fall into two
-    /// groups, by where an allocator or the kernel has put something in each process: the middle of
-    /// few rounds then is that of the group which happens to be the larger.
+    /// those that are no outliers. Rounds often fall into two groups, by where an allocator or the
+    /// kernel has put something in each process: the middle of few rounds then is that of the group
+    /// which happens to be the larger.
     Mean,
     /// The middle one, which has been seen.
     Middle,

@@ -6,7 +6,7 @@ use lumos_record::Case;
 
 use super::render::csv as figures;
 use super::schema::Report;
-use super::table::{Section, Subject};
+use super::table::Section;
 
 /// The columns; those that a line has no use for are empty.
 const HEADER: &str = "kind,suite,function,payload,runtime,lane,name,unit,value,low,high,n,p90,\
@@ -86,23 +86,12 @@ pub fn render(report: &Report) -> String {
     artifacts(report, &mut csv);
     for table in report.sections.iter().flat_map(Section::tables) {
         for found in figures(table) {
-            let word = |name: &str| match found.subject {
-                Subject::Words(words) => {
-                    let place = found.heads.iter().position(|head| *head == name);
-                    place.and_then(|place| words.get(place)).map(String::as_str)
-                }
-                Subject::Case(_) => None,
-            };
-            let case = match found.subject {
-                Subject::Case(case) => Some(case),
-                Subject::Words(_) => None,
-            };
             let line = Line {
                 kind: found.list,
-                case,
-                function: word("function").unwrap_or_default(),
-                payload: word("payload").unwrap_or_default(),
-                runtime: word("runtime").or_else(|| word("engine")).unwrap_or_default(),
+                case: found.case,
+                function: found.function,
+                payload: found.payload,
+                runtime: found.runtime,
                 name: &found.name,
                 unit: found.unit,
                 value: found.value,

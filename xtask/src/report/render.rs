@@ -465,10 +465,14 @@ pub fn fields(table: &Table) -> String {
 pub struct CsvLine<'t> {
     /// The list.
     pub list: &'static str,
-    /// What it is of.
-    pub subject: &'t Subject,
-    /// What words of the subject are called.
-    pub heads: Vec<&'static str>,
+    /// The case that it is of, if it is of one.
+    pub case: Option<&'t Case>,
+    /// Of other rows, the function; empty for none, here and below.
+    pub function: &'t str,
+    /// The payload.
+    pub payload: &'t str,
+    /// The runtime, or an engine.
+    pub runtime: &'t str,
     /// The column's key, and which of several figures of a cell it is.
     pub name: String,
     /// The unit; empty for none.
@@ -485,12 +489,6 @@ pub struct CsvLine<'t> {
     pub note: String,
 }
 
-impl CsvLine<'_> {
-    /// Words that have a column of their own, besides `against`, which is a reference; those of
-    /// others are in the note.
-    pub const HEADS: [&'static str; 4] = ["function", "payload", "runtime", "engine"];
-}
-
 /// The figures of a table, one by one, and rows without any.
 pub fn csv(table: &Table) -> Vec<CsvLine<'_>> {
     let Some(list) = table.list else { return Vec::new() };
@@ -501,16 +499,20 @@ fn csv_row<'t>(list: &'static str, table: &'t Table, row: &'t Row) -> Vec<CsvLin
     /// The column of what ratios are to.
     const REFERENCE: &str = "reference";
     let (mut reference, mut words) = (String::new(), Vec::new());
-    let heads = table.heads();
+    let (mut function, mut payload, mut runtime) = ("", "", "");
     if let Subject::Words(of) = &row.subject {
-        for (head, word) in heads.iter().zip(of) {
-            match *head {
+        for (head, word) in table.heads().into_iter().zip(of) {
+            match head {
+                "function" => function = word,
+                "payload" => payload = word,
+                "runtime" | "engine" => runtime = word,
                 "against" => reference.clone_from(word),
-                head if CsvLine::HEADS.contains(&head) => {}
+                // It has no column of its own.
                 head => words.push(format!("{head}: {word}")),
             }
         }
     }
+    let case = row.case();
     for (column, cell) in table.columns.iter().zip(&row.cells) {
         match cell {
             Cell::Text(text) if column.key == REFERENCE => reference.clone_from(text),
@@ -530,8 +532,10 @@ fn csv_row<'t>(list: &'static str, table: &'t Table, row: &'t Row) -> Vec<CsvLin
             }
             lines.push(CsvLine {
                 list,
-                subject: &row.subject,
-                heads: table.heads(),
+                case,
+                function,
+                payload,
+                runtime,
                 name: if name.is_empty() {
                     column.key.clone().into_owned()
                 } else {
@@ -554,10 +558,20 @@ fn csv_row<'t>(list: &'static str, table: &'t Table, row: &'t Row) -> Vec<CsvLin
             }
         }
         words.extend(absences.into_iter().map(str::to_owned));
-        let (name, unit, note) = (String::new(), "", words.join("; "));
-        let (value, ends, n) = (None, None, None);
-        let subject = &row.subject;
-        lines.push(CsvLine { list, subject, heads, name, unit, value, ends, n, reference, note });
+        lines.push(CsvLine {
+            list,
+            case,
+            function,
+            payload,
+            runtime,
+            name: String::new(),
+            unit: "",
+            value: None,
+            ends: None,
+            n: None,
+            reference,
+            note: words.join("; "),
+        });
     }
     lines
 }
