@@ -2,14 +2,132 @@
 
 use anyhow::{Context, Result};
 use lumos_abi::Timings;
-use lumos_abi::exports::{Context as Exported, Exchange, STATUS_OK};
+use lumos_abi::exports::{Context as Exported, Exchange, STATUS_OK, name};
 use lumos_abi::worker::InvokeError;
+
+/// An instance of a function, as an engine gives access to it. What all engines do with a request
+/// stands in [`Guest`].
+pub trait Vm {
+    /// An export that serves requests.
+    type Entry: Clone;
+
+    /// The linear memory as it is now: the function may have grown it.
+    fn memory(&self) -> &[u8];
+
+    /// The same, to be written to.
+    fn memory_mut(&mut self) -> &mut [u8];
+
+    /// Looks up an export that serves requests.
+    ///
+    /// # Errors
+    /// When there is none of that name and type.
+    fn entry(&mut self, name: &str) -> Result<Self::Entry, InvokeError>;
+
+    /// Calls it with a context and the length of a request, and gives its status.
+    ///
+    /// # Errors
+    /// When the function traps.
+    fn call(&mut self, entry: &Self::Entry, context: u32, length: u32) -> Result<u32, InvokeError>;
+
+    /// Calls `lumos_reserve` with a context and the length of a request.
+    ///
+    /// # Errors
+    /// When the function traps.
+    fn reserve(&mut self, context: u32, length: u32) -> Result<(), InvokeError>;
+
+    /// Calls `lumos_clock_cost`.
+    ///
+    /// # Errors
+    /// When the function traps, or exports nothing of that name and type.
+    fn clock_cost_ps(&mut self) -> Result<u64, InvokeError>;
+}
+
+/// An instance that serves requests.
+pub struct Guest<V: Vm> {
+    /// The instance.
+    pub vm: V,
+    buffer: GuestBuffer,
+    invoke: V::Entry,
+    /// What a request for timings calls, from the first such request on.
+    timed: Option<V::Entry>,
+}
+
+impl<V: Vm> Guest<V> {
+    /// Makes an instance ready whose `lumos_open` has given a context.
+    ///
+    /// # Errors
+    /// When the context lies outside of the memory, or nothing serves requests.
+    pub fn new(mut vm: V, context: u32) -> Result<Self> {
+        let buffer = GuestBuffer::open(vm.memory(), context)?;
+        let invoke = vm.entry(name::INVOKE)?;
+        Ok(Self { vm, buffer, invoke, timed: None })
+    }
+
+    /// Serves a request of two parts, and gives the response where it lies.
+    ///
+    /// # Errors
+    /// See [`InvokeError`].
+    #[inline]
+    pub fn answer(&mut self, request: [&[u8]; 2]) -> Result<&[u8], InvokeError> {
+        let Self { vm, buffer, invoke, .. } = self;
+        serve(vm, buffer, invoke, request)
+    }
+
+    /// Serves a request, and has the function take the time of its parts. What is called is looked
+    /// up once, and never for a request without.
+    ///
+    /// # Errors
+    /// As [`Guest::answer`].
+    pub fn invoke_timed(
+        &mut self,
+        request: &[u8],
+        response: &mut Vec<u8>,
+    ) -> Result<Timings, InvokeError> {
+        let Self { vm, buffer, timed, .. } = self;
+        let entry = match timed {
+            Some(entry) => entry,
+            None => timed.insert(vm.entry(name::INVOKE_TIMED)?),
+        };
+        response.extend_from_slice(serve(vm, buffer, entry, [&[], request])?);
+        buffer.timings(vm.memory())
+    }
+}
+
+#[inline]
+fn serve<'v, V: Vm>(
+    vm: &'v mut V,
+    buffer: &mut GuestBuffer,
+    entry: &V::Entry,
+    request: [&[u8]; 2],
+) -> Result<&'v [u8], InvokeError> {
+    let request_bytes = request[0].len() + request[1].len();
+    if buffer.is_too_small(request_bytes) {
+        make_room(vm, buffer, request_bytes)?;
+    }
+    // Looking the memory up takes a tenth of a small call, and an empty request is nowhere.
+    let length = match request_bytes {
+        0 => 0,
+        _ => buffer.place(vm.memory_mut(), request)?,
+    };
+    let status = vm.call(entry, buffer.context, length)?;
+    buffer.response(vm.memory(), status)
+}
+
+fn make_room(vm: &mut impl Vm, buffer: &mut GuestBuffer, bytes: usize) -> Result<(), InvokeError> {
+    let length = u32::try_from(bytes).map_err(|_| fault(TOO_LONG))?;
+    vm.reserve(buffer.context, length)?;
+    *buffer = GuestBuffer::open(vm.memory(), buffer.context)
+        .map_err(|error| fault(&format!("{error:#}")))?;
+    Ok(())
+}
+
+const TOO_LONG: &str = "the request is longer than linear memory";
 
 /// Where a context's buffers lie in linear memory.
 #[derive(Debug, Clone, Copy)]
 pub struct GuestBuffer {
     /// The address of the context, to be passed to every export.
-    pub context: u32,
+    context: u32,
     exchange: Exchange,
 }
 
@@ -40,8 +158,7 @@ impl GuestBuffer {
     #[inline]
     pub fn place(&self, memory: &mut [u8], [head, body]: [&[u8]; 2]) -> Result<u32, InvokeError> {
         let bytes = head.len() + body.len();
-        let length =
-            u32::try_from(bytes).map_err(|_| fault("the request is longer than linear memory"))?;
+        let length = u32::try_from(bytes).map_err(|_| fault(TOO_LONG))?;
         let start = usize::try_from(self.exchange.request_address).unwrap_or(usize::MAX);
         let buffer = start
             .checked_add(bytes)

@@ -6,10 +6,8 @@ use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder};
 use lumos_bench::image::{Image, Layer};
 use lumos_bench::sandbox::{Name, Trouble};
 
-use crate::engine::{DIGEST, Engine, EngineError, RUN};
-
-/// What the engine calls what images are built upon, but for their digests.
-pub const BASE: &str = "lumos/base";
+use crate::engine::{BASE, DIGEST, Engine, RUN};
+use crate::place::EngineError;
 
 /// What the engine calls an image: by as much of its digest as tells it from all others.
 pub fn tag(image: &Image) -> String {

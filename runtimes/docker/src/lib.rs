@@ -3,6 +3,7 @@
 
 mod engine;
 mod image;
+mod place;
 mod usage;
 mod watcher;
 
@@ -28,7 +29,8 @@ use lumos_bench::sandbox::{
     State, Teardown, Trouble, WorkerSpec, cgroup, sequence,
 };
 
-pub use engine::{DIGEST, End, Engine, EngineError, Kept, RUN};
+pub use engine::{DIGEST, End, Engine, Kept, RUN};
+pub use place::EngineError;
 use watcher::Watcher;
 
 /// Where a container finds the harness's socket.

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
 use lumos_bench::engine::CommandRequest;
-use lumos_bench::guest::GuestBuffer;
+use lumos_bench::guest::{self, Guest, Vm as _};
 use lumos_bench::state::Backend;
 use lumos_bench::{Checked, Compiled, Engine, InvokeError, Limits, Target};
 use lumos_wasi::{I32Exit, Streams};
@@ -97,56 +97,51 @@ pub struct Linked {
 /// What serves a request: a context and the length of the request give a status.
 type Entry = TypedFunction<(u32, u32), u32>;
 
-/// A function in its own store.
-pub struct Instance {
+/// An instance in its own store.
+pub struct Vm {
     // Dropped before the store, whose engine keeps the code of the instance's module.
     instance: WasmInstance,
-    guest: Guest,
-    invoke: Entry,
-    /// What a request for timings calls, from the first such request on.
-    timed: Option<(Entry, TypedFunction<(), u64>)>,
-}
-
-/// What every request to a function needs.
-struct Guest {
     store: Store,
     memory: Memory,
     reserve: TypedFunction<(u32, u32), ()>,
-    buffer: GuestBuffer,
 }
 
-impl Guest {
+impl guest::Vm for Vm {
+    type Entry = Entry;
+
     #[inline]
-    fn serve(&mut self, entry: &Entry, request: [&[u8]; 2]) -> Result<&[u8], InvokeError> {
-        let Self { store, memory, reserve, buffer } = self;
-        let request_bytes = request[0].len() + request[1].len();
-        if buffer.is_too_small(request_bytes) {
-            let length = u32::try_from(request_bytes).map_err(|error| fault(&error))?;
-            reserve.call(store, buffer.context, length).map_err(|error| trap(&error))?;
-            *buffer = GuestBuffer::open(bytes(memory, store), buffer.context)
-                .map_err(|error| fault(&error))?;
-        }
-        // An empty request is nowhere, and the memory need not be looked up.
-        let length = match request_bytes {
-            0 => 0,
-            _ => buffer.place(bytes_mut(memory, store), request)?,
-        };
-        let status = entry.call(store, buffer.context, length).map_err(|error| trap(&error))?;
-        buffer.response(bytes(memory, store), status)
+    fn memory(&self) -> &[u8] {
+        let view = self.memory.view(&self.store);
+        // SAFETY: only code that borrows the store for itself writes to its memory or grows it.
+        unsafe { std::slice::from_raw_parts(view.data_ptr(), view.data_size() as usize) }
     }
-}
 
-impl Instance {
-    /// What a request for timings calls; looked up once, and never for a request without.
-    fn timed(&mut self) -> Result<&(Entry, TypedFunction<(), u64>), InvokeError> {
-        if self.timed.is_none() {
-            let store = &self.guest.store;
-            let exports = &self.instance.exports;
-            let invoke = exports.get_typed_function(store, name::INVOKE_TIMED);
-            let clock = exports.get_typed_function(store, name::CLOCK_COST);
-            self.timed = Some((invoke.map_err(|e| fault(&e))?, clock.map_err(|e| fault(&e))?));
-        }
-        self.timed.as_ref().ok_or_else(|| fault(&"no timings"))
+    #[inline]
+    fn memory_mut(&mut self) -> &mut [u8] {
+        let view = self.memory.view(&self.store);
+        let (start, length) = (view.data_ptr(), view.data_size() as usize);
+        // SAFETY: the store is borrowed for these bytes alone, so that no code runs in it.
+        unsafe { std::slice::from_raw_parts_mut(start, length) }
+    }
+
+    fn entry(&mut self, name: &str) -> Result<Entry, InvokeError> {
+        let entry = self.instance.exports.get_typed_function(&self.store, name);
+        entry.map_err(|error| fault(&error))
+    }
+
+    #[inline]
+    fn call(&mut self, entry: &Entry, context: u32, length: u32) -> Result<u32, InvokeError> {
+        entry.call(&mut self.store, context, length).map_err(|error| trap(&error))
+    }
+
+    fn reserve(&mut self, context: u32, length: u32) -> Result<(), InvokeError> {
+        self.reserve.call(&mut self.store, context, length).map_err(|error| trap(&error))
+    }
+
+    fn clock_cost_ps(&mut self) -> Result<u64, InvokeError> {
+        let clock = self.instance.exports.get_typed_function(&self.store, name::CLOCK_COST);
+        let clock: TypedFunction<(), u64> = clock.map_err(|error| fault(&error))?;
+        clock.call(&mut self.store).map_err(|error| trap(&error))
     }
 }
 
@@ -215,7 +210,7 @@ impl Engine for Wasmer {
     type Module = Module;
     type Linked = Linked;
     type Environment = Environment;
-    type Instance = Instance;
+    type Instance = Guest<Vm>;
 
     fn keep_state(&mut self, backend: Backend) -> Result<()> {
         self.state = Some(backend);
@@ -261,7 +256,7 @@ impl Engine for Wasmer {
         Ok(Environment::new(store, &linked.imported, wasi, state))
     }
 
-    fn instantiate(&self, linked: &Linked, environment: Environment) -> Result<Instance> {
+    fn instantiate(&self, linked: &Linked, environment: Environment) -> Result<Guest<Vm>> {
         let (mut store, instance, memory) = Self::instance(linked, environment)?;
         let memory = memory.context("the module exports no memory")?;
         let exports = &instance.exports;
@@ -269,11 +264,8 @@ impl Engine for Wasmer {
         initialize.call(&mut store)?;
         let open = exports.get_typed_function::<(), u32>(&store, name::OPEN)?;
         let context = open.call(&mut store)?;
-        let buffer = GuestBuffer::open(bytes(&memory, &store), context)?;
         let reserve = exports.get_typed_function(&store, name::RESERVE)?;
-        let invoke = exports.get_typed_function(&store, name::INVOKE)?;
-        let guest = Guest { store, memory, reserve, buffer };
-        Ok(Instance { guest, invoke, instance, timed: None })
+        Guest::new(Vm { instance, store, memory, reserve }, context)
     }
 
     fn is_command(&self, module: &Module) -> bool {
@@ -314,22 +306,19 @@ impl Engine for Wasmer {
     #[inline]
     fn answer<'i>(
         &self,
-        instance: &'i mut Instance,
+        instance: &'i mut Guest<Vm>,
         request: [&[u8]; 2],
     ) -> Result<&'i [u8], InvokeError> {
-        instance.guest.serve(&instance.invoke, request)
+        instance.answer(request)
     }
 
     fn invoke_timed(
         &self,
-        instance: &mut Instance,
+        instance: &mut Guest<Vm>,
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<Timings, InvokeError> {
-        let entry = instance.timed()?.0.clone();
-        let guest = &mut instance.guest;
-        response.extend_from_slice(guest.serve(&entry, [&[], request])?);
-        guest.buffer.timings(bytes(&guest.memory, &guest.store))
+        instance.invoke_timed(request, response)
     }
 
     #[cfg(feature = "compiler")]
@@ -339,34 +328,16 @@ impl Engine for Wasmer {
     }
 
     #[cfg(feature = "compiler")]
-    fn executed(&self, instance: &mut Instance) -> Result<u64, InvokeError> {
+    fn executed(&self, instance: &mut Guest<Vm>) -> Result<u64, InvokeError> {
         match self.metered {
-            true => compiler::executed(&mut instance.guest.store, &instance.instance),
+            true => compiler::executed(&mut instance.vm.store, &instance.vm.instance),
             false => Err(fault(&"this engine counts no instructions")),
         }
     }
 
-    fn clock_cost_ps(&self, instance: &mut Instance) -> Result<u64, InvokeError> {
-        let clock = instance.timed()?.1.clone();
-        clock.call(&mut instance.guest.store).map_err(|error| trap(&error))
+    fn clock_cost_ps(&self, instance: &mut Guest<Vm>) -> Result<u64, InvokeError> {
+        instance.vm.clock_cost_ps()
     }
-}
-
-/// The linear memory as it is now: the function may have grown it.
-#[inline]
-fn bytes<'s>(memory: &Memory, store: &'s Store) -> &'s [u8] {
-    let view = memory.view(store);
-    // SAFETY: only code that borrows the store for itself writes to its memory or grows it.
-    unsafe { std::slice::from_raw_parts(view.data_ptr(), view.data_size() as usize) }
-}
-
-/// The same, to be written to.
-#[inline]
-fn bytes_mut<'s>(memory: &Memory, store: &'s mut Store) -> &'s mut [u8] {
-    let view = memory.view(store);
-    let (start, length) = (view.data_ptr(), view.data_size() as usize);
-    // SAFETY: the store is borrowed for these bytes alone, so that no code runs in it.
-    unsafe { std::slice::from_raw_parts_mut(start, length) }
 }
 
 #[cold]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use lumos_abi::Timings;
 use lumos_abi::exports::name;
 use lumos_bench::engine::CommandRequest;
-use lumos_bench::guest::GuestBuffer;
+use lumos_bench::guest::{self, Guest, Vm as _};
 use lumos_bench::state::{Backend, HostState};
 use lumos_bench::{Checked, Engine, InvokeError, Limits};
 use lumos_wasi::{Streams, WasiCtx};
@@ -61,51 +61,43 @@ pub struct Host {
 /// What serves a request: a context and the length of the request give a status.
 type Entry = TypedFunc<(u32, u32), u32>;
 
-/// A function in its own store.
-pub struct Instance {
-    guest: Guest,
-    invoke: Entry,
-    instance: wasmi::Instance,
-    /// What a request for timings calls, from the first such request on.
-    timed: Option<(Entry, TypedFunc<(), u64>)>,
-}
-
-/// What every request to a function needs.
-struct Guest {
+/// An instance in its own store.
+pub struct Vm {
     store: Store<Host>,
     memory: Memory,
     reserve: TypedFunc<(u32, u32), ()>,
-    buffer: GuestBuffer,
+    instance: wasmi::Instance,
 }
 
-impl Guest {
+impl guest::Vm for Vm {
+    type Entry = Entry;
+
     #[inline]
-    fn serve(&mut self, entry: &Entry, request: [&[u8]; 2]) -> Result<&[u8], InvokeError> {
-        let Self { store, memory, reserve, buffer } = self;
-        let request_bytes = request[0].len() + request[1].len();
-        if buffer.is_too_small(request_bytes) {
-            let length = u32::try_from(request_bytes).map_err(|error| fault(&error))?;
-            reserve.call(&mut *store, (buffer.context, length)).map_err(|error| fault(&error))?;
-            *buffer = GuestBuffer::open(memory.data(&*store), buffer.context)
-                .map_err(|error| fault(&error))?;
-        }
-        let length = buffer.place(memory.data_mut(&mut *store), request)?;
-        let status =
-            entry.call(&mut *store, (buffer.context, length)).map_err(|error| fault(&error))?;
-        buffer.response(memory.data(&*store), status)
+    fn memory(&self) -> &[u8] {
+        self.memory.data(&self.store)
     }
-}
 
-impl Instance {
-    /// What a request for timings calls; looked up once, and never for a request without.
-    fn timed(&mut self) -> Result<&(Entry, TypedFunc<(), u64>), InvokeError> {
-        if self.timed.is_none() {
-            let store = &self.guest.store;
-            let invoke = self.instance.get_typed_func(store, name::INVOKE_TIMED);
-            let clock = self.instance.get_typed_func(store, name::CLOCK_COST);
-            self.timed = Some((invoke.map_err(|e| fault(&e))?, clock.map_err(|e| fault(&e))?));
-        }
-        self.timed.as_ref().ok_or_else(|| fault(&"no timings"))
+    #[inline]
+    fn memory_mut(&mut self) -> &mut [u8] {
+        self.memory.data_mut(&mut self.store)
+    }
+
+    fn entry(&mut self, name: &str) -> Result<Entry, InvokeError> {
+        self.instance.get_typed_func(&self.store, name).map_err(|error| fault(&error))
+    }
+
+    #[inline]
+    fn call(&mut self, entry: &Entry, context: u32, length: u32) -> Result<u32, InvokeError> {
+        entry.call(&mut self.store, (context, length)).map_err(|error| fault(&error))
+    }
+
+    fn reserve(&mut self, context: u32, length: u32) -> Result<(), InvokeError> {
+        self.reserve.call(&mut self.store, (context, length)).map_err(|error| fault(&error))
+    }
+
+    fn clock_cost_ps(&mut self) -> Result<u64, InvokeError> {
+        let clock = self.instance.get_typed_func::<(), u64>(&self.store, name::CLOCK_COST);
+        clock.and_then(|clock| clock.call(&mut self.store, ())).map_err(|error| fault(&error))
     }
 }
 
@@ -129,7 +121,7 @@ impl Engine for Wasmi {
     type Module = Module;
     type Linked = Linked;
     type Environment = Store<Host>;
-    type Instance = Instance;
+    type Instance = Guest<Vm>;
 
     fn keep_state(&mut self, backend: Backend) -> Result<()> {
         self.state = Some(backend);
@@ -153,7 +145,7 @@ impl Engine for Wasmi {
         self.store(lumos_wasi::of_function(self.state.as_ref())?)
     }
 
-    fn instantiate(&self, linked: &Linked, mut store: Store<Host>) -> Result<Instance> {
+    fn instantiate(&self, linked: &Linked, mut store: Store<Host>) -> Result<Guest<Vm>> {
         let instance =
             linked.linker.instantiate_and_start(&mut store, &linked.module).map_err(show)?;
         let initialize = instance.get_typed_func::<(), ()>(&store, "_initialize").map_err(show)?;
@@ -162,11 +154,8 @@ impl Engine for Wasmi {
         let context = open.call(&mut store, ()).map_err(show)?;
         let memory =
             instance.get_memory(&store, "memory").context("the module exports no memory")?;
-        let buffer = GuestBuffer::open(memory.data(&store), context)?;
         let reserve = instance.get_typed_func(&store, name::RESERVE).map_err(show)?;
-        let invoke = instance.get_typed_func(&store, name::INVOKE).map_err(show)?;
-        let guest = Guest { store, memory, reserve, buffer };
-        Ok(Instance { guest, invoke, instance, timed: None })
+        Guest::new(Vm { store, memory, reserve, instance }, context)
     }
 
     fn is_command(&self, module: &Module) -> bool {
@@ -211,22 +200,19 @@ impl Engine for Wasmi {
     #[inline]
     fn answer<'i>(
         &self,
-        instance: &'i mut Instance,
+        instance: &'i mut Guest<Vm>,
         request: [&[u8]; 2],
     ) -> Result<&'i [u8], InvokeError> {
-        instance.guest.serve(&instance.invoke, request)
+        instance.answer(request)
     }
 
     fn invoke_timed(
         &self,
-        instance: &mut Instance,
+        instance: &mut Guest<Vm>,
         request: &[u8],
         response: &mut Vec<u8>,
     ) -> Result<Timings, InvokeError> {
-        let entry = instance.timed()?.0;
-        let guest = &mut instance.guest;
-        response.extend_from_slice(guest.serve(&entry, [&[], request])?);
-        guest.buffer.timings(guest.memory.data(&guest.store))
+        instance.invoke_timed(request, response)
     }
 
     fn metered(&self) -> Result<Option<Self>> {
@@ -238,14 +224,13 @@ impl Engine for Wasmi {
         Ok(Some(Self { engine, memory_bytes, state, metered: true }))
     }
 
-    fn executed(&self, instance: &mut Instance) -> Result<u64, InvokeError> {
-        let left = instance.guest.store.get_fuel().map_err(|error| fault(&error))?;
+    fn executed(&self, instance: &mut Guest<Vm>) -> Result<u64, InvokeError> {
+        let left = instance.vm.store.get_fuel().map_err(|error| fault(&error))?;
         Ok(u64::MAX - left)
     }
 
-    fn clock_cost_ps(&self, instance: &mut Instance) -> Result<u64, InvokeError> {
-        let clock = instance.timed()?.1;
-        clock.call(&mut instance.guest.store, ()).map_err(|error| fault(&error))
+    fn clock_cost_ps(&self, instance: &mut Guest<Vm>) -> Result<u64, InvokeError> {
+        instance.vm.clock_cost_ps()
     }
 }
 
