@@ -5,10 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use lumos_build::{BuildRequest, Scope};
 use lumos_record::{ArtifactKind, Layout, Need};
 use lumos_workloads::{Blessing, Payload, Workload, Workloads, bless, sha256_hex};
-
-use crate::build::{self, BuildRequest, Scope};
 
 /// Records the digests of requests, and of the native build's responses, in `workloads/*.toml` and
 /// in `workloads/chains/*.toml`.
@@ -52,7 +51,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     let needed = functions().map(|workload| &workload.function).chain(steps);
     let needs = needed.map(|function| Need::form(ArtifactKind::NativeExe, function, None));
     let wanted = BuildRequest::host(Scope::of(needs))?;
-    let manifest = build::build(layout, &wanted)?.on(std::env::consts::ARCH);
+    let manifest = lumos_build::build(layout, &wanted)?.on(std::env::consts::ARCH);
     let program = |function: &str| {
         let artifact = manifest
             .find(ArtifactKind::NativeExe, Some(function), None)

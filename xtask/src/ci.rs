@@ -6,11 +6,12 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use lumos_build::process;
+use lumos_build::targets::Arch;
 use lumos_record::Layout;
 use serde_json::Value;
 
-use crate::targets::Arch;
-use crate::{bench, process, report, test, tidy};
+use crate::{bench, report, test, tidy};
 
 /// Checks format, lints, architecture and documents, runs every test, and makes a small run.
 #[derive(Debug, clap::Args)]

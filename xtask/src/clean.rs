@@ -1,10 +1,10 @@
 //! `cargo xtask clean`: removes what runs and comparisons have left.
 
 use anyhow::{Result, bail};
+use lumos_build::{emulation, process, runtimes};
 use lumos_record::Layout;
 
 use crate::compare::git;
-use crate::{emulation, process, runtimes};
 
 /// Removes what runs have left on the node, outside of cargo's target directory, and what was
 /// built to compare commits.

@@ -1,16 +1,16 @@
 //! `cargo xtask doctor`: what this node offers and lacks, each lack with its remedy.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use lumos_record::{ArtifactManifest, Layout, Node};
+use lumos_build::process;
+use lumos_build::setup::{REDIS, WASM_OPT};
+use lumos_build::targets::Arch;
+use lumos_build::toolchain::{Guests, WASM};
+use lumos_record::{ArtifactKind, ArtifactManifest, Layout, Node};
 use serde::Deserialize;
-
-use crate::setup::{REDIS, WASM_OPT};
-use crate::targets::Arch;
-use crate::toolchain::{Guests, WASM};
-use crate::{build, process};
 
 /// Shows what this node offers and lacks, each lack with its remedy.
 #[derive(Debug, clap::Args)]
@@ -137,11 +137,7 @@ fn other_architectures() -> Result<Vec<(&'static str, Finding)>> {
 
 fn guest_compiler() -> Result<Finding> {
     Ok(match Guests::find(&[Arch::host()?])? {
-        Some(guests) => Finding::Good(format!(
-            "{}, for {WASM} and {}",
-            build::describe_toolchain(&guests.record),
-            guests.host
-        )),
+        Some(guests) => Finding::Good(format!("{}, for {WASM} and {}", guests.record, guests.host)),
         None => Finding::Bad(format!("no compiler for {WASM}"), "cargo xtask setup".to_owned()),
     })
 }
@@ -149,8 +145,12 @@ fn guest_compiler() -> Result<Finding> {
 fn artifacts(layout: &Layout) -> Finding {
     match ArtifactManifest::read(&layout.artifacts()) {
         Ok(manifest) => {
+            let mut counts = BTreeMap::<ArtifactKind, usize>::new();
+            for artifact in &manifest.artifacts {
+                *counts.entry(artifact.kind).or_default() += 1;
+            }
             let count = |(kind, count)| format!("{count} {kind}");
-            let kinds: Vec<String> = build::inventory(&manifest).into_iter().map(count).collect();
+            let kinds: Vec<String> = counts.into_iter().map(count).collect();
             Finding::Good(kinds.join(", "))
         }
         Err(_) => Finding::Fair("none yet".to_owned(), "cargo xtask build".to_owned()),

@@ -9,6 +9,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use lumos_build::targets::{Arch, Platform};
+use lumos_build::toolchain::WASM;
+use lumos_build::{place, runtimes, text};
 use lumos_record::{
     Artifact, ArtifactKind, ArtifactManifest, Compilation, Lane, Layout, Need, Runtime,
     SCHEMA_VERSION, Toolchain,
@@ -16,11 +19,6 @@ use lumos_record::{
 use lumos_workloads::{Workloads, sha256_hex};
 use serde_json::json;
 use wasmparser::{Encoding, Parser, Payload};
-
-use crate::build;
-use crate::runtimes;
-use crate::targets::{Arch, Platform};
-use crate::toolchain::WASM;
 
 /// A module and what it is to do.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -118,7 +116,7 @@ impl Module {
             "payload": [payload],
         });
         let path = own.workloads().join(format!("{name}.toml"));
-        build::place(&path, toml::to_string(&workload)?.as_bytes())
+        place(&path, toml::to_string(&workload)?.as_bytes())
     }
 }
 
@@ -220,7 +218,7 @@ fn artifacts(
             }
         }
     }
-    build::place(&to.join(ArtifactManifest::FILE), &serde_json::to_vec_pretty(&found)?)?;
+    place(&to.join(ArtifactManifest::FILE), &serde_json::to_vec_pretty(&found)?)?;
     Ok(found)
 }
 
@@ -255,7 +253,7 @@ fn precompile(
         .with_context(|| format!("there is no compiler for {}", runtime.name))?;
     let compiler = layout.artifacts().join(&compiler.path);
     let compilation =
-        build::precompile(&compiler, &runtime.name, module, &to.join(&file), &target)?;
+        lumos_build::build::precompile(&compiler, &runtime.name, module, &to.join(&file), &target)?;
     let mut artifact =
         foreign(to, name, Some(runtime), file, like.target.clone(), Some(compilation))?;
     artifact.flags.clone_from(&like.flags);
@@ -273,26 +271,21 @@ fn foreign(
 ) -> Result<Artifact> {
     let bytes = fs::read(folder.join(&path)).with_context(|| path.display().to_string())?;
     let sha256 = sha256_hex(&bytes);
+    let kind = if runtime.is_some() { ArtifactKind::Precompiled } else { ArtifactKind::Wasm };
     Ok(Artifact {
-        kind: if runtime.is_some() { ArtifactKind::Precompiled } else { ArtifactKind::Wasm },
         function: Some(name.to_owned()),
         engine: runtime.map(|runtime| runtime.name.clone()),
         engine_version: runtime.map(|runtime| runtime.engine_version.clone()),
-        path,
         bytes: bytes.len() as u64,
         source_hash: sha256.clone(),
         sha256,
-        target,
         toolchain: "built elsewhere".to_owned(),
-        flags: Vec::new(),
-        build_time_ns: 0,
         text_bytes: compilation
             .as_ref()
             .and_then(|compilation| compilation.text_bytes)
-            .or_else(|| crate::text::bytes(&bytes)),
-        variant: None,
+            .or_else(|| text::bytes(&bytes)),
         compilation,
-        image: None,
+        ..Artifact::new(kind, path, target)
     })
 }
 

@@ -9,7 +9,6 @@ use interrupt::Interrupted;
 use lumos_record::Layout;
 use lumos_record::protocol::variable;
 
-mod baselines;
 mod bench;
 mod bless;
 mod build;
@@ -19,25 +18,15 @@ mod compare;
 mod doctor;
 #[cfg(test)]
 mod documents;
-mod emulation;
 mod foreign;
-mod images;
 mod interrupt;
 mod new_function;
 mod overhead;
-mod process;
-mod progress;
 mod report;
-mod runtimes;
 mod selftest;
 mod setup;
-mod source;
-mod stages;
-mod targets;
 mod test;
-mod text;
 mod tidy;
-mod toolchain;
 mod verify;
 
 /// Measures how serverless functions really run.
@@ -85,7 +74,7 @@ fn run(command: &Command) -> Result<ExitCode> {
     let start =
         std::env::var_os(variable::ROOT).unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let layout = Layout::find(Path::new(&start))?;
-    process::build_in(&layout.target);
+    lumos_build::process::build_in(&layout.target);
     match command {
         Command::Setup(arguments) => setup::run(arguments),
         Command::Doctor(_) => doctor::run(&layout),

@@ -5,9 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use lumos_build::process;
 use lumos_record::Layout;
-
-use crate::process;
 
 /// Makes a function's crate and its workload, which build and run at once.
 #[derive(Debug, clap::Args)]

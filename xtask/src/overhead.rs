@@ -6,11 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context, Result, bail};
+use lumos_build::{BuildRequest, Scope, process};
 use lumos_record::Layout;
 use serde::Deserialize;
-
-use crate::build::{self, BuildRequest, Scope};
-use crate::process;
 
 /// Measures what the harness itself costs, as ratios to bare peers.
 #[derive(Debug, Default, clap::Args)]
@@ -77,7 +75,7 @@ struct Allocations {
 /// # Errors
 /// When something cannot be built or run, or a target is missed; the message names which.
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
-    build::build(layout, &BuildRequest::host(Scope::everything(false))?)?;
+    lumos_build::build(layout, &BuildRequest::host(Scope::everything(false))?)?;
     let mut command = process::cargo();
     command.current_dir(&layout.root).args(["run", "--release", "--locked", "--quiet"]);
     let text = process::output(command.args(["--package", PACKAGE, "--bin", PACKAGE]))?;

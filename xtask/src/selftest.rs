@@ -15,18 +15,20 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
+use lumos_build::{BuildRequest, Scope, place};
+use lumos_criterion::{Said, verdicts};
 use lumos_model::{Comparison, Verdict};
 use lumos_record::{
     Lane, Layout, Mode, Node, Precision, Profile, Record, Revision, Round, Run, RunManifest,
     Runtime, Selection, Suite, Toolchain,
 };
+use lumos_report::compare::{self, Compared};
+use lumos_report::terminal::aligned;
 use lumos_workloads::sha256_hex;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::bench::Benches;
-use crate::build::{self, BuildRequest, Scope};
-use crate::compare;
 use crate::compare::git::RUNS_A_ROUND;
 
 /// Measures how often comparisons are wrong here: the same code against itself, and against code
@@ -159,13 +161,13 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     if let Some(profile) = arguments.replicate {
         return replicate::run(layout, profile, arguments.pairs);
     }
-    let declared = build::build(layout, &BuildRequest::host(Scope::of([]))?)?.runtimes;
+    let declared = lumos_build::build(layout, &BuildRequest::host(Scope::of([]))?)?.runtimes;
     let is_chosen =
         |runtime: &&Runtime| runtime.sandbox == Runtime::PROCESS && MODES.contains(&runtime.mode);
     let chosen: Vec<&Runtime> = declared.iter().filter(is_chosen).collect();
     let lanes = [Lane::InProcess, Lane::Served];
     let needs = chosen.iter().flat_map(|run| lanes.map(|lane| run.needs(lane, FUNCTION, None)));
-    build::build(layout, &BuildRequest::host(Scope::of(needs.flatten()))?)?;
+    lumos_build::build(layout, &BuildRequest::host(Scope::of(needs.flatten()))?)?;
     let packages = chosen.iter().map(|runtime| runtime.package.clone()).collect();
     // What an earlier one has left is some hundred runs.
     let folder = layout.lumos().join("selftest");
@@ -184,48 +186,8 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
         runtimes: runtimes.clone(),
         ..Selection::default()
     };
-    let mut same = Outcome::default();
-    let mut first = None;
-    let chosen = selection(&SUITES_OF_SAME);
-    for set in 1.. {
-        if same.comparisons >= arguments.comparisons {
-            break;
-        }
-        eprintln!("the same code: set {set}, {} comparisons so far", same.comparisons);
-        let found = field.measure(&format!("same-{set}"), SAME, &chosen)?;
-        same.count(&found.compared, |verdict| {
-            !matches!(verdict, Verdict::Slower | Verdict::Faster)
-        });
-        same.criterion.count(&found.criterion, |_, said| said == Said::Nothing);
-        first.get_or_insert(found.manifest);
-    }
-    let mut slowed: Vec<Slowed> = SLOWED
-        .map(|side| Slowed { slowdown: side.slowdown, outcome: Outcome::default(), ratio: 1.0 })
-        .into();
-    let chosen = selection(&SUITES_OF_SLOWED);
-    let mut logarithms = vec![0.0; SLOWED.len()];
-    for set in 1.. {
-        let done = slowed[0].outcome.comparisons;
-        if done >= arguments.trials {
-            break;
-        }
-        eprintln!("slower code: set {set}, {done} comparisons each so far");
-        for (place, side) in SLOWED.into_iter().enumerate() {
-            let name = format!("{}-{set}", side.name);
-            let found = field.measure(&name, side, &chosen)?;
-            logarithms[place] += found.compared.iter().map(|entry| entry.ratio.ln()).sum::<f64>();
-            let outcome = &mut slowed[place].outcome;
-            outcome.count(&found.compared, |verdict| verdict == Verdict::Slower);
-            outcome.criterion.count(&found.criterion, |later, said| {
-                // Whoever was measured later is the slower one, or the faster.
-                said == if later == BASE { Said::Improved } else { Said::Regressed }
-            });
-        }
-    }
-    for (place, entry) in slowed.iter_mut().enumerate() {
-        entry.ratio = (logarithms[place] / entry.outcome.comparisons.max(1) as f64).exp();
-    }
-    let first = first.context("no comparison was asked for")?;
+    let (same, first) = of_same(&field, &selection(&SUITES_OF_SAME), arguments.comparisons)?;
+    let slowed = of_slowed(&field, &selection(&SUITES_OF_SLOWED), arguments.trials)?;
     let selftest = Selftest {
         schema_version: 1,
         run: first.run,
@@ -239,10 +201,63 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
         slowed,
     };
     let path = layout.lumos().join("selftest.json");
-    build::place(&path, &serde_json::to_vec_pretty(&selftest)?)?;
+    place(&path, &serde_json::to_vec_pretty(&selftest)?)?;
     print!("{}", selftest.table());
     println!("{}", path.display());
     selftest.check()
+}
+
+/// Compares the same code with itself, at least so many times; with the manifest of the first run.
+fn of_same(
+    field: &Field<'_>,
+    selection: &Selection,
+    at_least: usize,
+) -> Result<(Outcome, RunManifest)> {
+    let mut same = Outcome::default();
+    let mut first = None;
+    for set in 1.. {
+        if same.comparisons >= at_least {
+            break;
+        }
+        eprintln!("the same code: set {set}, {} comparisons so far", same.comparisons);
+        let found = field.measure(&format!("same-{set}"), SAME, selection)?;
+        same.count(&found.compared, |verdict| {
+            !matches!(verdict, Verdict::Slower | Verdict::Faster)
+        });
+        same.criterion.count(&found.criterion, |_, said| said == Said::Nothing);
+        first.get_or_insert(found.manifest);
+    }
+    Ok((same, first.context("no comparison was asked for")?))
+}
+
+/// Compares code with code that has more to do, at least so many times each.
+fn of_slowed(field: &Field<'_>, selection: &Selection, at_least: usize) -> Result<Vec<Slowed>> {
+    let mut slowed: Vec<Slowed> = SLOWED
+        .map(|side| Slowed { slowdown: side.slowdown, outcome: Outcome::default(), ratio: 1.0 })
+        .into();
+    let mut logarithms = vec![0.0; SLOWED.len()];
+    for set in 1.. {
+        let done = slowed[0].outcome.comparisons;
+        if done >= at_least {
+            break;
+        }
+        eprintln!("slower code: set {set}, {done} comparisons each so far");
+        for (place, side) in SLOWED.into_iter().enumerate() {
+            let name = format!("{}-{set}", side.name);
+            let found = field.measure(&name, side, selection)?;
+            logarithms[place] += found.compared.iter().map(|entry| entry.ratio.ln()).sum::<f64>();
+            let outcome = &mut slowed[place].outcome;
+            outcome.count(&found.compared, |verdict| verdict == Verdict::Slower);
+            outcome.criterion.count(&found.criterion, |later, said| {
+                // Whoever was measured later is the slower one, or the faster.
+                said == if later == BASE { Said::Improved } else { Said::Regressed }
+            });
+        }
+    }
+    for (place, entry) in slowed.iter_mut().enumerate() {
+        entry.ratio = (logarithms[place] / entry.outcome.comparisons.max(1) as f64).exp();
+    }
+    Ok(slowed)
 }
 
 /// Where sides are measured.
@@ -258,17 +273,9 @@ struct Field<'l> {
 struct Found {
     /// The manifest of the base's last run.
     manifest: RunManifest,
-    compared: Vec<compare::Compared>,
+    compared: Vec<Compared>,
     /// Which side was measured later, and what Criterion said of it.
     criterion: Vec<(Side, Said)>,
-}
-
-/// What Criterion says of a benchmark beside an earlier run of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
-    Regressed,
-    Improved,
-    Nothing,
 }
 
 impl Field<'_> {
@@ -350,7 +357,7 @@ impl Field<'_> {
             "payload": payloads,
         });
         let path = own.workloads().join(format!("{FUNCTION}.toml"));
-        build::place(&path, toml::to_string(&workload)?.as_bytes())?;
+        place(&path, toml::to_string(&workload)?.as_bytes())?;
         Ok(own)
     }
 }
@@ -378,33 +385,8 @@ fn ends(run: &Path) -> Result<BTreeMap<String, SystemTime>> {
     Ok(ends)
 }
 
-/// What Criterion has said of each benchmark that it has compared with an earlier run.
-fn verdicts<'i>(
-    log: &str,
-    ids: impl Iterator<Item = &'i String> + Clone,
-) -> BTreeMap<&'i String, Said> {
-    let mut said = BTreeMap::new();
-    let mut current = None;
-    for line in log.lines() {
-        let word = line.split_whitespace().next().unwrap_or_default();
-        if let Some(id) = ids.clone().find(|id| *id == word) {
-            current = Some(id);
-        }
-        let found = match line.trim() {
-            "Performance has regressed." => Said::Regressed,
-            "Performance has improved." => Said::Improved,
-            "No change in performance detected." | "Change within noise threshold." => {
-                Said::Nothing
-            }
-            _ => continue,
-        };
-        said.extend(current.map(|id| (id, found)));
-    }
-    said
-}
-
 impl Outcome {
-    fn count(&mut self, compared: &[compare::Compared], is_right: impl Fn(Verdict) -> bool) {
+    fn count(&mut self, compared: &[Compared], is_right: impl Fn(Verdict) -> bool) {
         for entry in compared {
             self.comparisons += 1;
             *match entry.judged {
@@ -447,32 +429,28 @@ impl Selftest {
     /// The figures for a terminal.
     fn table(&self) -> String {
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
-        let mut text = format!(
-            "{:<22}  {:>11}  {:>6}  {:>6}  {:>10}  {:>12}  {:>18}\n",
+        let titles = [
             "compared",
             "comparisons",
             "slower",
             "faster",
             "equivalent",
             "inconclusive",
-            "Criterion says so"
-        );
-        let mut line = |name: &str, outcome: &Outcome, criterion: f64| {
-            text += &format!(
-                "{name:<22}  {:>11}  {:>6}  {:>6}  {:>10}  {:>12}  {:>18}\n",
-                outcome.comparisons,
-                outcome.slower,
-                outcome.faster,
-                outcome.equivalent,
-                outcome.inconclusive,
-                format!("{} of {}", percent(criterion), outcome.criterion.verdicts),
-            );
+            "Criterion says so",
+        ];
+        let line = |name: String, outcome: &Outcome, criterion: f64| {
+            let Outcome { comparisons, slower, faster, equivalent, inconclusive, .. } = outcome;
+            let counts = [comparisons, slower, faster, equivalent, inconclusive];
+            let criterion = format!("{} of {}", percent(criterion), outcome.criterion.verdicts);
+            [vec![name], counts.map(usize::to_string).to_vec(), vec![criterion]].concat()
         };
-        line("the same code", &self.same, self.same.criterion.error_rate());
-        for entry in &self.slowed {
+        let same = line("the same code".into(), &self.same, self.same.criterion.error_rate());
+        let slowed = self.slowed.iter().map(|entry| {
             let name = format!("{:.0} % more to do", entry.slowdown * 100.0);
-            line(&name, &entry.outcome, 1.0 - entry.outcome.criterion.error_rate());
-        }
+            line(name, &entry.outcome, 1.0 - entry.outcome.criterion.error_rate())
+        });
+        let lines = [titles.map(str::to_owned).to_vec(), same].into_iter().chain(slowed);
+        let mut text = aligned(lines, |column| column == 0);
         text += &format!(
             "\nThe same code was called faster or slower in {} of the comparisons; in {} by \
              Criterion, of one pair of runs.\n",
@@ -505,17 +483,6 @@ impl Selftest {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn criterions_verdicts_are_read_from_what_it_prints() {
-        let ids = ["call/f/native/a", "call/f/native/b", "call/f/native/c"].map(str::to_owned);
-        let log = "call/f/native/a\n                        time:   [1 2 3]\n                 \
-                   change:\n  Performance has regressed.\nFound 2 outliers\ncall/f/native/b  time: \
-                   [1 2 3]\n   No change in performance detected.\nBenchmarking \
-                   call/f/native/c\ncall/f/native/c  time: [1 2 3]\n";
-        let said = [(&ids[0], Said::Regressed), (&ids[1], Said::Nothing)];
-        assert_eq!(verdicts(log, ids.iter()), BTreeMap::from(said));
-    }
 
     #[test]
     fn the_function_is_known() {

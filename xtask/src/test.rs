@@ -9,13 +9,13 @@ use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::Message;
+use lumos_build::progress::Progress;
+use lumos_build::{BuildRequest, Scope, process, runtimes, targets};
 use lumos_record::protocol::variable;
 use lumos_record::{ArtifactKind, Layout, Toolchain};
 use lumos_workloads::Workloads;
 
-use crate::build::{BuildRequest, Scope};
-use crate::progress::Progress;
-use crate::{bench, build, process, runtimes, targets};
+use crate::bench;
 
 /// Sets up what is missing and runs the whole test suite.
 #[derive(Debug, clap::Args)]
@@ -103,7 +103,7 @@ pub fn compile(layout: &Layout, full: bool) -> Result<Vec<Program>> {
         true => Scope::everything(false),
         false => Scope::tests(sample.map(|workload| workload.function.clone())),
     };
-    build::build(layout, &BuildRequest::host(scope)?)?;
+    lumos_build::build(layout, &BuildRequest::host(scope)?)?;
     let crates = runtimes::read(layout, &Toolchain::default())?;
     let wait_for_containers: BTreeSet<&str> = crates
         .iter()
@@ -135,19 +135,30 @@ pub fn compile(layout: &Layout, full: bool) -> Result<Vec<Program>> {
     Ok(programs)
 }
 
+/// What the command line is made of. It asks its dependencies for other features than engines do:
+/// compiled together, each would be compiled for itself.
+const COMMAND_LINE: [&str; 3] = ["xtask", "lumos-build", "lumos-report"];
+
 /// The commands that compile all tests, from the quickest to the slowest. Engines are tested
 /// optimised: that is how they are measured, and the interpreters need it.
 fn suites(layout: &Layout) -> Result<[Command; 3]> {
-    let without_engines = ["xtask", "lumos-model", "lumos-record", "lumos-workloads"];
     let suite = |folder: &str, selection: &[&str]| {
         let mut command = cargo(layout, folder);
         command.args(["test", "--locked"]).args(selection);
         command
     };
-    let without_engines = without_engines.map(|package| ["--package", package]).concat();
-    let mut engines = suite(".", &["--release", "--workspace", "--exclude", "xtask"]);
+    let without_engines = [&COMMAND_LINE[..], &["lumos-model", "lumos-record", "lumos-workloads"]];
+    let each = |option, packages: &[&'static str]| -> Vec<&str> {
+        packages.iter().flat_map(|&package| [option, package]).collect()
+    };
+    let mut engines = suite(".", &["--release", "--workspace"]);
+    engines.args(each("--exclude", &COMMAND_LINE));
     engines.args(runtimes::feature_arguments(layout, |_| true)?);
-    Ok([suite(FUNCTIONS, &["--workspace"]), suite(".", &without_engines), engines])
+    Ok([
+        suite(FUNCTIONS, &["--workspace"]),
+        suite(".", &each("--package", &without_engines.concat())),
+        engines,
+    ])
 }
 
 /// Runs test programs beside each other, and prints what each has said when it has ended: of one

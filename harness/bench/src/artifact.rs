@@ -294,27 +294,19 @@ mod tests {
     fn built(directory: &Path) -> Artifacts {
         let bytes = b"machine code";
         std::fs::write(directory.join("noop.bin"), bytes).unwrap();
+        let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
         let artifact = Artifact {
-            kind: ArtifactKind::Precompiled,
             function: Some("noop".into()),
             engine: Some("fake-aot".into()),
             engine_version: Some("2.0".into()),
-            path: "noop.bin".into(),
             bytes: bytes.len() as u64,
             sha256: sha256_hex(bytes),
-            source_hash: String::new(),
-            target: format!("{}-unknown-linux-gnu", std::env::consts::ARCH),
-            toolchain: String::new(),
-            flags: Vec::new(),
-            build_time_ns: 0,
-            text_bytes: None,
-            variant: None,
             compilation: Some(Compilation {
                 compile_ns: vec![1],
                 settings: settings(),
                 ..Compilation::default()
             }),
-            image: None,
+            ..Artifact::new(ArtifactKind::Precompiled, "noop.bin", target)
         };
         let manifest = ArtifactManifest {
             runtimes: vec![runtime()],

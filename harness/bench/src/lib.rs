@@ -32,8 +32,6 @@ pub mod artifact;
 pub mod conformance;
 #[cfg(feature = "suites")]
 pub mod image;
-#[cfg(feature = "suites")]
-pub mod registry;
 
 pub use engine::{Checked, Compiled, Engine, Limits, NoEngine, Target};
 pub use lumos_abi::worker::InvokeError;

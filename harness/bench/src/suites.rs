@@ -34,6 +34,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
+use lumos_criterion::{Asked, Purpose, Samples};
 use lumos_record::protocol::variable;
 use lumos_record::{
     ChainFacts, Event, Layout, Need, Record, Runtime, SandboxFacts, Setting, Suite,
@@ -52,8 +53,7 @@ pub(crate) use harness::Trouble;
 pub use harness::verify_digest;
 use plan::Plan;
 use running::{Engines, Running};
-use sampling::{Asked, Samples};
-use select::{CriterionArguments, Filter, Purpose, Selection};
+use select::{Filter, Selection};
 use session::{Brief, Session};
 use states::States;
 use supervise::Part;
@@ -109,23 +109,17 @@ fn try_main<E: Engine, S: Sandbox>(
         return Ok(ExitCode::SUCCESS);
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let CriterionArguments { filter, save_baseline, baseline, asked, purpose } =
-        CriterionArguments::parse(&words)?;
+    let lumos_criterion::Arguments { filter, save_baseline, baseline, asked, purpose } =
+        lumos_criterion::Arguments::parse(&words)?;
     let selection = Selection::from_environment()?;
-    let filter = Filter::new(&selection, filter)?;
+    let filter = Filter::new(&selection, &filter)?;
     let run = std::env::var_os(variable::RUN);
     let workloads = Workloads::read(&layout.workloads())?;
     if run.is_none() && std::env::var_os(variable::ARTIFACTS_READY).is_none() {
         // What there can be is known before anything is built.
         build_artifacts(&layout, &BTreeSet::new())?;
         if purpose != Purpose::Look && !selection.list {
-            let declared = Artifacts::read(&layout.artifacts())?.manifest;
-            let plan = Plan::new(&workloads, &declared, &selection);
-            let own = plan.cases.iter().filter(|planned| planned.runtime.package == package);
-            let cases = own.map(|planned| (planned.case(), planned.runtime));
-            let chosen = cases.filter(|(case, _)| filter.accepts(case));
-            let needs = chosen.flat_map(|(case, runtime)| workloads.needs(&case, runtime));
-            build_artifacts(&layout, &needs.collect())?;
+            build_artifacts(&layout, &needs(package, &layout, &workloads, &selection, &filter)?)?;
         }
     }
     let artifacts = match &selection.emulator {
@@ -173,8 +167,27 @@ fn try_main<E: Engine, S: Sandbox>(
     process.run(session, turns)
 }
 
+/// What the chosen cases of a crate's runtimes take.
+fn needs(
+    package: &str,
+    layout: &Layout,
+    workloads: &Workloads,
+    selection: &Selection,
+    filter: &Filter,
+) -> Result<BTreeSet<Need>> {
+    let declared = Artifacts::read(&layout.artifacts())?.manifest;
+    let plan = Plan::new(workloads, &declared, selection);
+    let own = plan.cases.iter().filter(|planned| planned.runtime.package == package);
+    let cases = own.map(|planned| (planned.case(), planned.runtime));
+    let chosen = cases.filter(|(case, _)| filter.accepts(case));
+    Ok(chosen.flat_map(|(case, runtime)| workloads.needs(&case, runtime)).collect())
+}
+
 /// The checkout that is measured.
-pub(crate) fn layout() -> Result<Layout> {
+///
+/// # Errors
+/// When this program was not built in one, and none is named.
+pub fn layout() -> Result<Layout> {
     let start =
         std::env::var_os(variable::ROOT).map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     Ok(Layout::find(&start)?)
@@ -261,7 +274,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             watch,
             unwatched: Watch::alone(limit),
             worker_uses: Vec::new(),
-            trying: session.is_none().then(conductor::criterion),
+            trying: session.is_none().then(lumos_criterion::criterion),
             asked: self.asked,
             selection: self.selection,
             time_per_case: plan.time_per_case,

@@ -121,6 +121,28 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// What is known of an artifact wherever it comes from; nothing else is said of it.
+    pub fn new(kind: ArtifactKind, path: impl Into<PathBuf>, target: impl Into<String>) -> Self {
+        Self {
+            kind,
+            function: None,
+            engine: None,
+            engine_version: None,
+            path: path.into(),
+            bytes: 0,
+            sha256: String::new(),
+            source_hash: String::new(),
+            target: target.into(),
+            toolchain: String::new(),
+            flags: Vec::new(),
+            build_time_ns: 0,
+            text_bytes: None,
+            variant: None,
+            compilation: None,
+            image: None,
+        }
+    }
+
     /// Whether it can be used on an architecture: Wasm and bytecode can anywhere.
     pub fn runs_on(&self, arch: &str) -> bool {
         let own = self.target.split('-').next().unwrap_or_default();
@@ -308,6 +330,12 @@ pub struct Toolchain {
     pub rustc: String,
     /// The version of LLVM behind it.
     pub llvm: String,
+}
+
+impl fmt::Display for Toolchain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}), LLVM {}", self.rustc, self.provider, self.llvm)
+    }
 }
 
 /// Everything that `cargo xtask build` left in the artifacts folder.

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use lumos_build::process;
 use lumos_record::protocol::variable;
 use lumos_record::{Layout, Run};
+use lumos_report::compare::side::{self, Sides};
 
-use super::side::{self, Sides};
-use crate::{bench, process};
+use crate::bench;
 
 /// A commit, checked out and built.
 struct Build {

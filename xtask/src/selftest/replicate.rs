@@ -6,13 +6,16 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use lumos_build::place;
+use lumos_criterion::files::{self, NEWEST};
+use lumos_criterion::{Benchmark, Said, verdicts};
 use lumos_model::{Verdict, quantile};
 use lumos_record::{Layout, Node, Profile, Revision, Suite, Toolchain};
+use lumos_report::terminal::aligned;
+use lumos_report::{CaseRatio, Report};
 use serde::{Deserialize, Serialize};
 
-use super::{Said, verdicts};
-use crate::report::{self, Report};
-use crate::{baselines, bench, build};
+use crate::bench;
 
 /// What `target/lumos/replicate.json` holds.
 #[derive(Debug, Serialize)]
@@ -103,7 +106,7 @@ pub fn run(layout: &Layout, profile: Profile, pairs: usize) -> Result<()> {
         pairs: found,
     };
     let path = layout.lumos().join("replicate.json");
-    build::place(&path, &serde_json::to_vec_pretty(&replicate)?)?;
+    place(&path, &serde_json::to_vec_pretty(&replicate)?)?;
     print!("{}", replicate.table());
     println!("{}", path.display());
     Ok(())
@@ -112,14 +115,14 @@ pub fn run(layout: &Layout, profile: Profile, pairs: usize) -> Result<()> {
 /// Makes a run, and works out its figures.
 fn measure(layout: &Layout, profile: Profile) -> Result<Report> {
     let run = bench::measure_all(layout, profile)?;
-    let report = report::read(layout, &run)?;
+    let report = lumos_report::read(layout, &run)?;
     ensure!(!report.ratios.is_empty(), "{}: there is nothing to compare", report.run.name);
     Ok(report)
 }
 
 /// Compares the ratios of two runs.
 fn compare(one: &Report, two: &Report) -> Vec<Group> {
-    let key = |ratio: &report::CaseRatio| (ratio.case.to_string(), ratio.reference.clone());
+    let key = |ratio: &CaseRatio| (ratio.case.to_string(), ratio.reference.clone());
     let second: HashMap<_, _> = two.ratios.iter().map(|ratio| (key(ratio), ratio)).collect();
     let mut apart: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     let mut groups: Vec<Group> = GROUPS
@@ -146,8 +149,8 @@ fn compare(one: &Report, two: &Report) -> Vec<Group> {
 }
 
 impl Group {
-    fn count(&mut self, first: &report::CaseRatio, second: &report::CaseRatio) {
-        let holds = |one: &report::CaseRatio, other: &report::CaseRatio| {
+    fn count(&mut self, first: &CaseRatio, second: &CaseRatio) {
+        let holds = |one: &CaseRatio, other: &CaseRatio| {
             usize::from(one.low <= other.ratio && other.ratio <= one.high)
         };
         self.ratios += 1;
@@ -200,15 +203,14 @@ impl Estimates {
         }
         let cases: Vec<String> =
             report.estimates.iter().map(|estimate| estimate.case.to_string()).collect();
-        let found = baselines::find(&layout.criterion())?;
+        let found = files::find(&layout.criterion())?;
         let mut medians = BTreeMap::new();
-        for folder in found.get("new").into_iter().flatten() {
+        for folder in found.get(NEWEST).into_iter().flatten() {
             let root = Path::new("");
-            let benchmark: baselines::Benchmark =
-                baselines::read_json(root, folder, baselines::BENCHMARK)?;
+            let benchmark: Benchmark = files::read_json(root, folder, files::BENCHMARK)?;
             // What an earlier run has left is of no concern.
             if cases.contains(&benchmark.full_id) {
-                let filed: Filed = baselines::read_json(root, folder, "estimates.json")?;
+                let filed: Filed = files::read_json(root, folder, files::ESTIMATES)?;
                 medians.insert(benchmark.full_id, filed.median);
             }
         }
@@ -235,18 +237,14 @@ impl Replicate {
     fn table(&self) -> String {
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         let share = |part: usize, of: usize| percent(part as f64 / of.max(1) as f64);
-        let line = |name: &str, cells: [String; 7]| {
-            let [ratios, figures @ ..] = cells;
-            let figures = figures.map(|figure| format!("  {figure:>8}")).concat();
-            format!("{name:<24}  {ratios:>6}{figures}\n")
-        };
         let titles = ["ratios", "median", "p90", "worst", "held", "opposite", "definite"];
         let mut text = String::new();
         for pair in &self.pairs {
             let name: String = pair.runs[0].chars().take(24).collect();
-            text += &line(&name, titles.map(str::to_owned));
-            for group in &pair.groups {
-                let cells = [
+            let head = [vec![name], titles.map(str::to_owned).to_vec()].concat();
+            let groups = pair.groups.iter().map(|group| {
+                vec![
+                    group.name.to_owned(),
                     group.ratios.to_string(),
                     percent(group.apart_median),
                     percent(group.apart_p90),
@@ -254,9 +252,9 @@ impl Replicate {
                     share(group.held, 2 * group.ratios),
                     group.opposite.len().to_string(),
                     share(group.definite, group.ratios),
-                ];
-                text += &line(group.name, cells);
-            }
+                ]
+            });
+            text += &aligned([head].into_iter().chain(groups), |column| column == 0);
             let Criterion { cases, held, changed } = &pair.criterion;
             // Writing to a string cannot fail.
             let _ = writeln!(

@@ -9,10 +9,9 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use cargo_metadata::Package;
+use lumos_build::process;
+use lumos_build::runtimes::{RuntimeCrate, WorkerDeclaration};
 use lumos_record::Layout;
-
-use crate::process;
-use crate::runtimes::{RuntimeCrate, WorkerDeclaration};
 
 /// A package as it is compiled.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -146,23 +146,15 @@ impl Checkout {
         path: &Path,
     ) -> Result<()> {
         let bytes = fs::read(self.layout().artifacts().join(path))?;
+        let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
         self.manifest.artifacts.push(Artifact {
-            kind,
             function: function.map(str::to_owned),
             engine: engine.map(|(name, _)| name.to_owned()),
             engine_version: engine.map(|(_, version)| version.to_owned()),
-            path: path.to_owned(),
             bytes: bytes.len() as u64,
             sha256: sha256_hex(&bytes),
-            source_hash: String::new(),
-            target: format!("{}-unknown-linux-gnu", std::env::consts::ARCH),
-            toolchain: String::new(),
-            flags: Vec::new(),
-            build_time_ns: 0,
-            text_bytes: None,
-            variant: None,
             compilation: (kind == ArtifactKind::Precompiled).then(Compilation::default),
-            image: None,
+            ..Artifact::new(kind, path, target)
         });
         Ok(())
     }

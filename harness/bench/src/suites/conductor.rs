@@ -12,7 +12,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use lumos_criterion::files::{self, NEWEST};
+use lumos_criterion::{Criterion, FEWEST_SAMPLES, Samples, criterion, replay};
 use lumos_record::protocol::{read_variable, variable};
 use lumos_record::{Case, Event, Layout, Record, Round, Run, Skip, Weather};
 use lumos_turns::Request;
@@ -20,15 +21,11 @@ use lumos_workloads::Workloads;
 
 use super::plan::{Plan, Planned};
 use super::precision::{self, Known};
-use super::sampling::Samples;
 use super::select::{Filter, Selection};
-use super::session::{Brief, Session, criterion_directory, session_name};
+use super::session::{Brief, Session, session_name};
 use super::supervise::{Ended, Part, Side, note_interrupts};
 use super::weather::Watcher;
 use crate::artifact::Artifacts;
-
-/// What Criterion measures at least.
-const FEWEST_OF_CRITERION: usize = 10;
 
 /// Whoever measures.
 pub struct Conductor<'c> {
@@ -151,7 +148,7 @@ impl Conductor<'_> {
         let Some(name) = self.baseline else { return Ok(()) };
         let plan = Plan::new(self.workloads, &self.artifacts.manifest, self.selection);
         let own = plan.cases.iter().filter(|own| programs.contains_key(&own.runtime.package));
-        let lacks = |case: &Case| !criterion_directory(self.layout, case).join(name).is_dir();
+        let lacks = |case: &Case| !files::directory(self.layout, case).join(name).is_dir();
         let mut cases = own.map(Planned::case).filter(|case| self.filter.accepts(case));
         if let Some(case) = cases.find(lacks) {
             bail!(
@@ -397,12 +394,12 @@ impl Conductor<'_> {
 
     /// Removes what Criterion keeps of a case that failed: it would be taken for its samples.
     fn forget(&self, case: &Case) -> Result<()> {
-        let saved = criterion_directory(self.layout, case);
-        for name in ["new"].into_iter().chain(self.save_baseline) {
+        let saved = files::directory(self.layout, case);
+        for name in [NEWEST].into_iter().chain(self.save_baseline) {
             // Often there is nothing to remove.
             let _ = fs::remove_dir_all(saved.join(name));
         }
-        self.save_baseline.map_or(Ok(()), |name| remove_rounds(&saved, name))
+        self.save_baseline.map_or(Ok(()), |name| files::remove_rounds(&saved, name))
     }
 
     fn hand_over_case(
@@ -415,16 +412,16 @@ impl Conductor<'_> {
         for (_, folder, bytes) in rounds {
             let samples = Samples::read(folder)?;
             times_ns.extend(samples.per_iteration());
-            is_raw &= samples.iters.iter().all(|&iterations| iterations == 1.0);
+            is_raw &= samples.is_raw();
             size_bytes = *bytes;
         }
-        if times_ns.len() >= FEWEST_OF_CRITERION {
+        if times_ns.len() >= FEWEST_SAMPLES {
             let throughput = (case.suite.takes_payload() && size_bytes > 0).then_some(size_bytes);
             replay(criterion, case, &times_ns, is_raw, throughput);
         }
         let Some(name) = self.save_baseline else { return Ok(()) };
-        let saved = criterion_directory(self.layout, case);
-        remove_rounds(&saved, name)?;
+        let saved = files::directory(self.layout, case);
+        files::remove_rounds(&saved, name)?;
         for (number, folder, _) in rounds {
             let round = Round { number: *number, ..Round::default() };
             let to = saved.join(round.baseline(name));
@@ -482,63 +479,4 @@ fn without_samples(run: &Path, round: u32) -> Result<BTreeMap<Case, String>> {
         _ => None,
     });
     Ok(found.collect())
-}
-
-/// Criterion with the user's arguments, to be told what was measured.
-pub fn criterion() -> Criterion {
-    // A tenth of Criterion's own number of resamples: its intervals are not what the report shows,
-    // and a case should not take longer to analyse than to measure.
-    Criterion::default().without_plots().nresamples(10_000).configure_from_args()
-}
-
-/// Has Criterion take samples that were taken before. It asks for so many iterations a sample, one
-/// where they are raw, and is told the time that they would have taken.
-fn replay(
-    criterion: &mut Criterion,
-    case: &Case,
-    times_ns: &[f64],
-    is_raw: bool,
-    throughput: Option<u64>,
-) {
-    /// A sample's length, so that a nanosecond more or less is none. It is met by a factor of a
-    /// hundred or so: Criterion takes the time in which it is told of one iteration for that of
-    /// an iteration.
-    const SAMPLE_NS: f64 = 1e8;
-    const TOLD_IN_NS: f64 = 100.0;
-    let mut group = criterion.benchmark_group(case.group());
-    group.sampling_mode(SamplingMode::Flat).sample_size(times_ns.len());
-    let first = times_ns[0];
-    let measurement_ns = match is_raw {
-        true => 1.0,
-        false => (SAMPLE_NS / first).max(100.0) * TOLD_IN_NS * times_ns.len() as f64,
-    };
-    group.warm_up_time(Duration::from_nanos(1));
-    group.measurement_time(Duration::from_nanos(measurement_ns as u64));
-    if let Some(bytes) = throughput {
-        group.throughput(Throughput::Bytes(bytes));
-    }
-    let mut times = times_ns.iter();
-    let mut is_warm = false;
-    group.bench_function(BenchmarkId::new(&case.runtime, case.input()), |bencher| {
-        bencher.iter_custom(|iterations| {
-            let time_ns = match std::mem::replace(&mut is_warm, true) {
-                true => times.next().copied().unwrap_or(first),
-                false => first,
-            };
-            Duration::from_nanos((time_ns * iterations as f64).round().max(1.0) as u64)
-        });
-    });
-    group.finish();
-}
-
-/// Removes what was saved of the rounds of a baseline: of one that is saved again, older rounds
-/// are not a part.
-fn remove_rounds(saved: &Path, name: &str) -> Result<()> {
-    for entry in fs::read_dir(saved).into_iter().flatten().flatten() {
-        let found = entry.file_name().to_string_lossy().into_owned();
-        if Round::of_baseline(&found).is_some_and(|(all, _)| all == name) {
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
 }

@@ -2,18 +2,18 @@
 //! outcome becomes records.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use anyhow::Result;
-use criterion::{BenchmarkId, Criterion};
+use lumos_criterion::{Asked, Criterion, Samples, Stopped, register, try_case};
 use lumos_record::{
     Breakdown, Case, Counted, Event, Failure, Layout, Ledger, Profile, Record, Skip, Suite,
     WorkerUse,
 };
 use lumos_workloads::{Payload, sha256_hex};
 
-use super::sampling::{Asked, Samples, Sampling};
+use super::sampling::Sampling;
 use super::select::Selection;
 use super::session::{Brief, Session};
 use super::states::States;
@@ -110,9 +110,6 @@ pub struct Harness {
     /// What the conductor has told this process.
     pub brief: Brief,
 }
-
-/// The payload of the unwinding that ends a case inside Criterion.
-struct Stopped(String);
 
 impl Harness {
     /// Runs one case and records its outcome.
@@ -269,7 +266,7 @@ impl Harness {
         mut routine: impl FnMut(u64) -> Result<Duration, String>,
     ) -> Result<(), Trouble> {
         if let Some(criterion) = &mut self.trying {
-            try_with(criterion, case, routine);
+            try_case(criterion, case, routine);
             return Ok(());
         }
         // A runtime's panic leaves what is under way, such as a worker, as a failure does.
@@ -291,28 +288,8 @@ impl Harness {
     /// Tells Criterion that a case exists, when it only wants to list the cases.
     pub fn register(&mut self, case: &Case) {
         let Some(criterion) = &mut self.trying else { return };
-        let mut group = criterion.benchmark_group(case.group());
-        group.bench_function(BenchmarkId::new(&case.runtime, case.input()), |_| {});
-        group.finish();
+        register(criterion, case);
     }
-}
-
-/// Has Criterion run a case as it likes, such as once, or for so long as a profiler wants.
-///
-/// A case that fails leaves Criterion by unwinding: whatever duration it returned instead would be
-/// taken for a sample.
-fn try_with(
-    criterion: &mut Criterion,
-    case: &Case,
-    mut routine: impl FnMut(u64) -> Result<Duration, String>,
-) {
-    let mut group = criterion.benchmark_group(case.group());
-    group.bench_function(BenchmarkId::new(&case.runtime, case.input()), |bencher| {
-        bencher.iter_custom(|iterations| {
-            routine(iterations).unwrap_or_else(|stop| resume_unwind(Box::new(Stopped(stop))))
-        });
-    });
-    group.finish();
 }
 
 fn describe_panic(panic: &(dyn Any + Send)) -> String {

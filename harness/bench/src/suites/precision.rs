@@ -6,10 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use lumos_criterion::Samples;
 use lumos_model::{Bootstrap, Estimate, rounds_due};
 use lumos_record::{Case, PrecisionReached, Record, Run, Runtime, Setting};
-
-use super::sampling::Samples;
 
 /// The seed of what is resampled; of as many rounds as are looked at here, nothing is.
 const SEED: u64 = 0;

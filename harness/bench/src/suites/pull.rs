@@ -1,7 +1,7 @@
 //! The suite `pull`: what unpacking an image costs, once its layers are on the node.
 //!
 //! The time on the network is no part of it: that is modelled, and the model is checked by
-//! pulls from a registry (the module `registry`).
+//! pulls from a registry (the crate `lumos-registry`).
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,31 +1,14 @@
-//! How many samples a round takes of a case, of how many iterations each, and their files.
+//! How many samples a round takes of a case, of how many iterations each,
 
-use std::fs;
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
-use lumos_record::Case;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use lumos_criterion::{Asked, FEWEST_SAMPLES};
 
 /// The samples of a round by which a case is measured at least, where there are so many rounds.
 ///
 /// Over all rounds they are as many as Criterion takes at least, and two in any case.
 pub fn fewest(rounds: u32) -> usize {
-    const OVER_ALL: usize = 10;
-    OVER_ALL.div_ceil(rounds.max(1) as usize).max(2)
-}
-
-/// What the user has asked for by Criterion's arguments, for all rounds together.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Asked {
-    /// `--sample-size`
-    pub samples: Option<usize>,
-    /// `--warm-up-time`
-    pub warm_up: Option<Duration>,
-    /// `--measurement-time`
-    pub measurement: Option<Duration>,
+    FEWEST_SAMPLES.div_ceil(rounds.max(1) as usize).max(2)
 }
 
 /// How a round takes the samples of a case.
@@ -119,61 +102,6 @@ fn affordable(time: Duration, cost: Duration) -> usize {
     usize::try_from(time.as_nanos() / cost.as_nanos().max(1)).unwrap_or(usize::MAX)
 }
 
-/// The samples of a case in one round, in the order in which they were taken.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Samples {
-    /// How many iterations each had.
-    pub iters: Vec<f64>,
-    /// How long all of its iterations took, in nanoseconds.
-    pub times: Vec<f64>,
-}
-
-impl Samples {
-    /// Adds a sample.
-    pub fn push(&mut self, iterations: u64, time: Duration) {
-        self.iters.push(iterations as f64);
-        // No time at all is no time that could be compared.
-        self.times.push(time.as_nanos().max(1) as f64);
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.times.len()
-    }
-
-    /// The times of one iteration, in nanoseconds.
-    pub fn per_iteration(&self) -> impl Iterator<Item = f64> + '_ {
-        self.times.iter().zip(&self.iters).map(|(time, iterations)| time / iterations)
-    }
-
-    const FILE: &str = "sample.json";
-
-    /// Writes them to a folder as Criterion does, with the names that it files them under.
-    ///
-    /// # Errors
-    /// When the folder cannot be written.
-    pub fn write(&self, folder: &Path, case: &Case) -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let benchmark = json!({
-            "group_id": case.group(),
-            "function_id": case.runtime,
-            "value_str": case.input(),
-            "full_id": case.to_string(),
-        });
-        let sample = json!({ "sampling_mode": "Flat", "iters": self.iters, "times": self.times });
-        fs::write(folder.join("benchmark.json"), serde_json::to_vec(&benchmark)?)?;
-        fs::write(folder.join(Self::FILE), serde_json::to_vec(&sample)?)
-    }
-
-    /// Reads what [`Samples::write`] has written.
-    ///
-    /// # Errors
-    /// When there are none.
-    pub fn read(folder: &Path) -> io::Result<Self> {
-        Ok(serde_json::from_slice(&fs::read(folder.join(Self::FILE))?)?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,24 +157,5 @@ mod tests {
         assert_eq!(cold.warm_up(TIME, |_| Err("not run".into())), Ok(1));
         let broken = sampling.warm_up(TIME, |_| Err("it broke".into()));
         assert_eq!(broken, Err("it broke".into()));
-    }
-
-    #[test]
-    fn samples_read_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let case = Case {
-            suite: lumos_record::Suite::Call,
-            function: "f".into(),
-            runtime: "r".into(),
-            payload: "p".into(),
-            setting: Default::default(),
-        };
-        let mut samples = Samples::default();
-        samples.push(1000, Duration::from_micros(30));
-        samples.push(1000, Duration::ZERO);
-        samples.write(folder.path(), &case).unwrap();
-        assert_eq!(Samples::read(folder.path()).unwrap(), samples);
-        assert_eq!(samples.per_iteration().collect::<Vec<_>>(), [30.0, 0.001]);
-        assert!(Samples::read(&folder.path().join("absent")).is_err());
     }
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use lumos_criterion::Samples;
 use lumos_record::protocol::{read_variable, variable};
 use lumos_record::{
     ArtifactManifest, Case, Finished, Lane, Layout, Process, Record, Revision, Round, Run,
@@ -16,7 +17,6 @@ use lumos_record::{
 use lumos_workloads::sha256_hex;
 use serde::{Deserialize, Serialize};
 
-use super::sampling::Samples;
 use super::select::Selection;
 use crate::artifact::Artifacts;
 use crate::node;
@@ -210,19 +210,6 @@ impl Session {
 pub fn samples_of(case: &Case) -> PathBuf {
     // Criterion's own names are cut; two cases must not share a folder here.
     PathBuf::from("samples").join(case.to_string().replace('/', "__"))
-}
-
-/// Where Criterion keeps the files of a case: it replaces characters and cuts long names.
-pub fn criterion_directory(layout: &Layout, case: &Case) -> PathBuf {
-    let group = file_name(&case.group());
-    layout.criterion().join(group).join(file_name(&case.runtime)).join(file_name(&case.input()))
-}
-
-/// Criterion's rule for file names, as of version 0.8.
-fn file_name(name: &str) -> String {
-    const LONGEST: usize = 64;
-    let replaced = name.replace(['?', '"', '/', '\\', '*', '<', '>', ':', '|', '^'], "_");
-    replaced.chars().take(LONGEST).collect()
 }
 
 /// The session: given by `cargo xtask bench`, else the `cargo bench` that started this

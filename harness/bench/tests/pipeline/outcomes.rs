@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use lumos_bench::conformance::checkout::{Checkout, FEWEST_SAMPLES, Outcome, outcomes};
 use lumos_bench::suites::select::Selection;
-use lumos_bench::suites::session::criterion_directory;
+use lumos_criterion::files;
 use lumos_record::{Case, Finished, Ledger, Record, Run, Suite, WorkerUse};
 use regex::Regex;
 
@@ -148,7 +148,7 @@ fn check_handed_over(
     iterations: &[f64],
     times: &[f64],
 ) -> Result<()> {
-    let folder = criterion_directory(&checkout.layout(), case).join("new");
+    let folder = files::directory(&checkout.layout(), case).join("new");
     ensure!(folder.join("estimates.json").is_file(), "no estimates");
     let (filed_iterations, filed) = read_samples(&folder)?;
     let each = |times: &[f64], iterations: &[f64]| -> Vec<f64> {
@@ -167,7 +167,7 @@ fn check_handed_over(
 fn check_unfinished(checkout: &Checkout, run: &Run, case: &Case) -> Result<()> {
     let Recorded { ledgers, workers } = Recorded::of(run, case);
     ensure!(ledgers.is_empty() && workers.is_empty(), "{ledgers:?} {workers:?}");
-    let criterions = criterion_directory(&checkout.layout(), case).join("new");
+    let criterions = files::directory(&checkout.layout(), case).join("new");
     ensure!(!criterions.exists(), "{} is left", criterions.display());
     Ok(())
 }

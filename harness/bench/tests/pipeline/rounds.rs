@@ -10,9 +10,8 @@ use libtest_mimic::Trial;
 use lumos_bench::conformance::checkout::{Checkout, Ended, FEWEST_SAMPLES, Outcome, outcomes};
 use lumos_bench::conformance::trial;
 use lumos_bench::suites::pinned::Pinned;
-use lumos_bench::suites::sampling::Samples;
 use lumos_bench::suites::select::{Precision, Selection};
-use lumos_bench::suites::session::criterion_directory;
+use lumos_criterion::{Samples, files};
 use lumos_record::protocol::variable;
 use lumos_record::{ArtifactKind, Case, Profile, Record, Run, Suite};
 
@@ -118,7 +117,7 @@ fn more_rounds() -> Result<()> {
     let runs = runs(&checkout)?;
     let filed_of = |function: &str, name: &str| {
         let case = Case { function: function.into(), ..call(fake::ENGINE) };
-        Samples::read(&criterion_directory(&checkout.layout(), &case).join(name)).is_ok()
+        Samples::read(&files::directory(&checkout.layout(), &case).join(name)).is_ok()
     };
     let mut added = 0;
     for (number, run) in (1..).zip(&runs) {
@@ -352,7 +351,7 @@ fn forbid_choice_of_processors() -> Result<()> {
 
 /// How many samples Criterion has of `call` on a runtime under a name.
 fn filed(checkout: &Checkout, runtime: &str, name: &str) -> Option<usize> {
-    let folder = criterion_directory(&checkout.layout(), &call(runtime)).join(name);
+    let folder = files::directory(&checkout.layout(), &call(runtime)).join(name);
     Samples::read(&folder).map(|samples| samples.count()).ok()
 }
 

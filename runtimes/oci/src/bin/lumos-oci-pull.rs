@@ -2,5 +2,5 @@
 //! pull is compared with.
 
 fn main() -> std::process::ExitCode {
-    lumos_bench::registry::main()
+    lumos_registry::main()
 }

@@ -1,0 +1,48 @@
+//! Files that are there as a whole or not at all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// Writes a file as a whole or not at all, and leaves one alone that is the same.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn place(path: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(());
+    }
+    let draft = draft_of(path);
+    let written = fs::write(&draft, bytes).with_context(|| draft.display().to_string());
+    let placed =
+        written.and_then(|()| fs::rename(&draft, path).with_context(|| path.display().to_string()));
+    if placed.is_err() {
+        // Such as where the disk is full.
+        let _ = fs::remove_file(&draft);
+    }
+    placed
+}
+
+/// Where a file is written before it is put into its place.
+pub fn draft_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".draft");
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_placed_leaves_no_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder is where the file should be.
+        let path = folder.path().join("file");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("inside"), "").unwrap();
+        assert!(place(&path, b"bytes").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
