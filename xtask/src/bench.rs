@@ -17,7 +17,7 @@ use lumos_build::targets::{self, Arch, CpuLevel, Platform};
 use lumos_build::{BuildRequest, Scope, process, runtimes, setup};
 use lumos_record::{
     ArtifactManifest, Case, Emulator, Layout, Need, Precision, Profile, PullCheck, Round, Runtime,
-    Selection, Suite, Toolchain, parse_bytes, parse_cpus,
+    Selection, Setting, Suite, Toolchain, parse_asked, parse_bytes, parse_cpus,
 };
 use lumos_workloads::Workloads;
 
@@ -62,6 +62,10 @@ pub struct Arguments {
     /// A second series of cold starts, each after dropping the page cache (as root)
     #[arg(long)]
     drop_caches: bool,
+    /// Another series under this setting, written as in the names of cases behind the `@`, such as
+    /// `memory=64MiB,drop-caches` [may be repeated]
+    #[arg(long, value_name = "SETTING", value_parser = parse_asked)]
+    with: Vec<Setting>,
     /// Run workers of this architecture: another than the host's through an emulator, for
     /// correctness alone, in the served lane: host, x86_64 or aarch64
     #[arg(long, value_name = "ARCHITECTURE", default_value = "host")]
@@ -166,6 +170,7 @@ impl Default for Arguments {
             memory: None,
             node: Vec::new(),
             drop_caches: false,
+            with: Vec::new(),
             target: "host".to_owned(),
             isa: Vec::new(),
             rounds: Round::USUAL,

@@ -29,7 +29,7 @@ pub use record::{
     PrecisionReached, Process, Record, SandboxFacts, Skip, TimedCalls, Weather, WorkerUse,
 };
 pub use run::{ReadRunError, Revision, Round, Run, RunManifest, RunWriter};
-pub use setting::{Setting, parse_bytes, parse_cpus};
+pub use setting::{Setting, parse_asked, parse_bytes, parse_cpus};
 pub use suite::Suite;
 pub use variant::Variant;
 pub use vocabulary::{Case, Lane, Phase, Profile, StateBackend, UnknownName};

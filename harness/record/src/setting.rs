@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{StateBackend, Variant};
+use crate::{StateBackend, Suite, Variant};
 
 /// What a worker may use, what it finds, and how its function was built: drivers of its times,
 /// so a part of the case.
@@ -39,6 +39,40 @@ impl Setting {
     /// Whether a worker is confined to a cgroup with limits.
     pub fn has_limits(&self) -> bool {
         self.cpus_milli.is_some() || self.memory_bytes.is_some()
+    }
+
+    /// Whether a suite can tell it from others: limits are a worker's, and only a cold start reads
+    /// what may be in the page cache.
+    pub fn is_felt_in(&self, suite: Suite) -> bool {
+        let limits = !self.has_limits() || suite.has_workers();
+        let caches = !self.drops_caches || suite.spec().reads_page_cache;
+        limits && caches
+    }
+
+    /// This setting with what another one asks for.
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            cpus_milli: other.cpus_milli.or(self.cpus_milli),
+            memory_bytes: other.memory_bytes.or(self.memory_bytes),
+            drops_caches: self.drops_caches || other.drops_caches,
+            variant: other.variant.or(self.variant),
+            state: other.state.or(self.state),
+            steps: other.steps.or(self.steps),
+        }
+    }
+}
+
+/// Reads a setting that anybody may ask for: how Wasm is built, where state is, and how far a chain
+/// runs follow from the suite and the function.
+///
+/// # Errors
+/// A sentence that holds what it cannot be.
+pub fn parse_asked(text: &str) -> Result<Setting, String> {
+    let setting: Setting = text.parse()?;
+    let Setting { variant, state, steps, .. } = setting;
+    match variant.is_some() || state.is_some() || steps.is_some() || setting.is_default() {
+        true => Err(format!("`{text}` is no setting to ask for, such as drop-caches or cpus=0.5")),
+        false => Ok(setting),
     }
 }
 
@@ -157,6 +191,18 @@ mod tests {
             assert_eq!(setting.to_string(), text);
         }
         assert!("".parse::<Setting>().unwrap().is_default());
+    }
+
+    #[test]
+    fn a_setting_is_asked_for_and_joined_with_another() {
+        let limits = parse_asked("cpus=0.5,memory=64MiB").unwrap();
+        let both = limits.with(parse_asked("drop-caches,cpus=1").unwrap());
+        assert_eq!(both.to_string(), "cpus=1,memory=64MiB,drop-caches");
+        assert!(both.is_felt_in(Suite::ColdStart) && !both.is_felt_in(Suite::Warm));
+        assert!(limits.is_felt_in(Suite::Warm) && !limits.is_felt_in(Suite::Call));
+        for text in ["", "state=redis", "drop-caches,steps=2"] {
+            assert!(parse_asked(text).unwrap_err().contains("no setting to ask for"), "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the arguments choose of suites, runtimes, functions, payloads and settings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::{Context, Result, bail};
 use globset::Glob;
@@ -122,7 +122,7 @@ fn settings(arguments: &Arguments) -> Result<Vec<Setting>> {
     if limits.is_empty() {
         limits.push(Setting::default());
     }
-    let mut settings = Vec::new();
+    let mut settings: Vec<Setting> = Vec::new();
     for mut setting in limits {
         setting.cpus_milli = arguments.cpus.or(setting.cpus_milli);
         setting.memory_bytes = arguments.memory.or(setting.memory_bytes);
@@ -130,7 +130,11 @@ fn settings(arguments: &Arguments) -> Result<Vec<Setting>> {
         if arguments.drop_caches {
             settings.push(Setting { drops_caches: true, ..setting });
         }
+        settings.extend(arguments.with.iter().map(|&other| setting.with(other)));
     }
+    // Two ways to ask for the same are one series.
+    let mut seen = HashSet::new();
+    settings.retain(|&setting| seen.insert(setting));
     Ok(settings)
 }
 
@@ -197,6 +201,10 @@ mod tests {
             "cpus=1,memory=64MiB",
             "cpus=1,memory=64MiB,drop-caches",
         ];
+        assert_eq!(settings(arguments).unwrap(), expected);
+        let with = vec!["cpus=0.25".parse().unwrap(), "memory=64MiB,drop-caches".parse().unwrap()];
+        let arguments = Arguments { cpus: Some(500), with, ..Arguments::default() };
+        let expected = ["cpus=0.5", "cpus=0.25", "cpus=0.5,memory=64MiB,drop-caches"];
         assert_eq!(settings(arguments).unwrap(), expected);
         let arguments = Arguments { node: vec!["moon".into()], ..Arguments::default() };
         let error = settings(arguments).unwrap_err().to_string();

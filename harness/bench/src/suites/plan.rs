@@ -179,7 +179,7 @@ fn subjects(
 /// each of its backends. No instance of the measuring process keeps any.
 fn series_of_chain(suite: Suite, chain: &Chain, settings: &[Setting]) -> Vec<Setting> {
     let mut series = Vec::new();
-    for setting in settings.iter().filter(|setting| concerns(setting, suite)) {
+    for setting in settings.iter().filter(|setting| setting.is_felt_in(suite)) {
         for steps in 1..=chain.steps.len() {
             let setting = Setting { steps: u8::try_from(steps).ok(), ..*setting };
             let states: &[StateBackend] = match (chain.keeps_state(steps), suite.lane()) {
@@ -204,7 +204,7 @@ fn series(suite: Suite, workload: &Workload, settings: &[Setting]) -> Vec<Settin
             Variant::ALL.map(|variant| Setting { variant: Some(variant), ..Setting::default() });
         return [Setting::default()].into_iter().chain(variants).collect();
     }
-    let settings = settings.iter().copied().filter(|setting| concerns(setting, suite));
+    let settings = settings.iter().copied().filter(|setting| setting.is_felt_in(suite));
     if !workload.keeps_state {
         return settings.collect();
     }
@@ -219,14 +219,6 @@ fn series(suite: Suite, workload: &Workload, settings: &[Setting]) -> Vec<Settin
 fn takes(runtime: &Runtime, suite: Suite, setting: &Setting) -> bool {
     !suite.spec().compares_variants
         || setting.variant.is_some() != (runtime.loads == Some(ArtifactKind::NativeLib))
-}
-
-/// Whether a suite can tell a setting from others: limits are a worker's, and only a cold start
-/// reads what may be in the page cache.
-fn concerns(setting: &Setting, suite: Suite) -> bool {
-    let limits = !setting.has_limits() || suite.has_workers();
-    let caches = !setting.drops_caches || suite.spec().reads_page_cache;
-    limits && caches
 }
 
 /// The payloads of a function that a suite measures in the profile of a selection.
