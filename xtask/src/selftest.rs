@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use lumos_build::{BuildRequest, Scope, place};
-use lumos_criterion::{Said, verdicts};
+use lumos_criterion::{Said, files, verdicts};
 use lumos_model::{Comparison, Verdict};
 use lumos_record::{
     Lane, Layout, Mode, Node, Precision, Profile, Record, Revision, Round, Run, RunManifest,
@@ -376,7 +376,7 @@ fn ends(run: &Path) -> Result<BTreeMap<String, SystemTime>> {
     let mut ends = BTreeMap::new();
     for record in Run::read(run)?.records {
         if let Record::Finished(finished) = record {
-            let samples = run.join(finished.criterion).join("sample.json");
+            let samples = run.join(finished.criterion).join(files::SAMPLE);
             let written = fs::metadata(&samples).and_then(|found| found.modified());
             let written = written.with_context(|| samples.display().to_string())?;
             ends.insert(finished.case.to_string(), written);

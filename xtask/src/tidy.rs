@@ -93,6 +93,7 @@ fn is_runtime(path: &str) -> bool {
     path.contains("/runtimes/")
 }
 
+/// What a crate may import.
 fn check_dependencies(package: &Package, breaches: &mut Vec<String>) {
     let own = role(&package.name, is_runtime(package.manifest_path.as_str()));
     // Only the project's own crates are dependencies by path.
@@ -112,6 +113,7 @@ fn may_depend(own: &str, other: &str) -> bool {
     MAY_DEPEND.iter().any(|(name, allowed)| *name == own && allowed.contains(&other))
 }
 
+/// What every manifest says alike.
 fn check_manifest(package: &Package, breaches: &mut Vec<String>) {
     let name = &package.name;
     if package.license.as_deref() != Some("MIT OR Apache-2.0") {
@@ -167,8 +169,9 @@ fn check_guests(layout: &Layout, breaches: &mut Vec<String>) -> Result<()> {
         let manifest = entry.path().join("Cargo.toml");
         let Ok(text) = fs::read_to_string(&manifest) else { continue };
         let name = entry.file_name().to_string_lossy().into_owned();
-        let harness = ["lumos-record", "lumos-bench", "lumos-model", "lumos-workloads"];
-        for import in harness.into_iter().filter(|import| text.contains(import)) {
+        let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '-');
+        let own = words.filter(|word| word.starts_with("lumos-"));
+        for import in own.filter(|own| !["lumos-abi", "lumos-state"].contains(own)) {
             breaches.push(format!("guest-functions/{name} imports {import}"));
         }
         let file = layout.workloads().join(format!("{name}.toml"));
@@ -249,6 +252,8 @@ fn visit(folder: &Path, check: &mut dyn FnMut(&Path, &str)) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
 
     #[test]
@@ -278,6 +283,32 @@ mod tests {
         assert!(has_example("    /// ~~~\n    /// let x = 1;\n    /// ~~~"));
         assert!(has_example("//! ```text\n//! a\n//! ```\n\n/// ```rust\n/// b\n/// ```"));
         assert!(!has_example("/// ```text\n/// a\n/// ```\nlet fence = \"```\";"));
+    }
+
+    /// The table of ARCHITECTURE.md, whose last line is of functions: they have a workspace of
+    /// their own.
+    #[test]
+    fn the_document_says_who_may_import_whom() {
+        let text = include_str!("../../ARCHITECTURE.md");
+        let (_, rest) = text.split_once("record, turns, features   nothing").unwrap();
+        let rows: Vec<_> = rest.lines().skip(1).take_while(|row| *row != "```").collect();
+        let long = |name: &str| match name {
+            "a runtime" | "runtimes" => "runtime".to_owned(),
+            "xtask" => name.to_owned(),
+            name => format!("lumos-{name}"),
+        };
+        let mut said = BTreeMap::new();
+        for row in &rows[..rows.len() - 1] {
+            let (own, imports) = row.split_once("  ").unwrap();
+            let imports: BTreeSet<String> = imports.trim().split(", ").map(long).collect();
+            said.extend(own.split(", ").map(|own| (long(own), imports.clone())));
+        }
+        // The first line says who imports nothing.
+        let checked = MAY_DEPEND.iter().filter(|(_, imports)| !imports.is_empty());
+        let checked = checked.map(|(own, imports)| {
+            ((*own).to_owned(), imports.iter().map(|&import| import.to_owned()).collect())
+        });
+        assert_eq!(said, checked.collect::<BTreeMap<_, BTreeSet<String>>>());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How many samples a round takes of a case, of how many iterations each,
+//! How many samples a round takes of a case, of how many iterations each.
 
 use std::time::Duration;
 

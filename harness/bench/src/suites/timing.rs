@@ -1,4 +1,5 @@
-//! The timed regions. No other module reads the clock around a measurement.
+//! The timed regions of invocations; those of starts are in `served.rs`, `breakdown.rs` and
+//! `pull.rs`.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
