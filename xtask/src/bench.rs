@@ -62,8 +62,9 @@ pub struct Arguments {
     /// A second series of cold starts, each after dropping the page cache (as root)
     #[arg(long)]
     drop_caches: bool,
-    /// Another series under this setting, written as in the names of cases behind the `@`, such as
-    /// `memory=64MiB,drop-caches` [may be repeated]
+    /// Another series under these limits and this page cache, written as in the names of cases
+    /// behind the `@`, such as `memory=64MiB,drop-caches`; what it does not say is as in the series
+    /// of `--node`, `--cpus` and `--memory` [may be repeated]
     #[arg(long, value_name = "SETTING", value_parser = parse_asked)]
     with: Vec<Setting>,
     /// Run workers of this architecture: another than the host's through an emulator, for
@@ -253,6 +254,8 @@ enum Outcome {
 
 /// Sets up, builds, and runs the cases that the arguments ask for.
 fn measure(layout: &Layout, arguments: &Arguments) -> Result<(ArtifactManifest, Outcome)> {
+    // What is wrong with these is said before anything is built.
+    lumos_criterion::Arguments::parse(&arguments.criterion)?;
     let (platform, emulated) = arguments.platform()?;
     if let Some(arch) = emulated {
         setup::emulator(arch)?;

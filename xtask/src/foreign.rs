@@ -253,7 +253,7 @@ fn precompile(
         .with_context(|| format!("there is no compiler for {}", runtime.name))?;
     let compiler = layout.artifacts().join(&compiler.path);
     let compilation =
-        lumos_build::build::precompile(&compiler, &runtime.name, module, &to.join(&file), &target)?;
+        lumos_build::precompile(&compiler, &runtime.name, module, &to.join(&file), &target)?;
     let mut artifact =
         foreign(to, name, Some(runtime), file, like.target.clone(), Some(compilation))?;
     artifact.flags.clone_from(&like.flags);

@@ -9,7 +9,7 @@ use lumos_abi::worker::InvokeError;
 /// stands in [`Guest`].
 pub trait Vm {
     /// An export that serves requests.
-    type Entry: Clone;
+    type Entry;
 
     /// The linear memory as it is now: the function may have grown it.
     fn memory(&self) -> &[u8];
@@ -104,7 +104,7 @@ fn serve<'v, V: Vm>(
     if buffer.is_too_small(request_bytes) {
         make_room(vm, buffer, request_bytes)?;
     }
-    // Looking the memory up takes a tenth of a small call, and an empty request is nowhere.
+    // An empty request is nowhere: to look the memory up would take a tenth of a call of wasmtime.
     let length = match request_bytes {
         0 => 0,
         _ => buffer.place(vm.memory_mut(), request)?,
@@ -125,7 +125,7 @@ const TOO_LONG: &str = "the request is longer than linear memory";
 
 /// Where a context's buffers lie in linear memory.
 #[derive(Debug, Clone, Copy)]
-pub struct GuestBuffer {
+struct GuestBuffer {
     /// The address of the context, to be passed to every export.
     context: u32,
     exchange: Exchange,
@@ -136,7 +136,7 @@ impl GuestBuffer {
     ///
     /// # Errors
     /// When the address is not inside `memory`.
-    pub fn open(memory: &[u8], context: u32) -> Result<Self> {
+    fn open(memory: &[u8], context: u32) -> Result<Self> {
         let exchange = read_exchange(memory, context)
             .context("the function's context lies outside its memory")?;
         Ok(Self { context, exchange })
@@ -147,7 +147,7 @@ impl GuestBuffer {
 
     /// Whether a request of that length needs `lumos_reserve` before it can be placed.
     #[inline]
-    pub fn is_too_small(&self, request_bytes: usize) -> bool {
+    fn is_too_small(&self, request_bytes: usize) -> bool {
         self.exchange.request_capacity < request_bytes as u64
     }
 
@@ -156,7 +156,7 @@ impl GuestBuffer {
     /// # Errors
     /// When the buffer is too small, or the function says that it lies outside of `memory`.
     #[inline]
-    pub fn place(&self, memory: &mut [u8], [head, body]: [&[u8]; 2]) -> Result<u32, InvokeError> {
+    fn place(&self, memory: &mut [u8], [head, body]: [&[u8]; 2]) -> Result<u32, InvokeError> {
         let bytes = head.len() + body.len();
         let length = u32::try_from(bytes).map_err(|_| fault(TOO_LONG))?;
         let start = usize::try_from(self.exchange.request_address).unwrap_or(usize::MAX);
@@ -176,7 +176,7 @@ impl GuestBuffer {
     /// # Errors
     /// The function's own message, when it refused the request.
     #[inline]
-    pub fn response<'m>(&self, memory: &'m [u8], status: u32) -> Result<&'m [u8], InvokeError> {
+    fn response<'m>(&self, memory: &'m [u8], status: u32) -> Result<&'m [u8], InvokeError> {
         let exchange = read_exchange(memory, self.context)
             .ok_or_else(|| fault("the function's context lies outside its memory"))?;
         let bytes = usize::try_from(exchange.response_address)
@@ -194,7 +194,7 @@ impl GuestBuffer {
     ///
     /// # Errors
     /// When the function says that they lie outside of `memory`.
-    pub fn timings(&self, memory: &[u8]) -> Result<Timings, InvokeError> {
+    fn timings(&self, memory: &[u8]) -> Result<Timings, InvokeError> {
         let start = self.context as usize + Exported::TIMINGS_OFFSET;
         let bytes = memory.get(start..).and_then(|rest| rest.first_chunk());
         bytes

@@ -18,10 +18,7 @@ use anyhow::{Context, Result, bail};
 use lumos_record::{
     Artifact, ArtifactKind, ArtifactManifest, Layout, Runtime, SCHEMA_VERSION, Variant,
 };
-
 use lumos_workloads::sha256_hex;
-
-use wanted::{Made, Wanted};
 
 use crate::images::{self, Base, Images};
 use crate::place::{draft_of, place};
@@ -31,6 +28,7 @@ use crate::scope::Scope;
 use crate::targets::{Arch, Platform};
 use crate::toolchain::Guests;
 use crate::{process, setup, stages};
+use wanted::{Made, Wanted};
 
 pub use precompile::precompile;
 

@@ -1,10 +1,10 @@
 //! From sources to artifacts: toolchains, targets, images, and the manifest that says what there
 //! is.
 
-pub mod build;
+mod build;
 pub mod emulation;
 pub mod images;
-pub mod place;
+mod place;
 pub mod process;
 pub mod progress;
 pub mod runtimes;
@@ -16,6 +16,6 @@ pub mod targets;
 pub mod text;
 pub mod toolchain;
 
-pub use build::{BuildRequest, build};
+pub use build::{BuildRequest, build, precompile};
 pub use place::place;
 pub use scope::Scope;

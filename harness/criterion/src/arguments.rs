@@ -90,8 +90,14 @@ impl Arguments {
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let (name, inline) = match argument.split_once('=') {
-                Some((name, value)) if name.starts_with("--") => (name, Some(value)),
-                _ => (argument.as_str(), None),
+                Some((name, value)) if name.starts_with('-') => (name, Some(value)),
+                _ => match argument.split_at_checked(2) {
+                    // As in `-smain`.
+                    Some((name @ ("-s" | "-b" | "-c"), value)) if !value.is_empty() => {
+                        (name, Some(value))
+                    }
+                    _ => (argument.as_str(), None),
+                },
             };
             match name {
                 "--bench" => bench = true,
@@ -173,7 +179,9 @@ mod tests {
     fn a_baseline_is_found_wherever_it_stands() {
         let saved = |line: &str| arguments(line).save_baseline;
         assert_eq!(saved("-s main --sample-size 20 call/").as_deref(), Some("main"));
-        assert_eq!(saved("--save-baseline=a b").as_deref(), Some("a"));
+        for line in ["--save-baseline=a b", "-s=a b", "-sa b"] {
+            assert_eq!(saved(line).as_deref(), Some("a"), "{line}");
+        }
         assert_eq!(saved("--baseline a"), None);
         let error = Arguments::parse(&["call".to_owned(), "-s".to_owned()]).unwrap_err();
         assert_eq!(error.to_string(), "-s lacks a name");

@@ -14,7 +14,8 @@ pub fn criterion() -> Criterion {
 }
 
 /// Has Criterion take samples that were taken before. It asks for so many iterations a sample, one
-/// where they are raw, and is told the time that they would have taken.
+/// where they are raw, and is told the time that they would have taken. Fewer than
+/// [`FEWEST_SAMPLES`](crate::FEWEST_SAMPLES) it refuses.
 pub fn replay(
     criterion: &mut Criterion,
     case: &Case,
@@ -58,8 +59,8 @@ pub struct Stopped(pub String);
 
 /// Has Criterion run a case as it likes, such as once, or for so long as a profiler wants.
 ///
-/// A case that fails leaves Criterion by unwinding with [`Stopped`]: whatever duration it returned instead would be
-/// taken for a sample.
+/// A case that fails leaves Criterion by unwinding with [`Stopped`]: whatever duration it returned
+/// instead would be taken for a sample.
 pub fn try_case(
     criterion: &mut Criterion,
     case: &Case,

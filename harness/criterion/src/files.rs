@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+/// What Criterion calls the samples that were taken last.
+pub const NEWEST: &str = "new";
 /// What a benchmark is called.
 pub const BENCHMARK: &str = "benchmark.json";
 /// Iterations and times of each sample.
@@ -140,9 +142,6 @@ fn file_name(name: &str) -> String {
     replaced.chars().take(LONGEST).collect()
 }
 
-/// What Criterion calls the samples that were taken last.
-pub const NEWEST: &str = "new";
-
 /// The folders of all baselines below Criterion's own, by the name of the baseline; the folder of
 /// a round stands under its own name, such as `main@2`. Empty where Criterion left nothing.
 ///
@@ -189,11 +188,11 @@ pub fn names(found: &BTreeMap<String, Vec<PathBuf>>) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Removes the rounds of a baseline below a folder, of all benchmarks or of one: another run may
-/// have had more of them.
+/// Removes the rounds of a baseline that [`find`] finds below a folder, of all benchmarks or of
+/// one: another run may have had more of them.
 ///
 /// # Errors
-/// When one cannot be removed.
+/// When a folder cannot be read, or a round not be removed.
 pub fn remove_rounds(criterion: &Path, name: &str) -> Result<()> {
     let of_name = |found: &str| Round::of_baseline(found).is_some_and(|(all, _)| all == name);
     for (_, folders) in find(criterion)?.iter().filter(|(found, _)| of_name(found)) {

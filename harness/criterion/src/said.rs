@@ -22,13 +22,14 @@ pub fn verdicts<'i>(
     let mut current = None;
     for line in log.lines() {
         let word = line.split_whitespace().next().unwrap_or_default();
-        // A long id is cut.
+        // A long id is cut, and then tells nothing where another one begins like it.
         let is_meant = |id: &&String| match word.strip_suffix("...") {
-            Some(cut) => id.starts_with(cut),
+            Some(cut) => !cut.is_empty() && id.starts_with(cut),
             None => **id == word,
         };
-        if let Some(id) = ids.clone().find(is_meant) {
-            current = Some(id);
+        let mut meant = ids.clone().filter(is_meant);
+        if let Some(id) = meant.next() {
+            current = meant.next().is_none().then_some(id);
         }
         let found = match line.trim() {
             "Performance has regressed." => Said::Regressed,

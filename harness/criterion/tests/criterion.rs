@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments as Choice, Failed, Trial};
 use lumos_criterion::{
-    Arguments, Benchmark, Purpose, Said, Samples, criterion, files, register, replay, try_case,
-    verdicts,
+    Arguments, Benchmark, FEWEST_SAMPLES, Purpose, Said, Samples, criterion, files, register,
+    replay, try_case, verdicts,
 };
 use lumos_record::{Case, Layout, Setting, Suite};
 
@@ -22,6 +22,7 @@ fn main() {
     let trial = |name: &str, test: fn() -> Result<(), Failed>| Trial::test(name, test);
     let tests = vec![
         trial("replayed_samples_are_filed_as_they_are", replayed_samples_are_filed_as_they_are),
+        trial("raw_samples_stay_so", raw_samples_stay_so),
         trial("what_is_said_is_understood", what_is_said_is_understood),
         trial("options_with_a_value_are_known", options_with_a_value_are_known),
         trial("purposes_are_kept", purposes_are_kept),
@@ -55,6 +56,10 @@ fn bench_target(role: &str) {
                 println!("tried {iterations}");
                 Ok(Duration::from_nanos(iterations))
             }),
+            "raw" => {
+                let times_ns: Vec<f64> = samples(5e6).into_iter().take(FEWEST_SAMPLES).collect();
+                replay(&mut criterion, &case, &times_ns, true, None);
+            }
             middle_ns => {
                 let times_ns = samples(middle_ns.parse().expect("a time"));
                 replay(&mut criterion, &case, &times_ns, false, None);
@@ -102,6 +107,20 @@ fn replayed_samples_are_filed_as_they_are() -> Result<(), Failed> {
         written.write(&own, &case)?;
         let own: Benchmark = files::read_json(Path::new(""), &own, files::BENCHMARK)?;
         ensure(own.full_id == filed.full_id, own.full_id)?;
+    }
+    Ok(())
+}
+
+fn raw_samples_stay_so() -> Result<(), Failed> {
+    let home = tempfile::tempdir()?;
+    ensure(run(home.path(), "raw", &["--bench"])?.status.success(), "it fails")?;
+    let layout = Layout { target: home.path().to_owned(), ..Layout::at(home.path().into()) };
+    for case in cases() {
+        let read = Samples::read(&files::directory(&layout, &case).join(files::NEWEST))?;
+        ensure(read.is_raw() && read.count() == FEWEST_SAMPLES, format!("{read:?}"))?;
+        let told: Vec<f64> = samples(5e6).into_iter().take(FEWEST_SAMPLES).collect();
+        let agree = read.times.iter().zip(&told).all(|(read, told)| (read - told).abs() < 1.0);
+        ensure(agree, format!("{:?} for {told:?}", read.times))?;
     }
     Ok(())
 }

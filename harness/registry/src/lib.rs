@@ -6,7 +6,7 @@
 //! in them, so nothing is left however the check ends, but for a folder of temporary files,
 //! which the next check removes.
 
-#![allow(clippy::disallowed_methods, reason = "how long a pull takes is what it measures")]
+#![expect(clippy::disallowed_methods, reason = "how long a pull takes is what it measures")]
 
 mod http;
 mod link;

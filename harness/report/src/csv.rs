@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ::csv::Writer;
+use ::csv::WriterBuilder;
 use anyhow::Result;
 use lumos_record::{Case, Lane, Suite};
 use serde::{Serialize, Serializer};
@@ -10,6 +10,27 @@ use serde::{Serialize, Serializer};
 use super::figure::{Figure, Interval};
 use super::schema::Report;
 use super::table::{Cell, Mean, Ratio, Row, Section, Subject, Table};
+
+/// The columns: the fields of a [`Line`].
+const HEADER: [&str; 17] = [
+    "kind",
+    "suite",
+    "function",
+    "payload",
+    "runtime",
+    "lane",
+    "name",
+    "unit",
+    "value",
+    "low",
+    "high",
+    "n",
+    "p90",
+    "p95",
+    "p99",
+    "reference",
+    "note",
+];
 
 /// A line. What it has no use for is empty.
 #[derive(Debug, Default, Serialize)]
@@ -50,7 +71,6 @@ pub struct Line<'t> {
 }
 
 /// Writes a number as it is everywhere else: 100, not 100.0.
-#[expect(clippy::ref_option, reason = "serde calls it so")]
 fn number<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         // The sum of nothing is -0.
@@ -86,7 +106,9 @@ pub fn render(report: &Report) -> Result<String> {
         })
     });
     let tables = report.sections.iter().flat_map(Section::tables).flat_map(lines);
-    let mut csv = Writer::from_writer(Vec::new());
+    // A report without any line has a header too.
+    let mut csv = WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    csv.write_record(HEADER)?;
     for line in
         estimates(report).chain(ratios(report)).chain(sizes(report)).chain(tables).chain(absent)
     {

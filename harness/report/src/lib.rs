@@ -1,11 +1,11 @@
 //! From a run's records and samples to figures, tables and charts.
 //!
-//! The steps, a module each: [`load`] reads what the run left, [`analysis`] turns it into the
-//! typed figures of [`schema`], [`grid`] lays those out without holes, and [`page`], [`csv`],
-//! [`summary`] and [`splice`] format them. Of what is in [`sections`], figures and their meaning
-//! stand in one [`table`], which [`mod@render`] shows in every format. [`compare`]
-//! sets two runs or baselines beside each other. No runtime is named in
-//! code: which one is native, and which are compared with it, comes from the artifact manifest.
+//! The steps, a module each: `load` reads what the run left, `analysis` turns it into the typed
+//! figures of `schema`, `grid` lays those out without holes, and `page`, `csv`, `summary` and
+//! [`splice`] format them. Of what is in `sections`, figures and their meaning stand in one `table`,
+//! which `render` and `csv` show in every format. [`compare`] sets two runs or baselines beside each
+//! other. No runtime is named in code: which one is native, and which are compared with it, comes
+//! from the artifact manifest.
 
 mod analysis;
 mod charts;
@@ -39,7 +39,7 @@ use minijinja::{Environment, UndefinedBehavior};
 
 use load::{Evidence, Outcome};
 use page::Page;
-pub use schema::{CaseRatio, Report};
+pub use schema::{CaseRatio, Report, SCHEMA_VERSION};
 pub use summary::Summary;
 
 /// Writes the report of the run in `run_folder` to `report.{json,csv,md,html}` in
@@ -77,7 +77,7 @@ fn evidence(layout: &Layout, run_folder: &Path) -> Result<Evidence> {
 }
 
 /// Whether a case of the run was measured.
-pub fn has_figures(folder: &Path) -> bool {
+pub(crate) fn has_figures(folder: &Path) -> bool {
     Run::read(folder).is_ok_and(|run| {
         run.records.iter().any(|record| matches!(record, Record::Finished(_) | Record::Counted(_)))
     })

@@ -1,4 +1,4 @@
-//! The renderers of [`super::table`]: one for each format.
+//! The renderers of [`super::table`]: one for each format but CSV, which is in [`super::csv`].
 
 mod html;
 pub mod json;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 use lumos_bench::conformance::checkout::{
-    Checkout, FEWEST_SAMPLES, Outcome, Process, outcomes, wait_until,
+    Checkout, Outcome, Process, TEN_SAMPLES, outcomes, wait_until,
 };
 use lumos_bench::conformance::images::Altered;
 use lumos_bench::conformance::{Built, alone, main_of_sandbox};
@@ -319,7 +319,7 @@ fn unpacking(built: &Built) -> Result<()> {
         invocation_timeout_ms: 60_000,
         ..selection(Suite::Pull)
     };
-    let ended = checkout.run(&selection, &FEWEST_SAMPLES)?;
+    let ended = checkout.run(&selection, &TEN_SAMPLES)?;
     let outcomes = outcomes(&ended.run()?)?;
     let Some((case, Outcome::Finished(finished))) = outcomes.into_iter().next() else {
         bail!("not measured: {ended}");

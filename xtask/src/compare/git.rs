@@ -113,14 +113,12 @@ pub fn measure(
 
 /// Refuses arguments with which a call of `cargo xtask bench` would not be one run in turns.
 fn refuse_unfit(arguments: &[String]) -> Result<()> {
-    for word in arguments {
-        match bench::option(word) {
-            "--rounds" => bail!("--rounds belongs before the `--`: rounds are of both revisions"),
-            // Its samples grow until they are good enough, so that two sides take other ones.
-            "--quick" => bail!("Criterion's --quick takes no samples that could be taken in turns"),
-            _ => {}
-        }
+    let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+    let (own, criterion) = arguments.split_at(end);
+    if own.iter().any(|word| bench::option(word) == "--rounds") {
+        bail!("--rounds belongs before the `--`: rounds are of both revisions");
     }
+    lumos_criterion::Arguments::parse(criterion)?;
     Ok(())
 }
 

@@ -240,8 +240,7 @@ impl Replicate {
         let titles = ["ratios", "median", "p90", "worst", "held", "opposite", "definite"];
         let mut text = String::new();
         for pair in &self.pairs {
-            let name: String = pair.runs[0].chars().take(24).collect();
-            let head = [vec![name], titles.map(str::to_owned).to_vec()].concat();
+            let head = [vec![pair.runs[0].clone()], titles.map(str::to_owned).to_vec()].concat();
             let groups = pair.groups.iter().map(|group| {
                 vec![
                     group.name.to_owned(),

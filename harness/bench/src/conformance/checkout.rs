@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::suites::select::Selection;
 
 /// Criterion's arguments for the fewest samples in the least time.
-pub const FEWEST_SAMPLES: [&str; 6] =
+pub const TEN_SAMPLES: [&str; 6] =
     ["--sample-size", "10", "--warm-up-time", "0.01", "--measurement-time", "0.05"];
 
 /// A folder that the suites take for a checkout, removed with the value.

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use lumos_record::{Profile, Record, Runtime, Suite};
 
 use super::Built;
-use super::checkout::{FEWEST_SAMPLES, Outcome, outcomes};
+use super::checkout::{Outcome, TEN_SAMPLES, outcomes};
 use crate::suites::select::Selection;
 
 /// What has every runtime, on every base, in the suites that nobody has to ask for.
@@ -15,7 +15,7 @@ fn standard() -> Selection {
 /// Measures the function that does nothing, with the fewest samples.
 pub(super) fn check(built: &Built, runtime: &Runtime) -> Result<()> {
     let checkout = built.checkout(runtime, "noop")?;
-    let ended = checkout.run(&standard(), &FEWEST_SAMPLES)?;
+    let ended = checkout.run(&standard(), &TEN_SAMPLES)?;
     let run = ended.run()?;
     let outcomes = outcomes(&run)?;
     let selection = standard();

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
-use lumos_bench::conformance::checkout::{Checkout, Ended, FEWEST_SAMPLES};
+use lumos_bench::conformance::checkout::{Checkout, Ended, TEN_SAMPLES};
 use lumos_bench::conformance::trial;
 use lumos_bench::suites::select::Selection;
 use lumos_record::ArtifactManifest;
@@ -106,7 +106,7 @@ fn no_checkout() -> Result<()> {
 /// Criterion would only complain when everything has been measured.
 fn an_unknown_baseline() -> Result<()> {
     let checkout = steady()?;
-    let arguments = [&FEWEST_SAMPLES[..], &["--baseline", "nowhere"]].concat();
+    let arguments = [&TEN_SAMPLES[..], &["--baseline", "nowhere"]].concat();
     let ended = checkout.run(&selection(), &arguments)?;
     refused(&ended, &["no baseline `nowhere` of cold_start/steady", "--baseline-lenient nowhere"])?;
     checkout.nothing_is_left()

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
-use lumos_bench::conformance::checkout::{Checkout, FEWEST_SAMPLES, Outcome, outcomes};
+use lumos_bench::conformance::checkout::{Checkout, Outcome, TEN_SAMPLES, outcomes};
 use lumos_bench::conformance::trial;
 use lumos_bench::suites::select::Selection;
 use lumos_record::{Record, Suite};
@@ -69,7 +69,7 @@ fn expected(suite: Suite) -> &'static str {
 
 fn measuring(suite: Suite) -> Result<()> {
     let checkout = pair(suite, "steady")?;
-    let run = checkout.run(&of(suite, false), &FEWEST_SAMPLES)?.run()?;
+    let run = checkout.run(&of(suite, false), &TEN_SAMPLES)?.run()?;
     let log = Log::read(&checkout)?;
     log.matches(expected(suite), "{11,}")?;
     log.check_lives()?;
@@ -106,7 +106,7 @@ fn trouble(suite: Suite) -> Result<()> {
         ("unloadable", "not a module"),
     ] {
         let checkout = pair(suite, second)?;
-        let run = checkout.run(&of(suite, false), &FEWEST_SAMPLES)?.run()?;
+        let run = checkout.run(&of(suite, false), &TEN_SAMPLES)?.run()?;
         let outcomes: Vec<Outcome> = outcomes(&run)?.into_values().collect();
         let [Outcome::Finished(_), Outcome::Failed(cause)] = outcomes.as_slice() else {
             anyhow::bail!("{second}: {outcomes:?}");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use lumos_bench::conformance::checkout::{Checkout, FEWEST_SAMPLES, Outcome, outcomes};
+use lumos_bench::conformance::checkout::{Checkout, Outcome, TEN_SAMPLES, outcomes};
 use lumos_bench::conformance::trial;
 use lumos_bench::suites::select::Selection;
 use lumos_record::suite::Unit;
@@ -141,7 +141,7 @@ fn is_outcome(record: &Record) -> bool {
 fn measuring(suite: Suite) -> Result<()> {
     let checkout = declaring(suite)?;
     let selection = Selection { suites: vec![suite.to_string()], ..selection() };
-    let run = checkout.run(&selection, &FEWEST_SAMPLES)?.run()?;
+    let run = checkout.run(&selection, &TEN_SAMPLES)?.run()?;
     let log = Log::read(&checkout)?;
     // Ten samples at least, and the warm-up.
     log.matches(expected(suite).0, "{11,}")?;

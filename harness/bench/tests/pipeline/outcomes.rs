@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lumos_bench::conformance::checkout::{Checkout, FEWEST_SAMPLES, Outcome, outcomes};
+use lumos_bench::conformance::checkout::{Checkout, Outcome, TEN_SAMPLES, outcomes};
 use lumos_bench::suites::select::Selection;
 use lumos_criterion::files;
 use lumos_record::{Case, Finished, Ledger, Record, Run, Suite, WorkerUse};
@@ -39,7 +39,7 @@ const FUNCTIONS: [&str; 21] = [
     "foreign",
 ];
 
-/// Samples that are taken with [`FEWEST_SAMPLES`].
+/// Samples that are taken with [`TEN_SAMPLES`].
 const SAMPLES: usize = 10;
 
 pub fn every_case_has_one_outcome() -> Result<()> {
@@ -47,7 +47,7 @@ pub fn every_case_has_one_outcome() -> Result<()> {
     checkout.manifest.runtimes.push(runtime("other", "lumos-other"));
     checkout.add_workload("steady", &[echo("small"), echo("large")])?;
     spoil_artifacts(&mut checkout)?;
-    let ended = checkout.run(&selection(), &FEWEST_SAMPLES)?;
+    let ended = checkout.run(&selection(), &TEN_SAMPLES)?;
     let run = ended.run()?;
     ensure!(ended.status.success() && !run.truncated, "{ended}");
     let outcomes = outcomes(&run)?;
@@ -119,7 +119,7 @@ fn check_finished(checkout: &Checkout, run: &Run, finished: &Finished) -> Result
     let samples = run.directory.join(&finished.criterion);
     let (iterations, times) = read_samples(&samples)?;
     ensure!(times.len() == SAMPLES, "{} samples", times.len());
-    let benchmark = read_json(&samples.join("benchmark.json"))?;
+    let benchmark = read_json(&samples.join(files::BENCHMARK))?;
     ensure!(benchmark["full_id"] == case.to_string(), "{benchmark}");
     ensure!(benchmark["group_id"] == case.group(), "{benchmark}");
     check_handed_over(checkout, case, &iterations, &times)?;
@@ -148,8 +148,8 @@ fn check_handed_over(
     iterations: &[f64],
     times: &[f64],
 ) -> Result<()> {
-    let folder = files::directory(&checkout.layout(), case).join("new");
-    ensure!(folder.join("estimates.json").is_file(), "no estimates");
+    let folder = files::directory(&checkout.layout(), case).join(files::NEWEST);
+    ensure!(folder.join(files::ESTIMATES).is_file(), "no estimates");
     let (filed_iterations, filed) = read_samples(&folder)?;
     let each = |times: &[f64], iterations: &[f64]| -> Vec<f64> {
         times.iter().zip(iterations).map(|(time, iterations)| time / iterations).collect()
@@ -167,7 +167,7 @@ fn check_handed_over(
 fn check_unfinished(checkout: &Checkout, run: &Run, case: &Case) -> Result<()> {
     let Recorded { ledgers, workers } = Recorded::of(run, case);
     ensure!(ledgers.is_empty() && workers.is_empty(), "{ledgers:?} {workers:?}");
-    let criterions = files::directory(&checkout.layout(), case).join("new");
+    let criterions = files::directory(&checkout.layout(), case).join(files::NEWEST);
     ensure!(!criterions.exists(), "{} is left", criterions.display());
     Ok(())
 }
@@ -179,7 +179,7 @@ fn read_json(path: &Path) -> Result<serde_json::Value> {
 
 /// Iterations and times, one of each a sample.
 fn read_samples(folder: &Path) -> Result<(Vec<f64>, Vec<f64>)> {
-    let mut sample = read_json(&folder.join("sample.json"))?;
+    let mut sample = read_json(&folder.join(files::SAMPLE))?;
     let iterations = serde_json::from_value(sample["iters"].take())?;
     Ok((iterations, serde_json::from_value(sample["times"].take())?))
 }
@@ -225,7 +225,7 @@ pub fn engines_that_fail_or_dawdle() -> Result<()> {
     let engines = [fake::ENGINE, fake::UNKNOWN_ENGINE, fake::SLOW_ENGINE];
     let checkout = checkout(&engines, &["refusing-later"])?;
     let selection = Selection { suites: vec!["call".into()], ..selection() };
-    let run = checkout.run(&selection, &FEWEST_SAMPLES)?.run()?;
+    let run = checkout.run(&selection, &TEN_SAMPLES)?.run()?;
     let causes: Vec<Outcome> = outcomes(&run)?.into_values().collect();
     let failed = |cause: &str| Outcome::Failed(cause.to_owned());
     let refused = failed("the function refused the request: not today");

@@ -1,5 +1,7 @@
 //! The tables of the suites: first their ratios at a glance, then each with all of its figures.
 
+use lumos_record::suite::Shown;
+
 use super::Source;
 use crate::charts::{self, Dot, DotRow};
 use crate::format;
@@ -9,7 +11,6 @@ use crate::schema::CaseEstimate;
 use crate::table::{
     Block, Cell, Chart, Column, Marks, NOTHING, Names, Quantity, Row, Section, Table, Tint, View,
 };
-use lumos_record::suite::Shown;
 
 /// The ratios of all suites, coloured by how far from 1 they are.
 pub fn summary(source: &Source<'_>) -> Section {

@@ -14,9 +14,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::Trial;
-use lumos_bench::conformance::checkout::{
-    Answer, Checkout, Ended, FEWEST_SAMPLES, Outcome, outcomes,
-};
+use lumos_bench::conformance::checkout::{Answer, Checkout, Ended, Outcome, TEN_SAMPLES, outcomes};
 use lumos_bench::conformance::{Built, alone, main_of_sandbox};
 use lumos_bench::sandbox::{Name, Phase};
 use lumos_bench::suites::select::Selection;
@@ -195,7 +193,7 @@ fn phases(built: &Built) -> Result<()> {
     let checkout = function(built, "noop")?;
     let selection =
         Selection { suites: vec![Suite::ColdStart.to_string()], rounds: 1, ..Selection::default() };
-    let ended = checkout.run(&selection, &FEWEST_SAMPLES)?;
+    let ended = checkout.run(&selection, &TEN_SAMPLES)?;
     let (mut ledgers, mut workers) = (0, 0);
     for record in ended.run()?.records {
         match record {
