@@ -32,6 +32,7 @@ mod weather;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use lumos_criterion::{Asked, Purpose, Samples};
@@ -39,7 +40,7 @@ use lumos_record::protocol::variable;
 use lumos_record::{
     ChainFacts, Event, Layout, Need, Record, Runtime, SandboxFacts, Setting, Suite,
 };
-use lumos_workloads::Workloads;
+use lumos_workloads::{Chain, Workloads};
 
 use crate::artifact::Artifacts;
 use crate::sandbox::process::Process;
@@ -264,14 +265,10 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             emulator: emulator.as_ref(),
         };
         let sandbox = (self.new_sandbox)(&context)?;
-        let watch = match std::env::var_os(variable::WATCH) {
-            Some(path) => Watch::shared(Path::new(&path), limit)?,
-            None => Watch::alone(limit),
-        };
         let mut harness = Harness {
             layout: self.layout,
             artifacts: self.artifacts,
-            watch,
+            watch: new_watch(limit)?,
             unwatched: Watch::alone(limit),
             worker_uses: Vec::new(),
             trying: session.is_none().then(lumos_criterion::criterion),
@@ -286,12 +283,10 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             samples: Samples::default(),
             brief,
         };
-        if let Some(session) = &mut harness.session {
-            let facts = sandbox.facts();
-            if !facts.is_empty() {
-                let package = self.package.to_owned();
-                session.write(&Record::Sandbox(SandboxFacts { package, facts }))?;
-            }
+        let facts = sandbox.facts();
+        if let Some(session) = harness.session.as_mut().filter(|_| !facts.is_empty()) {
+            let package = self.package.to_owned();
+            session.write(&Record::Sandbox(SandboxFacts { package, facts }))?;
         }
         let mut engines = Engines::new(self.new_engine, limits);
         let mut told_chains = HashSet::new();
@@ -316,10 +311,7 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
             if let (Some(session), Some(chain)) = (&mut harness.session, planned.chain)
                 && told_chains.insert(&chain.workload.function)
             {
-                session.write(&Record::Chain(ChainFacts {
-                    chain: chain.workload.function.clone(),
-                    functions: chain.steps.iter().map(|step| step.function.clone()).collect(),
-                }))?;
+                session.write(&Record::Chain(facts_of(chain)))?;
             }
             if let Some(reason) = plan.omission(planned) {
                 harness.skip(&case, reason)?;
@@ -331,13 +323,24 @@ impl<E: Engine, S: Sandbox> Measuring<'_, E, S> {
                 driver(case.suite)(&mut Running { harness, sandbox, engines, planned, case: &case })
             })?;
         }
-        if let Some(criterion) = &harness.trying {
-            criterion.final_summary();
-        }
-        if harness.failures > 0 {
-            eprintln!("{} cases failed; the run goes on record with them", harness.failures);
-        }
+        harness.end();
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What a run records of a chain.
+fn facts_of(chain: &Chain) -> ChainFacts {
+    ChainFacts {
+        chain: chain.workload.function.clone(),
+        functions: chain.steps.iter().map(|step| step.function.clone()).collect(),
+    }
+}
+
+/// The watch over what hangs: the supervisor's where there is one.
+fn new_watch(timeout: Duration) -> Result<Watch> {
+    match std::env::var_os(variable::WATCH) {
+        Some(path) => Ok(Watch::shared(Path::new(&path), timeout)?),
+        None => Ok(Watch::alone(timeout)),
     }
 }
 

@@ -285,6 +285,16 @@ impl Harness {
         Ok(())
     }
 
+    /// Ends what Criterion prints, and says what has failed.
+    pub fn end(&self) {
+        if let Some(criterion) = &self.trying {
+            criterion.final_summary();
+        }
+        if self.failures > 0 {
+            eprintln!("{} cases failed; the run goes on record with them", self.failures);
+        }
+    }
+
     /// Tells Criterion that a case exists, when it only wants to list the cases.
     pub fn register(&mut self, case: &Case) {
         let Some(criterion) = &mut self.trying else { return };
