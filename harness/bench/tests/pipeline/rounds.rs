@@ -111,7 +111,9 @@ fn more_rounds() -> Result<()> {
     let programs = BTreeMap::from([(fake::PACKAGE, std::env::current_exe()?)]);
     checkout.variables.push((variable::PROGRAMS, serde_json::to_string(&programs)?.into()));
     let precision = Precision::WithinPermille(1000);
-    let selection = Selection { precision, ..in_rounds(Suite::Call, 5) };
+    // What waits for a busy node must not be taken for what hangs.
+    let invocation_timeout_ms = 10_000;
+    let selection = Selection { precision, invocation_timeout_ms, ..in_rounds(Suite::Call, 5) };
     let ended = checkout.run(&selection, &["--save-baseline", "kept"])?;
     ensure!(ended.status.success(), "{ended}");
     let runs = runs(&checkout)?;
@@ -134,18 +136,14 @@ fn more_rounds() -> Result<()> {
             continue;
         }
         let outcomes = outcomes(run)?;
-        let failed = outcomes.iter().find(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
-        if let Some((case, Outcome::Failed(cause))) = failed {
-            // A busy node lets a process wait for longer than the limit; nothing else may fail.
-            ensure!(cause.contains("no answer within"), "round {number}: {case}: {cause}");
-            continue;
-        }
-        let functions: BTreeSet<String> = outcomes.into_keys().map(|case| case.function).collect();
+        let functions: BTreeSet<&str> =
+            outcomes.keys().map(|case| case.function.as_str()).collect();
         let is_extra = number > 5;
         added += usize::from(is_extra);
         ensure!(functions.contains("uneven"), "round {number}: {functions:?}");
         ensure!(!(is_extra && functions.contains("steady")), "round {number}: {functions:?}");
-        ensure!(filed_of("uneven", &format!("kept@{number}")), "round {number} is not filed");
+        let is_filed = filed_of("uneven", &format!("kept@{number}"));
+        ensure!(is_filed, "round {number} is not filed: {outcomes:?}");
         ensure!(filed_of("steady", &format!("kept@{number}")) != is_extra, "round {number}");
     }
     ensure!(added > 0, "no round was added: {ended}");
