@@ -122,15 +122,15 @@ fn settings(arguments: &Arguments) -> Result<Vec<Setting>> {
     if limits.is_empty() {
         limits.push(Setting::default());
     }
+    let Arguments { cpus, memory, drop_caches, with, .. } = arguments;
+    let own = Setting { cpus_milli: *cpus, memory_bytes: *memory, ..Setting::default() };
+    let dropping = drop_caches.then(|| Setting { drops_caches: true, ..Setting::default() });
+    let others = dropping.iter().chain(with);
     let mut settings: Vec<Setting> = Vec::new();
-    for mut setting in limits {
-        setting.cpus_milli = arguments.cpus.or(setting.cpus_milli);
-        setting.memory_bytes = arguments.memory.or(setting.memory_bytes);
+    for setting in limits {
+        let setting = setting.with(own);
         settings.push(setting);
-        if arguments.drop_caches {
-            settings.push(Setting { drops_caches: true, ..setting });
-        }
-        settings.extend(arguments.with.iter().map(|&other| setting.with(other)));
+        settings.extend(others.clone().map(|&other| setting.with(other)));
     }
     // Two ways to ask for the same are one series.
     let mut seen = HashSet::new();

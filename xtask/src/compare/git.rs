@@ -113,8 +113,7 @@ pub fn measure(
 
 /// Refuses arguments with which a call of `cargo xtask bench` would not be one run in turns.
 fn refuse_unfit(arguments: &[String]) -> Result<()> {
-    let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
-    let (own, criterion) = arguments.split_at(end);
+    let (own, criterion) = split(arguments);
     if own.iter().any(|word| bench::option(word) == "--rounds") {
         bail!("--rounds belongs before the `--`: rounds are of both revisions");
     }
@@ -274,10 +273,15 @@ impl Build {
     }
 }
 
+/// The arguments for `cargo xtask bench` itself, and those for Criterion, with the `--` before them.
+fn split(arguments: &[String]) -> (&[String], &[String]) {
+    let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+    arguments.split_at(end)
+}
+
 /// The arguments with others before those for Criterion.
 fn with(arguments: &[String], others: &[&str]) -> Vec<String> {
-    let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
-    let (own, criterion) = arguments.split_at(end);
+    let (own, criterion) = split(arguments);
     let others = others.iter().map(|&other| other.to_owned());
     own.iter().cloned().chain(others).chain(criterion.iter().cloned()).collect()
 }
