@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use lumos_record::shown;
 
 /// What the user has asked for by Criterion's arguments, for all rounds together.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -127,7 +128,11 @@ impl Arguments {
                 let seconds = number.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 let named = || value.clone().with_context(|| format!("{name} lacks a name"));
                 match name {
-                    "-s" | "--save-baseline" => save_baseline = Some(named()?),
+                    "-s" | "--save-baseline" => {
+                        let name = named()?;
+                        check_name(&name)?;
+                        save_baseline = Some(name);
+                    }
                     "-b" | "--baseline" => baseline = Some(named()?),
                     "--sample-size" => asked.samples = number.map(|number| number as usize),
                     "--warm-up-time" => asked.warm_up = seconds,
@@ -147,6 +152,24 @@ impl Arguments {
         };
         Ok(Self { filter, save_baseline, baseline, asked, purpose })
     }
+}
+
+/// Refuses names of baselines that would not be found again: they are those of folders.
+fn check_name(name: &str) -> Result<()> {
+    /// What Criterion calls its own folders beside baselines.
+    const TAKEN: [&str; 4] = ["base", "change", "new", "report"];
+    let why = match name {
+        "" => "it is empty".to_owned(),
+        _ if TAKEN.contains(&name) => "Criterion has a folder of that name itself".to_owned(),
+        _ if name.contains('/') => {
+            format!("it holds a slash: `{}` would do", name.replace('/', "-"))
+        }
+        _ if name.starts_with('.') => "it begins with a full stop".to_owned(),
+        _ if name.contains(char::is_control) => "it holds a control character".to_owned(),
+        _ if name.len() > 64 => "it has more than 64 bytes".to_owned(),
+        _ => return Ok(()),
+    };
+    bail!("no baseline can be saved as `{}`: {why}", shown(name))
 }
 
 impl Purpose {
@@ -185,6 +208,26 @@ mod tests {
         assert_eq!(saved("--baseline a"), None);
         let error = Arguments::parse(&["call".to_owned(), "-s".to_owned()]).unwrap_err();
         assert_eq!(error.to_string(), "-s lacks a name");
+    }
+
+    #[test]
+    fn a_name_that_would_be_lost_is_refused_with_the_reason() {
+        for (name, part) in [
+            ("", "empty"),
+            ("..", "full stop"),
+            (".hidden", "full stop"),
+            ("feature/x", "`feature-x` would do"),
+            ("base", "Criterion has a folder"),
+            ("new", "Criterion has a folder"),
+            ("report", "Criterion has a folder"),
+            ("change", "Criterion has a folder"),
+            ("a\u{1b}[2J", "a\\u{1b}[2J"),
+        ] {
+            let words = ["--save-baseline".to_owned(), name.to_owned()];
+            let message = Arguments::parse(&words).unwrap_err().to_string();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+        assert_eq!(arguments("-s v1.2-x").save_baseline.as_deref(), Some("v1.2-x"));
     }
 
     #[test]

@@ -30,6 +30,39 @@ pub struct Benchmark {
     pub full_id: String,
 }
 
+/// What Lumos needs of Criterion's `estimates.json`.
+#[derive(Debug, Deserialize)]
+pub struct Estimates {
+    /// The median of the times of one iteration.
+    pub median: Estimate,
+}
+
+/// What Criterion makes of the samples of a benchmark, in nanoseconds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Estimate {
+    /// The figure.
+    pub point_estimate: f64,
+    /// What it lies in, at Criterion's own level.
+    pub confidence_interval: Ends,
+}
+
+/// The ends of an interval of Criterion's.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Ends {
+    /// The lower one.
+    pub lower_bound: f64,
+    /// The upper one.
+    pub upper_bound: f64,
+}
+
+impl Estimate {
+    /// Whether its interval holds another's figure.
+    pub fn holds(&self, other: &Self) -> bool {
+        let Ends { lower_bound, upper_bound } = self.confidence_interval;
+        (lower_bound..=upper_bound).contains(&other.point_estimate)
+    }
+}
+
 /// The samples of a case in one round, in the order in which they were taken.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Samples {

@@ -229,6 +229,9 @@ pub struct Runtime {
     /// The least profile that measures it.
     #[serde(default = "quick")]
     pub profile: Profile,
+    /// The proposals for WebAssembly that it does not run, such as `exceptions`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
 }
 
 /// The sandbox of runtimes that declare none.
@@ -264,6 +267,7 @@ impl Runtime {
             base: None,
             suites: Vec::new(),
             profile: Profile::Quick,
+            lacks: Vec::new(),
         }
     }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::protocol::variable;
+
 /// The folders of a checkout and of its build directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -49,6 +51,24 @@ impl Layout {
             .or_else(|| target_of_cargo(root))
             .unwrap_or_else(|| root.join("target"));
         Ok(Self { root: root.to_owned(), target })
+    }
+
+    /// The checkout of this process: the one that is named to it, else that in which cargo has
+    /// started it, or in which it was called, else that which it was built in. A checkout may have
+    /// been copied since, with all that was built.
+    ///
+    /// # Errors
+    /// As [`Layout::find`], of the one that is named to it, or which it was built in.
+    pub fn of_process(built_in: &str) -> Result<Self, NotAWorkspace> {
+        if let Some(named) = std::env::var_os(variable::ROOT) {
+            return Self::find(Path::new(&named));
+        }
+        let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let current = std::env::current_dir().ok();
+        let mut folders = package.into_iter().chain(current);
+        folders
+            .find_map(|folder| Self::find(&folder).ok())
+            .map_or_else(|| Self::find(Path::new(built_in)), Ok)
     }
 
     /// The checkout at `root`, with a target directory of its own, whatever the environment says.

@@ -5,14 +5,17 @@
 
 mod artifact;
 mod layout;
+mod lock;
 mod need;
 mod node;
+mod output;
 pub mod protocol;
 mod pull;
 mod record;
 mod run;
 mod setting;
 pub mod suite;
+mod text;
 mod variant;
 mod vocabulary;
 
@@ -20,8 +23,10 @@ pub use artifact::{
     Artifact, ArtifactKind, ArtifactManifest, Compilation, Image, Mode, Runtime, Toolchain,
 };
 pub use layout::{Layout, NotAWorkspace};
+pub use lock::Measuring;
 pub use need::Need;
 pub use node::Node;
+pub use output::while_somebody_reads;
 pub use protocol::{Emulator, Event, Precision, Selection};
 pub use pull::{Pull, PullCheck};
 pub use record::{
@@ -29,8 +34,9 @@ pub use record::{
     PrecisionReached, Process, Record, SandboxFacts, Skip, TimedCalls, Weather, WorkerUse,
 };
 pub use run::{ReadRunError, Revision, Round, Run, RunManifest, RunWriter};
-pub use setting::{Setting, parse_asked, parse_bytes, parse_cpus};
+pub use setting::{Setting, parse_asked, parse_bytes, parse_cpus, parse_stack, show_bytes};
 pub use suite::Suite;
+pub use text::shown;
 pub use variant::Variant;
 pub use vocabulary::{Case, Lane, Phase, Profile, StateBackend, UnknownName};
 

@@ -12,13 +12,14 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::text::{self, shown};
 use crate::{Case, Profile, Round, Setting, Suite};
 
 /// The names of environment variables. Turns have theirs in `lumos-turns`, and what a function is
 /// told of its state is the function's.
 pub mod variable {
     /// The checkout that is measured, where that is another than the one that the program was
-    /// built from.
+    /// started in.
     pub const ROOT: &str = "LUMOS_ROOT";
     /// A [`Selection`](super::Selection), as JSON.
     pub const SELECTION: &str = "LUMOS_SELECT";
@@ -234,6 +235,7 @@ pub enum Event {
         /// The case.
         case: Case,
         /// Why.
+        #[serde(serialize_with = "text::write", deserialize_with = "text::read")]
         cause: String,
     },
     /// A case is not run.
@@ -241,6 +243,7 @@ pub enum Event {
         /// The case.
         case: Case,
         /// Why.
+        #[serde(serialize_with = "text::write", deserialize_with = "text::read")]
         reason: String,
     },
     /// Something else that whoever waits should know.
@@ -260,8 +263,10 @@ impl fmt::Display for Event {
         match self {
             Self::Round { number, of } => write!(formatter, "round {number} of {of}"),
             Self::Row { number, of, name } => write!(formatter, "row {number} of {of}: {name}"),
-            Self::Failed { case, cause } => write!(formatter, "FAILED {case}: {cause}"),
-            Self::Skipped { case, reason } => write!(formatter, "skipped {case}: {reason}"),
+            Self::Failed { case, cause } => write!(formatter, "FAILED {case}: {}", shown(cause)),
+            Self::Skipped { case, reason } => {
+                write!(formatter, "skipped {case}: {}", shown(reason))
+            }
             Self::Notice { text } => formatter.write_str(text),
             Self::Error { message } => write!(formatter, "error: {message}"),
         }
@@ -379,8 +384,10 @@ mod tests {
         let events = Events::listen().unwrap();
         let told = [
             Event::Round { number: 1, of: 5 },
-            Event::Failed { case: case(), cause: "a\nb".to_owned() },
+            Event::Failed { case: case(), cause: "a\n\u{1b}[2Jb".to_owned() },
         ];
+        let cause = "a; \\u{1b}[2Jb".to_owned();
+        let heard = [told[0].clone(), Event::Failed { case: case(), cause }];
         for event in &told {
             event.send(events.name()).unwrap();
         }
@@ -389,8 +396,7 @@ mod tests {
             .send_to_addr(b"none", &SocketAddr::from_abstract_name(events.name()).unwrap())
             .unwrap();
         let next = || events.next(Duration::from_millis(1)).unwrap();
-        assert_eq!(next().as_ref(), Some(&told[0]));
-        assert_eq!(next().as_ref(), Some(&told[1]));
+        assert_eq!([next(), next()], heard.map(Some));
         assert_eq!([next(), next()], [None, None]);
         assert!(told[0].send("lumos-nobody-listens").is_err());
     }

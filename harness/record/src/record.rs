@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Case, Phase, RunManifest};
+use crate::{Case, Phase, RunManifest, text};
 
 /// A line of a run's records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -365,6 +365,7 @@ pub struct Skip {
     /// The case.
     pub case: Case,
     /// Why, and what would make it run.
+    #[serde(serialize_with = "text::write", deserialize_with = "text::read")]
     pub reason: String,
 }
 
@@ -374,6 +375,7 @@ pub struct Failure {
     /// The case.
     pub case: Case,
     /// What happened.
+    #[serde(serialize_with = "text::write", deserialize_with = "text::read")]
     pub cause: String,
 }
 

@@ -58,6 +58,10 @@ pub struct RunManifest {
     pub schema_version: u32,
     /// The run's name, which is also its folder's.
     pub run: String,
+    /// Which of its folder's runs it is, from 1: clocks step back. 0 of a run of before these were
+    /// numbered.
+    #[serde(default)]
+    pub number: u64,
     /// When it began, in milliseconds since 1970 (UTC).
     pub started_unix_ms: u64,
     /// Who shares this run: the `cargo bench` or `cargo xtask bench` that started it.
@@ -95,13 +99,16 @@ pub struct RunWriter {
 }
 
 impl RunWriter {
-    /// Begins a run in a new folder below `runs`; the manifest is its first record.
+    /// Begins a run in a new folder below `runs`, as the newest of them; the manifest is its first
+    /// record.
     ///
     /// # Errors
     /// When the folder exists, or cannot be written.
     pub fn create(runs: &Path, manifest: RunManifest) -> io::Result<Self> {
         let directory = runs.join(&manifest.run);
         std::fs::create_dir_all(runs)?;
+        let newest = numbered(runs)?.last().map_or(0, |(number, _)| *number);
+        let manifest = RunManifest { number: newest + 1, ..manifest };
         std::fs::create_dir(&directory)?;
         let mut writer = Self::append(&directory)?;
         writer.write(&Record::Run(Box::new(manifest)))?;
@@ -237,27 +244,40 @@ impl Run {
     /// # Errors
     /// When the folder of runs exists but cannot be read.
     pub fn all(runs: &Path) -> io::Result<Vec<PathBuf>> {
-        let entries = match std::fs::read_dir(runs) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            let path = entry?.path();
-            if path.join(Self::RECORDS).is_file() {
-                found.push(path);
-            }
-        }
-        // A run's name begins with its date and time, so names sort by age.
-        found.sort();
-        Ok(found)
+        Ok(numbered(runs)?.into_iter().map(|(_, folder)| folder).collect())
     }
 
     /// The cases that have an outcome.
     pub fn ended(&self) -> HashSet<&Case> {
         self.records.iter().filter_map(Record::outcome_of).collect()
     }
+}
+
+/// The folders of all runs with their numbers, the newest last.
+fn numbered(runs: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let entries = match std::fs::read_dir(runs) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.join(Run::RECORDS).is_file() {
+            folders.push(path);
+        }
+    }
+    // A name begins with the date and time, as the node took them to be.
+    folders.sort();
+    let mut number = 0;
+    let number_of = |folder: PathBuf| {
+        // A damaged run is as old as the one that its name comes after.
+        number = Run::read_manifest(&folder).map_or(number, |manifest| manifest.number);
+        (number, folder)
+    };
+    let mut numbered: Vec<(u64, PathBuf)> = folders.into_iter().map(number_of).collect();
+    numbered.sort_by_key(|(number, _)| *number);
+    Ok(numbered)
 }
 
 fn checked_manifest(record: Option<Record>, path: PathBuf) -> Result<RunManifest, ReadRunError> {
@@ -273,6 +293,26 @@ fn checked_manifest(record: Option<Record>, path: PathBuf) -> Result<RunManifest
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_are_in_the_order_in_which_they_were_made_whatever_the_clock_said() {
+        let runs = tempfile::tempdir().unwrap();
+        let names = || -> Vec<String> {
+            let folders = Run::all(runs.path()).unwrap();
+            let name = |folder: &PathBuf| folder.file_name().unwrap().to_str().unwrap().to_owned();
+            folders.iter().map(name).collect()
+        };
+        for name in ["2030-a", "2026-b", "2028-c"] {
+            let schema_version = crate::SCHEMA_VERSION;
+            let manifest = RunManifest { schema_version, run: name.into(), ..Default::default() };
+            RunWriter::create(runs.path(), manifest).unwrap();
+        }
+        assert_eq!(names(), ["2030-a", "2026-b", "2028-c"]);
+        // A damaged one is where its name is.
+        std::fs::create_dir(runs.path().join("2029-d")).unwrap();
+        std::fs::write(runs.path().join("2029-d").join(Run::RECORDS), "garbage\n").unwrap();
+        assert_eq!(names(), ["2030-a", "2026-b", "2028-c", "2029-d"]);
+    }
 
     #[test]
     fn a_round_is_told_by_the_name_of_its_baseline() {

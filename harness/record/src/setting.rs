@@ -2,6 +2,7 @@
 //! how much of a chain runs.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -12,14 +13,16 @@ use crate::{StateBackend, Suite, Variant};
 /// so a part of the case.
 ///
 /// Written as `cpus=0.5,memory=128MiB,drop-caches`, each part where it is not the default;
-/// the default, written as nothing, is no limit of processors, the harness's own limit of memory,
-/// a warm page cache, and Wasm as it is built for all suites but `variants`.
+/// the default, written as nothing, is no limit of processors, the harness's own limits of memory
+/// and of the stack, a warm page cache, and Wasm as it is built for all suites but `variants`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Setting {
     /// Thousandths of a processor that a worker may use; none means all.
     pub cpus_milli: Option<u32>,
     /// The most memory that a worker may use.
     pub memory_bytes: Option<u64>,
+    /// The most stack that a function may use, on any engine.
+    pub stack_bytes: Option<u32>,
     /// Whether the page cache is dropped before each cold start.
     pub drops_caches: bool,
     /// How the function's Wasm was built; the suite `variants` names each way, the default too.
@@ -44,7 +47,7 @@ impl Setting {
     /// Whether a suite can tell it from others: limits are a worker's, and only a cold start reads
     /// what may be in the page cache.
     pub fn is_felt_in(&self, suite: Suite) -> bool {
-        let limits = !self.has_limits() || suite.has_workers();
+        let limits = !(self.has_limits() || self.stack_bytes.is_some()) || suite.has_workers();
         let caches = !self.drops_caches || suite.spec().reads_page_cache;
         limits && caches
     }
@@ -54,6 +57,7 @@ impl Setting {
         Self {
             cpus_milli: other.cpus_milli.or(self.cpus_milli),
             memory_bytes: other.memory_bytes.or(self.memory_bytes),
+            stack_bytes: other.stack_bytes.or(self.stack_bytes),
             drops_caches: self.drops_caches || other.drops_caches,
             variant: other.variant.or(self.variant),
             state: other.state.or(self.state),
@@ -107,8 +111,21 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).filter(|&bytes| bytes > 0).ok_or_else(wrong)
 }
 
+/// Reads a size of a stack, such as `16MiB`.
+///
+/// # Errors
+/// A sentence that holds the text.
+pub fn parse_stack(text: &str) -> Result<u32, String> {
+    /// What every engine can have.
+    const POSSIBLE: RangeInclusive<u32> = 64 << 10..=64 << 20;
+    let bytes = u32::try_from(parse_bytes(text)?).ok();
+    bytes
+        .filter(|bytes| POSSIBLE.contains(bytes))
+        .ok_or_else(|| format!("`{text}` of stack: from 64KiB to 64MiB are possible"))
+}
+
 /// A size as [`parse_bytes`] reads it, in the largest unit that divides it.
-fn show_bytes(bytes: u64) -> String {
+pub fn show_bytes(bytes: u64) -> String {
     match bytes {
         _ if bytes.is_multiple_of(1 << 30) => format!("{}GiB", bytes >> 30),
         _ if bytes.is_multiple_of(1 << 20) => format!("{}MiB", bytes >> 20),
@@ -120,12 +137,13 @@ impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cpus = self.cpus_milli.map(|milli| format!("cpus={}", f64::from(milli) / 1000.0));
         let memory = self.memory_bytes.map(|bytes| format!("memory={}", show_bytes(bytes)));
+        let stack = self.stack_bytes.map(|bytes| format!("stack={}", show_bytes(bytes.into())));
         let caches = self.drops_caches.then(|| Self::DROP_CACHES.to_owned());
         let variant = self.variant.map(|variant| format!("variant={variant}"));
         let state = self.state.map(|backend| format!("state={backend}"));
         let steps = self.steps.map(|steps| format!("steps={steps}"));
         let parts: Vec<String> =
-            [cpus, memory, caches, variant, state, steps].into_iter().flatten().collect();
+            [cpus, memory, stack, caches, variant, state, steps].into_iter().flatten().collect();
         f.write_str(&parts.join(","))
     }
 }
@@ -143,6 +161,7 @@ impl FromStr for Setting {
             match part.split_once('=') {
                 Some(("cpus", cpus)) => setting.cpus_milli = Some(parse_cpus(cpus)?),
                 Some(("memory", bytes)) => setting.memory_bytes = Some(parse_bytes(bytes)?),
+                Some(("stack", bytes)) => setting.stack_bytes = Some(parse_stack(bytes)?),
                 Some(("variant", variant)) => setting.variant = Some(variant.parse()?),
                 Some(("state", backend)) => {
                     setting.state =
@@ -183,7 +202,7 @@ mod tests {
         for text in [
             "",
             "cpus=0.5",
-            "cpus=2,memory=1GiB,drop-caches",
+            "cpus=2,memory=1GiB,stack=16MiB,drop-caches",
             "variant=Os+simd",
             "state=redis,steps=3",
         ] {
@@ -200,6 +219,8 @@ mod tests {
         assert_eq!(both.to_string(), "cpus=1,memory=64MiB,drop-caches");
         assert!(both.is_felt_in(Suite::ColdStart) && !both.is_felt_in(Suite::Warm));
         assert!(limits.is_felt_in(Suite::Warm) && !limits.is_felt_in(Suite::Call));
+        let stack = parse_asked("stack=2MiB").unwrap();
+        assert!(stack.is_felt_in(Suite::Warm) && !stack.is_felt_in(Suite::Fresh));
         for text in ["", "state=redis", "drop-caches,steps=2"] {
             assert!(parse_asked(text).unwrap_err().contains("no setting to ask for"), "{text}");
         }
@@ -213,6 +234,8 @@ mod tests {
             ("cpus=-1", "`-1`"),
             ("memory=12", "`12`"),
             ("memory=0MiB", "`0MiB`"),
+            ("stack=1KiB", "64KiB"),
+            ("stack=1GiB", "64MiB"),
             ("memory=99999999999999GiB", "99999999999999GiB"),
             ("warp", "unknown part `warp`"),
             ("variant=O9", "unknown variant `O9`"),

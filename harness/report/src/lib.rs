@@ -76,29 +76,50 @@ fn evidence(layout: &Layout, run_folder: &Path) -> Result<Evidence> {
     load::load(layout, &load::series(layout, run_folder)?)
 }
 
-/// Whether a case of the run was measured.
-pub(crate) fn has_figures(folder: &Path) -> bool {
-    Run::read(folder).is_ok_and(|run| {
-        run.records.iter().any(|record| matches!(record, Record::Finished(_) | Record::Counted(_)))
-    })
+/// The newest of some runs, the newest last, that has figures: one that only verified, or was ended
+/// at once, would give an empty report.
+///
+/// # Errors
+/// When a newer one cannot be read: nobody should take an older one's figures for those.
+pub(crate) fn newest_with_figures(folders: &[PathBuf]) -> Result<Option<&PathBuf>> {
+    let is_figure = |record: &Record| matches!(record, Record::Finished(_) | Record::Counted(_));
+    for folder in folders.iter().rev() {
+        let run = Run::read(folder).with_context(|| {
+            format!("the newest run cannot be read: name another, or remove {}", folder.display())
+        })?;
+        if run.records.iter().any(is_figure) {
+            return Ok(Some(folder));
+        }
+    }
+    Ok(None)
+}
+
+/// The last few of some names, the newest last, and how many there are before them.
+pub(crate) fn newest_few(names: &[&str]) -> String {
+    const FEW: usize = 8;
+    match names.len().checked_sub(FEW) {
+        _ if names.is_empty() => "none".to_owned(),
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} ({more} older ones)", names[more..].join(", ")),
+    }
 }
 
 /// Finds a run's folder by its name, or the newest that has figures.
 ///
 /// # Errors
-/// When there is no such run; the message lists those that there are.
+/// When there is no such run; the message lists the newest of those that there are. When the newest
+/// cannot be read.
 pub fn find_run(layout: &Layout, name: Option<&str>) -> Result<PathBuf> {
     let runs = layout.runs();
-    let mut folders = Run::all(&runs).with_context(|| runs.display().to_string())?;
+    let folders = Run::all(&runs).with_context(|| runs.display().to_string())?;
     let name_of = |folder: &PathBuf| {
         folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     };
     let Some(name) = name else {
-        // A newer run that only verified, or was ended at once, would give an empty report.
-        let with_figures = folders.iter().rposition(|folder| has_figures(folder));
-        return with_figures.map(|at| folders.swap_remove(at)).or(folders.pop()).with_context(
-            || format!("there is no run in {}: `cargo xtask bench` makes one", runs.display()),
-        );
+        let found = newest_with_figures(&folders)?.or(folders.last()).cloned();
+        return found.with_context(|| {
+            format!("there is no run in {}: `cargo xtask bench` makes one", runs.display())
+        });
     };
     if let Some(folder) = folders.iter().find(|folder| name_of(folder) == name) {
         return Ok(folder.clone());
@@ -109,11 +130,12 @@ pub fn find_run(layout: &Layout, name: Option<&str>) -> Result<PathBuf> {
             runs.display()
         );
     }
-    let known = folders.iter().map(name_of).collect::<Vec<_>>().join(", ");
+    let known: Vec<String> = folders.iter().map(name_of).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
     bail!(
-        "no run `{name}` in {}: there are, the newest last, {known}; `cargo xtask bench` makes \
-         another",
-        runs.display()
+        "no run `{name}` in {}: there are, the newest last, {}; `cargo xtask bench` makes another",
+        runs.display(),
+        newest_few(&known)
     );
 }
 

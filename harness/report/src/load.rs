@@ -5,17 +5,17 @@ mod rounds;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use lumos_criterion::{Benchmark, files};
+use lumos_criterion::Benchmark;
+use lumos_criterion::files::{self, Estimates};
 use lumos_model::{Samples, median};
 use lumos_record::{
     ArtifactManifest, Breakdown, Case, Counted, Finished, Layout, Ledger, PullCheck, Record, Run,
-    RunManifest, WorkerUse,
+    RunManifest, WorkerUse, shown,
 };
 use lumos_workloads::sha256_hex;
-use serde::Deserialize;
 
 use super::schema::Rounds;
 use rounds::rounds;
@@ -332,21 +332,13 @@ fn by_case(round: u32, run_folder: &Path, records: Vec<Record>) -> BTreeMap<Case
     cases
 }
 
-/// What a report needs of Criterion's `estimates.json`.
-#[derive(Deserialize)]
-struct Estimates {
-    median: PointEstimate,
-}
-
-#[derive(Deserialize)]
-struct PointEstimate {
-    point_estimate: f64,
-}
-
 /// Reads the samples of a finished case, after checking that its files are of one measurement of
 /// that very case. A run of before Lumos took the samples itself has Criterion's estimates too.
 fn read_samples(run_folder: &Path, finished: &Finished) -> Result<Samples> {
     let Finished { case, criterion, .. } = finished;
+    // A run may be somebody else's.
+    let is_inside = criterion.components().all(|part| matches!(part, Component::Normal(_)));
+    ensure!(is_inside, "{}: leads out of the run's folder", shown(&criterion.to_string_lossy()));
     let benchmark: Benchmark = files::read_json(run_folder, criterion, files::BENCHMARK)?;
     ensure!(
         benchmark.group_id == case.group() && benchmark.full_id == case.to_string(),

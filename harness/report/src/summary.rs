@@ -29,7 +29,10 @@ pub struct Summary {
     /// The files that were written.
     pub paths: Vec<PathBuf>,
     emulated: bool,
+    columns: Vec<Suite>,
     rows: Vec<Row>,
+    /// Whether a figure is compared with another.
+    compares: bool,
     /// Of what is too much for a terminal: where it is.
     briefs: Vec<String>,
 }
@@ -39,16 +42,22 @@ struct Row {
     function: String,
     runtime: String,
     payload: String,
-    cells: [String; COLUMNS.len()],
+    /// One for each column.
+    cells: Vec<String>,
 }
 
-/// The suites of the columns, with their titles.
-const COLUMNS: [(Suite, &str); 3] =
-    [(Suite::ColdStart, "cold start"), (Suite::Warm, "warm"), (Suite::Call, "call")];
+/// The suites that may have a column, those first that people ask for first.
+const SUITES: [Suite; 6] =
+    [Suite::ColdStart, Suite::Warm, Suite::Call, Suite::Fresh, Suite::Instantiate, Suite::Load];
+
+/// A terminal has room for so many columns.
+const MOST_COLUMNS: usize = 3;
 
 impl Summary {
     /// Takes the figures of one payload per function from the report.
     pub fn new(report: &Report, grids: &[Grid], paths: Vec<PathBuf>) -> Self {
+        let has_grid = |suite: &Suite| grids.iter().any(|grid| grid.suite == *suite);
+        let columns: Vec<Suite> = SUITES.into_iter().filter(has_grid).take(MOST_COLUMNS).collect();
         Self {
             run: report.run.name.clone(),
             estimates: report.estimates.len(),
@@ -57,7 +66,9 @@ impl Summary {
             warnings: report.warnings.clone(),
             paths,
             emulated: report.node.emulated,
-            rows: rows(report, grids),
+            rows: rows(report, grids, &columns),
+            compares: report.ratios.iter().any(|ratio| columns.contains(&ratio.case.suite)),
+            columns,
             briefs: report.sections.iter().filter_map(|section| section.brief.clone()).collect(),
         }
     }
@@ -65,10 +76,10 @@ impl Summary {
 
 /// A line per function and served runtime; the call of its engine stands beside it. An engine
 /// that nothing serves has a line of its own.
-fn rows(report: &Report, grids: &[Grid]) -> Vec<Row> {
+fn rows(report: &Report, grids: &[Grid], columns: &[Suite]) -> Vec<Row> {
     let runtimes = Runtimes::new(&report.runtimes);
     let mut rows: BTreeMap<_, Row> = BTreeMap::new();
-    for (column, (suite, _)) in COLUMNS.iter().enumerate() {
+    for (column, suite) in columns.iter().enumerate() {
         let Some(grid) = grids.iter().find(|grid| grid.suite == *suite) else { continue };
         for row in grid.representatives() {
             for &runtime in &grid.runtimes {
@@ -83,7 +94,8 @@ fn rows(report: &Report, grids: &[Grid]) -> Vec<Row> {
                 };
                 if !served {
                     let key = (row.function, runtimes.rank(suite.lane(), runtime));
-                    let line = rows.entry(key).or_insert_with(|| Row::new(row, runtime));
+                    let new = || Row::new(row, runtime, columns.len());
+                    let line = rows.entry(key).or_insert_with(new);
                     line.cells[column] = text;
                 }
             }
@@ -111,12 +123,12 @@ fn fill_served<K: Ord>(
 }
 
 impl Row {
-    fn new(row: super::grid::Row, runtime: &str) -> Self {
+    fn new(row: super::grid::Row, runtime: &str, columns: usize) -> Self {
         Self {
             function: row.function.to_owned(),
             runtime: runtime.to_owned(),
             payload: row.input(),
-            cells: [const { String::new() }; COLUMNS.len()],
+            cells: vec![String::new(); columns],
         }
     }
 }
@@ -144,17 +156,21 @@ impl fmt::Display for Summary {
             let names = [row.function.clone(), row.payload.clone(), row.runtime.clone()];
             names.into_iter().chain(row.cells.clone()).collect::<Vec<String>>()
         };
-        let header: Vec<String> =
-            titles.into_iter().chain(COLUMNS.map(|column| column.1)).map(str::to_owned).collect();
+        let suites = self.columns.iter().map(|suite| suite.name().replace('_', " "));
+        let header: Vec<String> = titles.into_iter().map(str::to_owned).chain(suites).collect();
         let lines = self.rows.iter().map(cells);
         let header = (!self.rows.is_empty()).then_some(header);
         let lines = header.into_iter().chain(lines);
         f.write_str(&aligned(lines, |column| column < titles.len()))?;
-        writeln!(
-            f,
-            "\nMedians, and how many times native in the same lane: the 95 % interval where that leaves \
-             open which is faster. One payload per function."
-        )?;
+        if self.compares {
+            writeln!(
+                f,
+                "\nMedians, and how many times native in the same lane: the 95 % interval where that \
+                 leaves open which is faster. One payload per function."
+            )?;
+        } else if !self.rows.is_empty() {
+            writeln!(f, "\nMedians. One payload per function.")?;
+        }
         for brief in &self.briefs {
             writeln!(f, "{brief}")?;
         }

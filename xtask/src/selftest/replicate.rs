@@ -7,13 +7,13 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use lumos_build::place;
-use lumos_criterion::files::{self, NEWEST};
+use lumos_criterion::files::{self, Estimate, Estimates, NEWEST};
 use lumos_criterion::{Benchmark, Said, verdicts};
 use lumos_model::{Verdict, quantile};
 use lumos_record::{Layout, Node, Profile, Revision, Suite, Toolchain};
 use lumos_report::terminal::aligned;
 use lumos_report::{CaseRatio, Report};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::bench;
 
@@ -85,9 +85,9 @@ pub fn run(layout: &Layout, profile: Profile, pairs: usize) -> Result<()> {
     for number in 1..=pairs {
         eprintln!("pair {number} of {pairs}");
         let one = measure(layout, profile)?;
-        let estimates = Estimates::read(layout, &one)?;
+        let estimates = Medians::read(layout, &one)?;
         let two = measure(layout, profile)?;
-        let criterion = Estimates::read(layout, &two)?.beside(&estimates, layout)?;
+        let criterion = Medians::read(layout, &two)?.beside(&estimates, layout)?;
         found.push(Pair {
             runs: [one.run.name.clone(), two.run.name.clone()],
             groups: compare(&one, &two),
@@ -170,37 +170,11 @@ impl Group {
 }
 
 /// Criterion's medians by case, each with its interval.
-struct Estimates {
-    medians: BTreeMap<String, Median>,
-}
+struct Medians(BTreeMap<String, Estimate>);
 
-/// What is read of Criterion's `estimates.json`.
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct Median {
-    point_estimate: f64,
-    confidence_interval: Ends,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct Ends {
-    lower_bound: f64,
-    upper_bound: f64,
-}
-
-impl Median {
-    fn holds(&self, other: &Self) -> bool {
-        let Ends { lower_bound, upper_bound } = self.confidence_interval;
-        (lower_bound..=upper_bound).contains(&other.point_estimate)
-    }
-}
-
-impl Estimates {
+impl Medians {
     /// Reads what Criterion has filed of the newest run.
     fn read(layout: &Layout, report: &Report) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Filed {
-            median: Median,
-        }
         let cases: Vec<String> =
             report.estimates.iter().map(|estimate| estimate.case.to_string()).collect();
         let found = files::find(&layout.criterion())?;
@@ -210,19 +184,19 @@ impl Estimates {
             let benchmark: Benchmark = files::read_json(root, folder, files::BENCHMARK)?;
             // What an earlier run has left is of no concern.
             if cases.contains(&benchmark.full_id) {
-                let filed: Filed = files::read_json(root, folder, files::ESTIMATES)?;
+                let filed: Estimates = files::read_json(root, folder, files::ESTIMATES)?;
                 medians.insert(benchmark.full_id, filed.median);
             }
         }
-        Ok(Self { medians })
+        Ok(Self(medians))
     }
 
     /// What Criterion says of this run and of the one before it.
     fn beside(&self, before: &Self, layout: &Layout) -> Result<Criterion> {
         let log = std::fs::read_to_string(bench::log_of(layout))?;
-        let said = verdicts(&log, self.medians.keys());
+        let said = verdicts(&log, self.0.keys());
         let changed = said.values().filter(|said| **said != Said::Nothing).count();
-        let both = self.medians.iter().filter_map(|(id, one)| Some((one, before.medians.get(id)?)));
+        let both = self.0.iter().filter_map(|(id, one)| Some((one, before.0.get(id)?)));
         let mut criterion = Criterion { changed, ..Criterion::default() };
         for (one, other) in both {
             criterion.cases += 1;

@@ -161,7 +161,10 @@ fn heading(found: &Comparisons) -> String {
             count => format!("{count} rounds"),
         };
         let commit = side.provenance.as_ref().map(|known| {
-            let commit: String = known.commit.chars().take(10).collect();
+            let commit = match known.commit.as_str() {
+                "" => "unknown".to_owned(),
+                commit => commit.chars().take(10).collect(),
+            };
             let dirty = if known.dirty { " with changes" } else { "" };
             format!(", commit {commit}{dirty}")
         });

@@ -13,7 +13,7 @@ use lumos_model::Samples;
 use lumos_record::{ArtifactManifest, Layout, Node, Profile, Round, Run, RunManifest, Toolchain};
 use serde::Serialize;
 
-use crate::{Evidence, Outcome, evidence, has_figures, load};
+use crate::{Evidence, Outcome, evidence, load, newest_few, newest_with_figures};
 
 /// The two sides of a comparison.
 pub struct Sides {
@@ -154,24 +154,26 @@ impl<'l> Home<'l> {
         if files::names(&self.baselines).contains(name) || self.baselines.contains_key(name) {
             return Ok(Source::Baseline(name));
         }
-        let list = |names: Vec<&str>| match names.is_empty() {
-            true => "none".to_owned(),
-            false => names.join(", "),
+        let runs: Vec<&str> = self.runs.iter().map(|(_, run)| run.run.as_str()).collect();
+        let known: Vec<&str> = files::names(&self.baselines).into_iter().collect();
+        let damaged = match self.layout.runs().join(name).is_dir() {
+            true => " (its folder is there and cannot be read)",
+            false => "",
         };
-        let runs = self.runs.iter().map(|(_, manifest)| manifest.run.as_str()).collect();
-        let known = files::names(&self.baselines).into_iter().collect();
         bail!(
-            "there is no baseline and no run `{name}`. Baselines: {}. Runs, the newest last: {}. \
-             `cargo xtask bench -- --save-baseline {name}` saves such a baseline",
-            list(known),
-            list(runs)
+            "there is no baseline and no run `{name}`{damaged}. Baselines: {}. Runs in {}, the \
+             newest last: {}. `cargo xtask bench -- --save-baseline {name}` saves such a baseline",
+            newest_few(&known),
+            self.layout.runs().display(),
+            newest_few(&runs)
         )
     }
 
     /// The newest run that has samples, or what Criterion measured last where there is no run.
     fn newest(&self, base: Source<'_>) -> Result<Source<'_>> {
-        let Some((folder, manifest)) =
-            self.runs.iter().rev().find(|(folder, _)| has_figures(folder))
+        let folders = Run::all(&self.layout.runs())?;
+        let newest = newest_with_figures(&folders)?;
+        let Some((folder, manifest)) = self.runs.iter().find(|(folder, _)| Some(folder) == newest)
         else {
             if !self.baselines.contains_key(NEWEST) {
                 bail!("there is no run to compare with {}: `cargo xtask bench`", base.title());

@@ -89,9 +89,33 @@ fn bad_files_become_failures_that_name_them() {
     let other = "{\"group_id\":\"warm/noop\",\"full_id\":\"warm/noop/other/4KiB\"}";
     let reason = Fixture::failure_after("benchmark.json", other);
     assert!(reason.contains("benchmark.json: is of `warm/noop/other/4KiB`"), "{reason}");
-    let stale = "{\"median\":{\"point_estimate\":5000.0}}";
+    let stale = "{\"median\":{\"point_estimate\":5000.0,\"confidence_interval\":\
+                 {\"lower_bound\":5000.0,\"upper_bound\":5000.0}}}";
     let reason = Fixture::failure_after("estimates.json", stale);
     assert!(reason.contains("estimates.json: has a median of 5000 ns"), "{reason}");
+}
+
+/// Nobody takes an older run's figures for those of the newest.
+#[test]
+fn a_newest_run_that_is_damaged_is_named_and_no_other_is_shown() {
+    let mut fixture = Fixture::new();
+    let case = case(Suite::Warm, "noop", "alpha-process", "4KiB");
+    fixture.measure(&case, &[1.0; 10], &steady(10, 1_000.0));
+    let newest = fixture.layout.runs().join("29991231T235959Z-1");
+    fs::create_dir(&newest).unwrap();
+    let records = fs::read_to_string(fixture.run_folder().join(Run::RECORDS)).unwrap();
+    let damages = ["garbage\n", "{\"type\":\"started\"}\n", "\0\0\0\n{}\n"];
+    for damage in damages.map(|damage| format!("{records}{damage}")) {
+        fs::write(newest.join(Run::RECORDS), damage).unwrap();
+        let message = format!("{:#}", find_run(&fixture.layout, None).unwrap_err());
+        for part in ["29991231T235959Z-1/records.jsonl:", "not a record", "name another, or remove"]
+        {
+            assert!(message.contains(part), "no `{part}` in {message}");
+        }
+    }
+    // One that is still being written is as whole as it can be.
+    fs::write(newest.join(Run::RECORDS), format!("{records}{{\"type\":")).unwrap();
+    assert_eq!(find_run(&fixture.layout, None).unwrap(), newest);
 }
 
 #[test]

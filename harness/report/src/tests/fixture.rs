@@ -271,10 +271,14 @@ impl Fixture {
         let per_iteration: Vec<f64> =
             std::iter::zip(iterations, times).map(|(n, time_ns)| time_ns / n).collect();
         let median = lumos_model::median(&per_iteration).unwrap();
+        let estimate = json!({
+            "point_estimate": median,
+            "confidence_interval": {"lower_bound": median, "upper_bound": median},
+        });
         let files = [
             ("benchmark.json", json!({"group_id": case.group(), "full_id": case.to_string()})),
             ("sample.json", json!({"sampling_mode": "Flat", "iters": iterations, "times": times})),
-            ("estimates.json", json!({"median": {"point_estimate": median}, "slope": null})),
+            ("estimates.json", json!({"median": estimate, "slope": null})),
         ];
         for (name, value) in files {
             fs::write(folder.join(name), value.to_string()).unwrap();
