@@ -1,13 +1,16 @@
 //! Container images, as `cargo xtask build` leaves them in one OCI image layout.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use flate2::read::GzDecoder;
+use lumos_record::shown;
 use lumos_workloads::sha256_hex;
 use oci_spec::image::{ImageConfiguration, ImageManifest};
+use tar::EntryType;
 
 /// An image whose manifest was read, and whose layers are files.
 #[derive(Debug, Clone)]
@@ -117,22 +120,92 @@ impl Layer {
     /// # Errors
     /// When the layer is not what was built, or the disk is full; the message names the file.
     pub fn unpack(&self, folder: &Path) -> Result<()> {
-        let unpack = || unpack(self.read()?.as_slice(), folder);
+        let unpack = || unpack(&self.read()?, folder);
         unpack().with_context(|| {
             format!("cannot unpack {} into {}", self.path.display(), folder.display())
         })
     }
 }
 
-/// Unpacks a gzip-compressed tar file.
-fn unpack(layer: impl io::Read, folder: &Path) -> Result<()> {
-    let mut archive = tar::Archive::new(GzDecoder::new(layer));
+/// The permissions that run a program as its owner: nobody here gains any.
+const SET_ID: u32 = 0o6000;
+
+/// Unpacks a gzip-compressed tar file: folders, files and links below `folder`, and nothing else.
+fn unpack(layer: &[u8], folder: &Path) -> Result<()> {
+    let mut archive = tar::Archive::new(Bounded::new(layer));
     archive.set_preserve_permissions(true);
     archive.set_preserve_mtime(false);
+    archive.set_mask(SET_ID);
     // SAFETY: the call cannot fail.
     archive.set_preserve_ownerships(unsafe { libc::geteuid() } == 0);
     archive.set_overwrite(true);
-    archive.unpack(folder).map_err(explain)
+    // Folders that a layer only implies have the usual permissions, whatever mask the user has.
+    // SAFETY: the call cannot fail.
+    let mask = unsafe { libc::umask(0o022) };
+    let unpacked = unpack_all(&mut archive, folder);
+    // SAFETY: as above.
+    unsafe { libc::umask(mask) };
+    unpacked
+}
+
+fn unpack_all(archive: &mut tar::Archive<impl Read>, folder: &Path) -> Result<()> {
+    let folder = &folder.canonicalize()?;
+    let unpack = |entry: &mut tar::Entry<'_, _>| -> Result<()> {
+        // What leads out through a link is an error of the archive's own.
+        let is_inside = entry.unpack_in(folder).map_err(explain)?;
+        ensure!(is_inside, "{} leads out of the layer", shown(&entry.path()?.to_string_lossy()));
+        Ok(())
+    };
+    let mut folders = Vec::new();
+    for entry in archive.entries()? {
+        let mut entry = entry.map_err(explain)?;
+        match entry.header().entry_type() {
+            // The permissions of a folder may be such that nothing could be put there any more.
+            EntryType::Directory => folders.push(entry),
+            EntryType::Regular | EntryType::Continuous | EntryType::Link | EntryType::Symlink => {
+                unpack(&mut entry)?;
+            }
+            // Of the next entry, or of all.
+            EntryType::XHeader | EntryType::XGlobalHeader => {}
+            other => {
+                let path = shown(&entry.path()?.to_string_lossy());
+                bail!("{path}: a layer holds files, folders and links, and no {other:?}");
+            }
+        }
+    }
+    folders.sort_by(|one, other| other.path_bytes().cmp(&one.path_bytes()));
+    folders.iter_mut().try_for_each(unpack)
+}
+
+/// The bytes of a compressed layer, as long as they are not far more than a layer has.
+struct Bounded<'l> {
+    bytes: GzDecoder<&'l [u8]>,
+    left: u64,
+}
+
+impl<'l> Bounded<'l> {
+    /// So much a layer may have unpacked, however small it is.
+    const LEAST_BYTES: u64 = 64 << 20;
+    /// How many times its size a larger one may have: programs and text have 2 to 10 times.
+    const MOST_TIMES: u64 = 100;
+
+    fn new(layer: &'l [u8]) -> Self {
+        let most = (layer.len() as u64).saturating_mul(Self::MOST_TIMES).max(Self::LEAST_BYTES);
+        Self { bytes: GzDecoder::new(layer), left: most }
+    }
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(buffer)?;
+        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+            io::Error::other(format!(
+                "the layer unpacks to more than {} times its size: that is no layer of a function",
+                Self::MOST_TIMES
+            ))
+        })?;
+        Ok(count)
+    }
 }
 
 /// Adds a remedy to what a full disk looks like.
@@ -220,7 +293,12 @@ struct Draft(PathBuf);
 impl Draft {
     fn new(path: PathBuf) -> Result<Self> {
         let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        let create = || -> io::Result<()> {
+            fs::create_dir_all(&path)?;
+            // It becomes the root of file systems, whatever mask the user has.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+        };
+        create().with_context(|| path.display().to_string())?;
         Ok(Self(path))
     }
 
@@ -307,6 +385,102 @@ mod tests {
         assert_eq!(read(&unpacked.layer(&base).unwrap(), "etc/name"), "base");
         unpacked.keep_only(&[]);
         assert!(!root.exists());
+    }
+
+    /// What becomes of a layer with one entry of that type, path and target, and what it left in the
+    /// folder above the one that it is unpacked into.
+    fn unpacked(kind: EntryType, path: &[u8], target: &str) -> (String, Vec<String>) {
+        let mut header = tar::Header::new_old();
+        header.set_entry_type(kind);
+        header.set_size(0);
+        header.set_mode(0o6755);
+        header.set_link_name(target).unwrap();
+        // By hand: a builder takes no such paths.
+        header.as_old_mut().name[..path.len()].copy_from_slice(path);
+        header.set_cksum();
+        let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        archive.append(&header, io::empty()).unwrap();
+        // Whatever the first is: what would come to lie behind it.
+        let mut behind = tar::Header::new_gnu();
+        behind.set_size(4);
+        behind.set_mode(0o644);
+        let inner = format!("{}/inner", String::from_utf8_lossy(path));
+        if kind == EntryType::Symlink {
+            archive.append_data(&mut behind, inner, &b"text"[..]).unwrap();
+        }
+        let bytes = archive.into_inner().unwrap().finish().unwrap();
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("root");
+        fs::create_dir(&folder).unwrap();
+        let message = unpack(&bytes, &folder).err().map(|error| format!("{error:#}"));
+        let left = fs::read_dir(above.path()).unwrap().flatten();
+        let names = left.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        (message.unwrap_or_default(), names.filter(|name| name != "root").collect())
+    }
+
+    #[test]
+    fn a_layer_cannot_reach_out_of_its_root() {
+        for (kind, path, target, part) in [
+            (EntryType::Regular, &b"../out"[..], "", "leads out of the layer"),
+            (EntryType::Regular, b"a/../../out", "", "leads out of the layer"),
+            (EntryType::Directory, b"../out", "", "leads out of the layer"),
+            (EntryType::Symlink, b"way", "..", "outside"),
+            (EntryType::Symlink, b"way", "/tmp", "outside"),
+            (EntryType::Link, b"stolen", "../out", "failed to unpack"),
+            (EntryType::Block, b"disk", "", "and no Block"),
+            (EntryType::Char, b"memory", "", "and no Char"),
+            (EntryType::Fifo, b"pipe", "", "and no Fifo"),
+        ] {
+            let (message, left) = unpacked(kind, path, target);
+            assert!(message.contains(part), "{kind:?} {target}: no `{part}` in {message}");
+            assert_eq!(left, [""; 0], "{kind:?} {target}");
+        }
+        // A name that begins at the root is one below the layer's own.
+        assert_eq!(unpacked(EntryType::Regular, b"/out", ""), (String::new(), Vec::new()));
+    }
+
+    #[test]
+    fn nobody_becomes_another_user_by_a_layer() {
+        let blobs = tempfile::tempdir().unwrap();
+        let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        header.set_mode(0o6755);
+        archive.append_data(&mut header, "su", io::empty()).unwrap();
+        let bytes = archive.into_inner().unwrap().finish().unwrap();
+        unpack(&bytes, blobs.path()).unwrap();
+        let mode = fs::metadata(blobs.path().join("su")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o755);
+    }
+
+    #[test]
+    fn a_bomb_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::best()));
+        let mut header = tar::Header::new_gnu();
+        let bytes = Bounded::LEAST_BYTES * 2;
+        header.set_size(bytes);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, "zeros", io::repeat(0).take(bytes)).unwrap();
+        let bomb = archive.into_inner().unwrap().finish().unwrap();
+        assert!(bomb.len() < 1 << 20);
+        let message = format!("{:#}", unpack(&bomb, folder.path()).unwrap_err());
+        assert!(message.contains("more than 100 times its size"), "{message}");
+    }
+
+    #[test]
+    fn modes_are_those_of_the_image_whatever_the_mask() {
+        let blobs = tempfile::tempdir().unwrap();
+        let own = layer(blobs.path(), &[("implied/function", "code")]);
+        // SAFETY: the call cannot fail; what other tests make meanwhile they read themselves.
+        let mask = unsafe { libc::umask(0o077) };
+        let root = RootFileSystems::new(blobs.path().join("unpacked")).get(&image(vec![own]));
+        // SAFETY: as above.
+        unsafe { libc::umask(mask) };
+        let root = root.unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let paths = [root.clone(), root.join("implied"), root.join("implied/function")];
+        assert_eq!(paths.map(|path| mode(&path)), [0o755; 3]);
     }
 
     #[test]
