@@ -103,6 +103,8 @@ impl Chain {
             fixture: false,
             keeps_state: false,
             is_command: false,
+            proposals: Vec::new(),
+            memory_bytes: 0,
             malformed: None,
             payloads,
             file: file.to_owned(),

@@ -20,6 +20,10 @@ pub(crate) struct Workload {
     #[serde(default)]
     pub(crate) command: bool,
     #[serde(default)]
+    pub(crate) proposals: Vec<String>,
+    #[serde(default)]
+    pub(crate) memory_bytes: u64,
+    #[serde(default)]
     pub(crate) payload: Vec<Spanned<Payload>>,
 }
 

@@ -36,6 +36,11 @@ pub struct Workload {
     /// Whether it is a WASI command, built elsewhere: the payloads are its standard input, and no
     /// digest of a response need be known.
     pub is_command: bool,
+    /// The proposals for WebAssembly that it uses, of those that some runtime lacks; none of a
+    /// function, which every runtime runs.
+    pub proposals: Vec<String>,
+    /// The memory that it has from its start, as far as that is known; 0 of a function.
+    pub memory_bytes: u64,
     /// A request that it refuses; none where it takes any.
     pub malformed: Option<Malformed>,
     /// The payloads, in the order of the file: the least work first.
@@ -254,6 +259,8 @@ impl TryFrom<wire::Workload> for Workload {
             fixture: wire.fixture,
             keeps_state: wire.state,
             is_command: wire.command,
+            proposals: wire.proposals,
+            memory_bytes: wire.memory_bytes,
             malformed: wire.malformed.map(malformed).transpose()?,
             payloads,
             file: PathBuf::new(),

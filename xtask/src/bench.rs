@@ -17,7 +17,7 @@ use lumos_build::targets::{self, Arch, CpuLevel, Platform};
 use lumos_build::{BuildRequest, Scope, process, runtimes, setup};
 use lumos_record::{
     ArtifactManifest, Case, Emulator, Layout, Need, Precision, Profile, PullCheck, Round, Runtime,
-    Selection, Setting, Suite, Toolchain, parse_asked, parse_bytes, parse_cpus,
+    Selection, Setting, Suite, Toolchain, parse_asked, parse_bytes, parse_cpus, parse_stack,
 };
 use lumos_workloads::Workloads;
 
@@ -55,6 +55,9 @@ pub struct Arguments {
     /// How much memory a worker may use, such as 128MiB
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     memory: Option<u64>,
+    /// How much stack a function may use, such as 16MiB; 8 MiB by default
+    #[arg(long, value_name = "SIZE", value_parser = parse_stack)]
+    stack: Option<u32>,
     /// Give workers what such a node has: cloud, edge or constrained; `--cpus` and `--memory`
     /// prevail [may be repeated, for a series each]
     #[arg(long, value_name = "NAME")]
@@ -169,6 +172,7 @@ impl Default for Arguments {
             payload: Vec::new(),
             cpus: None,
             memory: None,
+            stack: None,
             node: Vec::new(),
             drop_caches: false,
             with: Vec::new(),

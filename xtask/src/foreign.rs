@@ -3,22 +3,27 @@
 //! The module gets a checkout of its own, `target/lumos/modules/<name>`, in which it is the only
 //! function: its workload, its artifacts, and the runs and the report of it.
 
+mod inspect;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
+use lumos_build::progress::Progress;
+use lumos_build::runtimes::{self, RuntimeCrate};
 use lumos_build::targets::{Arch, Platform};
 use lumos_build::toolchain::WASM;
-use lumos_build::{place, runtimes, text};
+use lumos_build::{place, process, text};
 use lumos_record::{
-    Artifact, ArtifactKind, ArtifactManifest, Compilation, Lane, Layout, Need, Runtime,
-    SCHEMA_VERSION, Toolchain,
+    Artifact, ArtifactKind, ArtifactManifest, Lane, Layout, Need, Runtime, SCHEMA_VERSION,
+    Toolchain, shown,
 };
 use lumos_workloads::{Workloads, sha256_hex};
 use serde_json::json;
-use wasmparser::{Encoding, Parser, Payload};
+
+use inspect::{Inspected, inspect};
 
 /// A module and what it is to do.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -34,7 +39,13 @@ pub struct Module {
     #[arg(long, value_name = "FILE", requires = "wasm")]
     expect: Option<PathBuf>,
     /// The code that the command exits with when all is well
-    #[arg(long, value_name = "CODE", requires = "wasm", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "CODE",
+        requires = "wasm",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
     exit_code: i32,
 }
 
@@ -50,7 +61,7 @@ impl Module {
     /// # Errors
     /// When the file cannot be read, or is no WASI command.
     pub fn needs(&self, layout: &Layout, runtimes: &[Runtime]) -> Result<BTreeSet<Need>> {
-        self.read()?;
+        self.read(runtimes)?;
         let workloads = Workloads::read(&layout.workloads())?;
         let function = workloads.benchmarked().next().context("there is no function")?;
         let lanes = [Lane::InProcess, Lane::Served];
@@ -60,12 +71,14 @@ impl Module {
         Ok(runtimes.iter().filter(|runtime| runs_wasm(runtime)).flat_map(of_runtime).collect())
     }
 
-    /// The bytes of the module.
-    fn read(&self) -> Result<(&Path, Vec<u8>)> {
+    /// The bytes of the module, and what it takes of what some runtime lacks.
+    fn read(&self, runtimes: &[Runtime]) -> Result<(&Path, Vec<u8>, Inspected)> {
         let file = self.wasm.as_deref().context("no module was named")?;
         let module = fs::read(file).with_context(|| file.display().to_string())?;
-        check(&module).with_context(|| file.display().to_string())?;
-        Ok((file, module))
+        let lacks = runtimes.iter().flat_map(|runtime| &runtime.lacks).map(String::as_str);
+        let lacks: BTreeSet<&str> = lacks.collect();
+        let inspected = inspect(&module, &Vec::from_iter(lacks));
+        Ok((file, module, inspected.with_context(|| file.display().to_string())?))
     }
 
     /// Makes the module's checkout from a build of what it [`needs`](Self::needs).
@@ -78,19 +91,26 @@ impl Module {
         manifest: &ArtifactManifest,
         runtimes: Vec<Runtime>,
     ) -> Result<(Layout, ArtifactManifest)> {
-        let (file, module) = self.read()?;
+        let (file, module, inspected) = self.read(&runtimes)?;
         let name = name(file);
         let root = layout.lumos().join("modules").join(&name);
         let own = Layout::at(root);
         for folder in [own.guests(), own.workloads(), own.artifacts()] {
             fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         }
-        self.write_workload(&own, &name, file)?;
-        let manifest = artifacts(layout, &own, manifest, runtimes, &name, &module)?;
+        self.write_workload(&own, &name, file, &inspected)?;
+        let manifest =
+            artifacts(layout, &own, manifest, runtimes, &name, &module, &inspected.proposals)?;
         Ok((own, manifest))
     }
 
-    fn write_workload(&self, own: &Layout, name: &str, module: &Path) -> Result<()> {
+    fn write_workload(
+        &self,
+        own: &Layout,
+        name: &str,
+        module: &Path,
+        inspected: &Inspected,
+    ) -> Result<()> {
         let read = |file: &Path| fs::read(file).with_context(|| file.display().to_string());
         let mut request = json!({ "kind": "command", "exit": self.exit_code });
         let mut asked = self.exit_code.to_le_bytes().to_vec();
@@ -111,8 +131,10 @@ impl Module {
         }
         let workload = json!({
             "function": name,
-            "summary": format!("The WASI command {}", module.display()),
+            "summary": shown(&format!("The WASI command {}", module.display())),
             "command": true,
+            "proposals": inspected.proposals,
+            "memory_bytes": inspected.memory_bytes,
             "payload": [payload],
         });
         let path = own.workloads().join(format!("{name}.toml"));
@@ -134,45 +156,14 @@ fn name(file: &Path) -> String {
     }
 }
 
-/// Makes sure that a file is a WASI command, as far as its exports tell.
-fn check(module: &[u8]) -> Result<()> {
-    ensure!(
-        module.starts_with(b"\0asm"),
-        "this is no WebAssembly: it does not begin with `\\0asm` (text has to be assembled first)"
-    );
-    let (mut starts, mut exports) = (false, Vec::new());
-    for payload in Parser::new(0).parse_all(module) {
-        match payload.context("the module is malformed")? {
-            Payload::Version { encoding: Encoding::Component, .. } => bail!(
-                "this is a component (WASI preview 2), and Lumos runs core modules (WASI preview \
-                 1): build it for {WASM}"
-            ),
-            Payload::ExportSection(section) => {
-                for export in section {
-                    let export = export.context("the module is malformed")?;
-                    starts |= export.name == START;
-                    exports.push(export.name.to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
-    let list = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-    ensure!(starts, "this is no WASI command: it exports no `{START}`, but {list}");
-    Ok(())
-}
-
 /// Whether a runtime runs Wasm, in processes.
 fn runs_wasm(runtime: &Runtime) -> bool {
     runtime.sandbox == Runtime::PROCESS
         && matches!(runtime.serves, ArtifactKind::Wasm | ArtifactKind::Precompiled)
 }
 
-/// What a WASI command exports.
-const START: &str = "_start";
-
-/// Compiles the module for the engines that load precompiled code, and writes the manifest of the
-/// checkout: the module, and the workers of all engines.
+/// Compiles the module for the engines that load precompiled code and can run it, unless that was
+/// done before, and writes the manifest of the checkout: the module, and the workers of all engines.
 fn artifacts(
     layout: &Layout,
     own: &Layout,
@@ -180,11 +171,11 @@ fn artifacts(
     mut runtimes: Vec<Runtime>,
     name: &str,
     module: &[u8],
+    proposals: &[String],
 ) -> Result<ArtifactManifest> {
     let platform = Platform::host()?;
     let (from, to) = (layout.artifacts(), own.artifacts());
-    let arch = Arch::host()?;
-    let on_host = manifest.clone().on(arch.name());
+    let on_host = manifest.clone().on(Arch::host()?.name());
     runtimes.retain(runs_wasm);
     let mut found = ArtifactManifest {
         schema_version: SCHEMA_VERSION,
@@ -205,15 +196,36 @@ fn artifacts(
     }
     let file = PathBuf::from(format!("{name}.wasm"));
     fs::write(to.join(&file), module).with_context(|| file.display().to_string())?;
-    found.artifacts.push(foreign(&to, name, None, file.clone(), WASM.to_owned(), None)?);
-    for runtime in runtimes.iter().filter(|run| run.serves == ArtifactKind::Precompiled) {
-        let made = precompile(layout, &on_host, runtime, platform, &to.join(&file), &to, name);
+    let sha256 = sha256_hex(module);
+    let entry = Artifact::new(ArtifactKind::Wasm, file.clone(), WASM);
+    found.artifacts.push(foreign(&to, name, sha256, entry)?);
+    let compiles = |runtime: &&Runtime| {
+        runtime.serves == ArtifactKind::Precompiled
+            && !proposals.iter().any(|proposal| runtime.lacks.contains(proposal))
+    };
+    let compiler = Compiler {
+        from: &from,
+        crates: runtimes::read(layout, &Toolchain::default())?,
+        on_host: &on_host,
+        // A manifest that cannot be read is no reason to fail, but to compile.
+        before: ArtifactManifest::read(&to).unwrap_or_default(),
+        platform,
+        to: &to,
+        name,
+        module: to.join(&file),
+    };
+    let compiling: Vec<&Runtime> = runtimes.iter().filter(compiles).collect();
+    let progress = Progress::begin("compiling", compiling.len());
+    let made = process::in_parallel(process::processors(), compiling, |runtime| {
+        Ok((runtime, compiler.precompiled(runtime, &progress)))
+    })?;
+    drop(progress);
+    for (runtime, made) in made {
         match made {
             Ok(artifact) => found.artifacts.push(artifact),
             // The other engines can still be measured.
             Err(error) => {
                 let missing = format!("{} {name} {}", ArtifactKind::Precompiled, runtime.name);
-                eprintln!("{missing}: {error:#}");
                 found.missing.insert(missing, format!("{error:#}"));
             }
         }
@@ -222,70 +234,94 @@ fn artifacts(
     Ok(found)
 }
 
-fn precompile(
-    layout: &Layout,
-    on_host: &ArtifactManifest,
-    runtime: &Runtime,
+/// What compiles a module ahead of time.
+struct Compiler<'c> {
+    /// The folder of the compilers.
+    from: &'c Path,
+    crates: Vec<RuntimeCrate>,
+    on_host: &'c ArtifactManifest,
+    /// What was compiled before.
+    before: ArtifactManifest,
     platform: Platform,
-    module: &Path,
-    to: &Path,
-    name: &str,
-) -> Result<Artifact> {
-    // Any function's artifact of the engine says what the engine compiles for.
-    let like = on_host
-        .artifacts
-        .iter()
-        .find(|artifact| {
-            artifact.kind == ArtifactKind::Precompiled
-                && artifact.engine.as_deref() == Some(&runtime.name)
-        })
-        .with_context(|| format!("nothing was precompiled for {}", runtime.name))?;
-    let target = match like.target == platform.arch.triple() {
-        true => platform.engine_target(),
-        false => like.target.clone(),
-    };
-    let file = PathBuf::from(format!("{name}-{}.bin", runtime.name));
-    let crates = runtimes::read(layout, &Toolchain::default())?;
-    let compiler = crates
-        .iter()
-        .find_map(|found| found.compiler(&runtime.name, true))
-        .and_then(|worker| on_host.find(ArtifactKind::Worker, None, Some(&worker.name)))
-        .with_context(|| format!("there is no compiler for {}", runtime.name))?;
-    let compiler = layout.artifacts().join(&compiler.path);
-    let compilation =
-        lumos_build::precompile(&compiler, &runtime.name, module, &to.join(&file), &target)?;
-    let mut artifact =
-        foreign(to, name, Some(runtime), file, like.target.clone(), Some(compilation))?;
-    artifact.flags.clone_from(&like.flags);
-    Ok(artifact)
+    /// The folder of the module.
+    to: &'c Path,
+    name: &'c str,
+    module: PathBuf,
 }
 
-/// An entry of the manifest for a file that was not built here.
-fn foreign(
-    folder: &Path,
-    name: &str,
-    runtime: Option<&Runtime>,
-    path: PathBuf,
-    target: String,
-    compilation: Option<Compilation>,
-) -> Result<Artifact> {
-    let bytes = fs::read(folder.join(&path)).with_context(|| path.display().to_string())?;
-    let sha256 = sha256_hex(&bytes);
-    let kind = if runtime.is_some() { ArtifactKind::Precompiled } else { ArtifactKind::Wasm };
+impl Compiler<'_> {
+    /// What a runtime loads of the module: what was made of the same module by the same compiler
+    /// for the same processor, else what is made now.
+    fn precompiled(&self, runtime: &Runtime, progress: &Progress) -> Result<Artifact> {
+        let Self { on_host, platform, name, .. } = self;
+        // Any function's artifact of the engine says what the engine compiles for.
+        let like = on_host
+            .artifacts
+            .iter()
+            .find(|artifact| {
+                artifact.kind == ArtifactKind::Precompiled
+                    && artifact.engine.as_deref() == Some(&runtime.name)
+            })
+            .with_context(|| format!("nothing was precompiled for {}", runtime.name))?;
+        let target = match like.target == platform.arch.triple() {
+            true => platform.engine_target(),
+            false => like.target.clone(),
+        };
+        let worker = self
+            .crates
+            .iter()
+            .find_map(|found| found.compiler(&runtime.name, true))
+            .and_then(|worker| on_host.find(ArtifactKind::Worker, None, Some(&worker.name)))
+            .with_context(|| format!("there is no compiler for {}", runtime.name))?;
+        let module = fs::read(&self.module).with_context(|| self.module.display().to_string())?;
+        let processor = platform.processor(true)?;
+        let inputs = [&sha256_hex(&module), &worker.sha256, &target, &processor];
+        let source_hash = sha256_hex(inputs.map(String::as_str).join(" ").as_bytes());
+        if let Some(kept) = self.kept(runtime, &source_hash) {
+            progress.advance(1);
+            return Ok(kept);
+        }
+        progress.at(&format!("{name} for {}", runtime.name));
+        let file = PathBuf::from(format!("{name}-{}.bin", runtime.name));
+        let output = self.to.join(&file);
+        let compiler = self.from.join(&worker.path);
+        let compiled =
+            lumos_build::precompile(&compiler, &runtime.name, &self.module, &output, &target);
+        progress.advance(1);
+        let compilation = compiled?;
+        let entry = Artifact {
+            engine: Some(runtime.name.clone()),
+            engine_version: Some(runtime.engine_version.clone()),
+            flags: like.flags.clone(),
+            text_bytes: compilation.text_bytes,
+            compilation: Some(compilation),
+            ..Artifact::new(ArtifactKind::Precompiled, file, like.target.clone())
+        };
+        foreign(self.to, name, source_hash, entry)
+    }
+
+    /// What was made before of the same, if it is still there.
+    fn kept(&self, runtime: &Runtime, source_hash: &str) -> Option<Artifact> {
+        let kept = self.before.artifacts.iter().find(|artifact| {
+            artifact.engine.as_deref() == Some(&runtime.name) && artifact.source_hash == source_hash
+        })?;
+        let bytes = fs::read(self.to.join(&kept.path)).ok()?;
+        (sha256_hex(&bytes) == kept.sha256).then(|| kept.clone())
+    }
+}
+
+/// An entry of the manifest for a file that was not built here, with what the file tells.
+fn foreign(folder: &Path, name: &str, source_hash: String, entry: Artifact) -> Result<Artifact> {
+    let bytes =
+        fs::read(folder.join(&entry.path)).with_context(|| entry.path.display().to_string())?;
     Ok(Artifact {
         function: Some(name.to_owned()),
-        engine: runtime.map(|runtime| runtime.name.clone()),
-        engine_version: runtime.map(|runtime| runtime.engine_version.clone()),
         bytes: bytes.len() as u64,
-        source_hash: sha256.clone(),
-        sha256,
+        source_hash,
+        sha256: sha256_hex(&bytes),
         toolchain: "built elsewhere".to_owned(),
-        text_bytes: compilation
-            .as_ref()
-            .and_then(|compilation| compilation.text_bytes)
-            .or_else(|| text::bytes(&bytes)),
-        compilation,
-        ..Artifact::new(kind, path, target)
+        text_bytes: entry.text_bytes.or_else(|| text::bytes(&bytes)),
+        ..entry
     })
 }
 
@@ -303,17 +339,5 @@ mod tests {
         ] {
             assert_eq!(name(Path::new(file)), expected);
         }
-    }
-
-    #[test]
-    fn what_is_no_command_is_refused_with_what_it_is() {
-        let complaint = |bytes: &[u8]| format!("{:#}", check(bytes).unwrap_err());
-        assert!(complaint(b"#!/bin/sh").contains("no WebAssembly"));
-        assert!(complaint(b"").contains("no WebAssembly"));
-        assert!(complaint(b"\0asm\x0d\0\x01\0").contains("component"));
-        assert!(complaint(b"\0asm\x01\0\0\0").contains("exports no `_start`, but nothing"));
-        let memory = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01\x07\x0a\x01\x06memory\x02\0";
-        assert!(complaint(memory).contains("exports no `_start`, but memory"));
-        assert!(complaint(&memory[..20]).contains("malformed"));
     }
 }

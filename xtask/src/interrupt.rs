@@ -36,9 +36,16 @@ pub fn watch() -> Watched {
     let (guards, before) = &mut *watched;
     if *guards == 0 {
         let handler: extern "C" fn(libc::c_int) = note;
-        // SAFETY: the handler does what a handler may do.
-        *before =
-            SIGNALS.map(|signal| unsafe { libc::signal(signal, handler as libc::sighandler_t) });
+        *before = SIGNALS.map(|signal| {
+            // SAFETY: the handler does what a handler may do.
+            let before = unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+            if before == libc::SIG_IGN {
+                // As `nohup` wants it: what is ignored stays so.
+                // SAFETY: what was set before may be set again.
+                unsafe { libc::signal(signal, before) };
+            }
+            before
+        });
     }
     *guards += 1;
     Watched(())
@@ -126,6 +133,16 @@ impl std::error::Error for Interrupted {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_that_is_ignored_stays_so() {
+        // SAFETY: no other test looks at this signal.
+        let before = unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+        let watched = watch();
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::signal(libc::SIGTERM, before) }, libc::SIG_IGN);
+        drop(watched);
+    }
 
     #[test]
     fn signals_do_what_they_did_once_the_last_guard_is_gone() {

@@ -1,13 +1,11 @@
 //! Lumos' command line: `cargo xtask <command>`; a command is a module.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use interrupt::Interrupted;
-use lumos_record::Layout;
-use lumos_record::protocol::variable;
+use lumos_record::{Layout, while_somebody_reads};
 
 mod bench;
 mod bless;
@@ -57,7 +55,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse().command) {
+    while_somebody_reads(|| match run(&Arguments::parse().command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -66,14 +64,11 @@ fn main() -> ExitCode {
                 false => ExitCode::FAILURE,
             }
         }
-    }
+    })
 }
 
 fn run(command: &Command) -> Result<ExitCode> {
-    // Tests have checkouts of their own.
-    let start =
-        std::env::var_os(variable::ROOT).unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    let layout = Layout::find(Path::new(&start))?;
+    let layout = Layout::of_process(env!("CARGO_MANIFEST_DIR"))?;
     lumos_build::process::build_in(&layout.target);
     match command {
         Command::Setup(arguments) => setup::run(arguments),

@@ -19,8 +19,8 @@ use lumos_build::{BuildRequest, Scope, place};
 use lumos_criterion::{Said, files, verdicts};
 use lumos_model::{Comparison, Verdict};
 use lumos_record::{
-    Lane, Layout, Mode, Node, Precision, Profile, Record, Revision, Round, Run, RunManifest,
-    Runtime, Selection, Suite, Toolchain,
+    Lane, Layout, Measuring, Mode, Node, Precision, Profile, Record, Revision, Round, Run,
+    RunManifest, Runtime, Selection, Suite, Toolchain,
 };
 use lumos_report::compare::{self, Compared};
 use lumos_report::terminal::aligned;
@@ -175,6 +175,7 @@ pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
     let benches = Benches::build(layout, layout.clone(), &packages)?;
+    let _alone = Measuring::begin(layout, "cargo xtask selftest")?;
     let field = Field { layout, folder, benches, rounds: arguments.rounds };
     let names = |runtime: &&Runtime| lanes.map(|lane| runtime.name_in(lane));
     let runtimes: Vec<String> = chosen.iter().flat_map(names).collect();

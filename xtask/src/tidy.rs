@@ -35,7 +35,7 @@ const MAY_DEPEND: [(&str, &[&str]); 13] = [
             "lumos-features",
         ],
     ),
-    ("lumos-wasi", &["lumos-bench"]),
+    ("lumos-wasi", &["lumos-abi", "lumos-bench"]),
     ("lumos-registry", &["lumos-bench", "lumos-record", "lumos-workloads"]),
     ("runtime", &["lumos-bench", "lumos-wasi", "lumos-registry", "lumos-abi", "lumos-state"]),
     (
@@ -48,6 +48,7 @@ const MAY_DEPEND: [(&str, &[&str]); 13] = [
     (
         "xtask",
         &[
+            "lumos-abi",
             "lumos-record",
             "lumos-model",
             "lumos-turns",

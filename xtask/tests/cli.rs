@@ -104,6 +104,57 @@ fn an_absent_run_is_named_with_the_remedy() {
     assert!(text.contains("20010101T000000Z-1") && text.contains("cargo xtask bench"), "{text}");
 }
 
+/// A checkout that was copied with all that was built, and the command line that stands in it.
+#[test]
+fn the_checkout_is_the_one_in_which_one_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    for inner in ["copy/guest-functions", "copy/workloads", "copy/xtask", "elsewhere"] {
+        fs::create_dir_all(folder.path().join(inner)).unwrap();
+    }
+    let copy = folder.path().join("copy");
+    let report = |command: &mut Command| {
+        command.args(["report", "--run", "none"]).env_remove("LUMOS_ROOT");
+        command.env_remove("CARGO_TARGET_DIR");
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    let expected = format!("there is none in {}", copy.join("target/lumos/runs").display());
+    // Cargo names the package's folder to what it starts.
+    let mut by_cargo = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    by_cargo.env("CARGO_MANIFEST_DIR", copy.join("xtask"));
+    let text = report(by_cargo.current_dir(folder.path().join("elsewhere")));
+    assert!(text.contains(&expected), "{text}");
+    let mut by_hand = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let text = report(by_hand.env_remove("CARGO_MANIFEST_DIR").current_dir(&copy));
+    assert!(text.contains(&expected), "{text}");
+}
+
+/// As behind `| head -1`.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    for arguments in [&["bench", "--list"][..], &["doctor"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let output = command.args(arguments).stdout(writer).stderr(Stdio::piped()).output();
+        let output = output.unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && !text.contains("panicked"), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn a_baseline_that_would_be_lost_is_refused_before_anything_is_built() {
+    for (name, part) in [
+        ("feature/x", "`feature-x` would do"),
+        ("..", "full stop"),
+        ("new", "Criterion has a folder of that name"),
+        ("", "empty"),
+    ] {
+        let text = complaint(&["bench", "--", "--save-baseline", name]);
+        assert!(text.contains(part) && !text.contains("To come:"), "{name}: {text}");
+    }
+}
+
 #[test]
 fn the_rules_of_the_architecture_hold() {
     let output = xtask(&["tidy"]);

@@ -7,6 +7,7 @@
 
 mod clock;
 pub mod exports;
+pub mod preview_1;
 mod timings;
 #[cfg(unix)]
 pub mod wire;

@@ -24,6 +24,8 @@ pub struct Options {
     pub artifact: PathBuf,
     /// `--memory`: the most memory that the function may use; none when 0.
     pub memory_bytes: u64,
+    /// `--stack`: the most stack that the function may use; what the process has when 0.
+    pub stack_bytes: u64,
     /// `--cgroup`, once for each hierarchy: the `cgroup.procs` of a group to join.
     pub cgroups: Vec<PathBuf>,
 }
@@ -43,10 +45,14 @@ impl Options {
                 Some("--engine") => options.engine = value.to_string_lossy().into_owned(),
                 Some("--artifact") => options.artifact = value.into(),
                 Some("--cgroup") => options.cgroups.push(value.into()),
-                Some("--memory") => {
+                Some(limit @ ("--memory" | "--stack")) => {
                     let number = value.to_str().and_then(|text| text.parse().ok());
-                    options.memory_bytes = number
-                        .ok_or_else(|| format!("--memory {}: not a number", value.display()))?;
+                    let number = number
+                        .ok_or_else(|| format!("{limit} {}: not a number", value.display()))?;
+                    match limit {
+                        "--memory" => options.memory_bytes = number,
+                        _ => options.stack_bytes = number,
+                    }
                 }
                 _ => return Err(format!("unknown argument {}", name.display())),
             }
@@ -176,7 +182,7 @@ pub fn run<S: Service>(
     }
 }
 
-/// Ends the worker with its harness, joins its cgroups, and limits its memory.
+/// Ends the worker with its harness, joins its cgroups, and limits its stack and its memory.
 ///
 /// The worker does this itself: a harness that did it between fork and exec could not use
 /// the kernel's fast path for spawning, and would time its own size instead.
@@ -186,6 +192,11 @@ fn confine(options: &Options) -> Result<(), String> {
     for cgroup in &options.cgroups {
         // 0 is whoever writes it.
         std::fs::write(cgroup, "0").map_err(|error| format!("{}: {error}", cgroup.display()))?;
+    }
+    if options.stack_bytes != 0 {
+        // An engine holds a function to its own limit, and needs some stack besides.
+        let besides = if options.engine.is_empty() { 0 } else { STACK_OF_HOST_BYTES };
+        limit_stack(options.stack_bytes + besides)?;
     }
     if options.memory_bytes == 0 {
         return Ok(());
@@ -197,6 +208,29 @@ fn confine(options: &Options) -> Result<(), String> {
     match unsafe { libc::setrlimit(libc::RLIMIT_DATA, &raw const limit) } {
         0 => Ok(()),
         _ => Err(format!("cannot limit memory: {}", std::io::Error::last_os_error())),
+    }
+}
+
+/// What the host of a function may use of the stack beside it.
+pub const STACK_OF_HOST_BYTES: u64 = 1 << 20;
+
+/// Sets how far the stack of this process's first thread may grow, which holds at once.
+///
+/// # Errors
+/// A sentence where the node does not allow it.
+pub fn limit_stack(bytes: u64) -> Result<(), String> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let cannot =
+        || format!("cannot have {bytes} bytes of stack: {}", std::io::Error::last_os_error());
+    // SAFETY: the pointer is to a live rlimit.
+    if unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) } != 0 {
+        return Err(cannot());
+    }
+    limit.rlim_cur = bytes;
+    // SAFETY: as above.
+    match unsafe { libc::setrlimit(libc::RLIMIT_STACK, &raw const limit) } {
+        0 => Ok(()),
+        _ => Err(cannot()),
     }
 }
 

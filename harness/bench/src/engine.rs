@@ -92,6 +92,8 @@ pub struct Limits {
     /// The most memory in bytes: of the Wasm instance, of the worker's private memory, and of a
     /// cgroup where there is one.
     pub memory_bytes: u64,
+    /// The most stack that a function may use, in bytes, whatever runs it.
+    pub stack_bytes: u64,
     /// Thousandths of a processor, which a cgroup holds the worker to; none means all.
     pub cpus_milli: Option<u32>,
     /// Whether a worker that is a plain process has a cgroup too; a container always has one.
@@ -99,18 +101,33 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1 GiB, more than any function here needs.
+    /// 1 GiB of memory, more than any function here needs, and 8 MiB of stack, which is what Linux
+    /// gives the first thread of a process.
     fn default() -> Self {
-        Self { memory_bytes: 1 << 30, cpus_milli: None, cgroup: false }
+        Self { memory_bytes: 1 << 30, stack_bytes: 8 << 20, cpus_milli: None, cgroup: false }
     }
 }
 
 impl Limits {
     /// The default, with another limit of memory unless that is 0.
     pub fn of_memory(memory_bytes: u64) -> Self {
-        match memory_bytes {
-            0 => Self::default(),
-            memory_bytes => Self { memory_bytes, ..Self::default() },
+        Self::of(memory_bytes, 0)
+    }
+
+    /// What a worker is told of them, which it holds itself to.
+    pub fn arguments(&self) -> [String; 4] {
+        let [memory, stack] = [self.memory_bytes, self.stack_bytes].map(|bytes| bytes.to_string());
+        ["--memory".to_owned(), memory, "--stack".to_owned(), stack]
+    }
+
+    /// The default, with other limits of memory and of the stack unless they are 0.
+    pub fn of(memory_bytes: u64, stack_bytes: u64) -> Self {
+        let default = Self::default();
+        let or = |asked: u64, default: u64| if asked == 0 { default } else { asked };
+        Self {
+            memory_bytes: or(memory_bytes, default.memory_bytes),
+            stack_bytes: or(stack_bytes, default.stack_bytes),
+            ..default
         }
     }
 }
@@ -197,12 +214,6 @@ pub trait Engine {
     fn is_command(&self, module: &Self::Module) -> bool {
         let _ = module;
         false
-    }
-
-    /// What a module imports and this engine does not offer, as `module.name`.
-    fn lacking_imports(&self, module: &Self::Module) -> Vec<String> {
-        let _ = module;
-        Vec::new()
     }
 
     /// Runs a WASI command in an instance of its own. The request is what [`CommandRequest`] reads,
@@ -292,9 +303,10 @@ pub trait Engine {
 pub const COMMAND: &str = "command";
 
 /// The most that a WASI command may write to a stream, in bytes.
-pub const MOST_OUTPUT_BYTES: usize = 256 << 20;
+pub const MOST_OUTPUT_BYTES: usize = 64 << 20;
 
-/// What a WASI command has written to a stream, as far as [`MOST_OUTPUT_BYTES`].
+/// What a WASI command has written to a stream, [`MOST_OUTPUT_BYTES`] at most: a command that
+/// writes more is ended.
 #[derive(Debug, Default)]
 pub struct Output(Vec<u8>);
 
@@ -313,8 +325,11 @@ impl Write for Output {
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
         if self.0.len() + bytes > MOST_OUTPUT_BYTES {
-            // By its number: what it is to a command is told by that.
-            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+            // Not by a number, which a command would be told: it may well try again for ever.
+            return Err(io::Error::other(format!(
+                "it writes more than {} MiB to one of its streams, the most that a command may",
+                MOST_OUTPUT_BYTES >> 20
+            )));
         }
         parts.iter().for_each(|part| self.0.extend_from_slice(part));
         Ok(bytes)
@@ -359,13 +374,21 @@ impl<'r> CommandRequest<'r> {
             Some(code) => format!("the command exited with {code} instead of {}", self.exit),
             None => format!("the command trapped: {}", message.trim_end()),
         };
-        let errors = String::from_utf8_lossy(errors);
-        let last = errors.lines().rev().find(|line| !line.trim().is_empty());
-        Err(InvokeError::Fault(match last {
-            Some(line) => format!("{what}; its last words: {}", line.trim()),
-            None => what,
+        Err(InvokeError::Fault(match last_words(errors).as_str() {
+            "" => what,
+            words => format!("{what}; its last words: {words}"),
         }))
     }
+}
+
+/// The last line that is not empty, or as much of its end as is worth telling.
+fn last_words(errors: &[u8]) -> String {
+    const MOST: usize = 300;
+    let errors = errors.trim_ascii_end();
+    let line = errors.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+    let start = line.len().saturating_sub(MOST);
+    let cut = if start > 0 { "… " } else { "" };
+    format!("{cut}{}", String::from_utf8_lossy(&line[start..]).trim())
 }
 
 /// The engine of a crate that has none, since its runtimes are measured in the served lane alone.
@@ -422,6 +445,8 @@ mod tests {
         let told = told(None, b"one\nno such file\n\n");
         assert!(told.contains("trapped: unreachable; its last words: no such file"), "{told}");
         assert!(matches!(CommandRequest::read(b"abc"), Err(InvokeError::Refused(_))));
+        let flood = request.end(None, "unreachable", &vec![b'x'; 64 << 20]).unwrap_err();
+        assert!(flood.to_string().len() < 400, "{flood}");
     }
 
     #[test]
@@ -429,7 +454,7 @@ mod tests {
         let mut output = Output(vec![0; MOST_OUTPUT_BYTES - 4]);
         assert_eq!(output.write(b"four").unwrap(), 4);
         let error = output.write_vectored(&[IoSlice::new(b""), IoSlice::new(b"!")]).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        assert!(error.to_string().contains("more than 64 MiB"), "{error}");
         assert!(output.into_bytes().ends_with(b"four"));
     }
 

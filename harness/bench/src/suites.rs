@@ -4,6 +4,7 @@
 //! what is missing, and conducts others that measure: one for each runtime, in rounds. Under
 //! `cargo xtask bench` one of these programs conducts those of all crates.
 
+mod backing;
 mod breakdown;
 mod chain;
 mod command;
@@ -35,10 +36,12 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use lumos_abi::worker::{STACK_OF_HOST_BYTES, limit_stack};
 use lumos_criterion::{Asked, Purpose, Samples};
 use lumos_record::protocol::variable;
 use lumos_record::{
     ChainFacts, Event, Layout, Need, Record, Runtime, SandboxFacts, Setting, Suite,
+    while_somebody_reads,
 };
 use lumos_workloads::{Chain, Workloads};
 
@@ -85,13 +88,13 @@ pub fn main_in<E: Engine, S: Sandbox>(
     new_engine: fn(&str, &Limits) -> Result<E>,
     new_sandbox: fn(&SandboxContext<'_>) -> Result<S>,
 ) -> ExitCode {
-    match try_main(package, new_engine, new_sandbox) {
+    while_somebody_reads(|| match try_main(package, new_engine, new_sandbox) {
         Ok(code) => code,
         Err(error) => {
             Event::Error { message: format!("{error:#}") }.tell();
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
 fn try_main<E: Engine, S: Sandbox>(
@@ -99,6 +102,7 @@ fn try_main<E: Engine, S: Sandbox>(
     new_engine: fn(&str, &Limits) -> Result<E>,
     new_sandbox: fn(&SandboxContext<'_>) -> Result<S>,
 ) -> Result<ExitCode> {
+    end_with_parent();
     if let Some(order) = Order::from_environment()? {
         return order.obey(new_engine);
     }
@@ -143,6 +147,9 @@ fn try_main<E: Engine, S: Sandbox>(
         };
         return conductor.run();
     }
+    // Engines hold functions to a limit of their own, which the stack of this thread has to hold.
+    let stack_bytes = Limits::default().stack_bytes + STACK_OF_HOST_BYTES;
+    limit_stack(stack_bytes).map_err(anyhow::Error::msg)?;
     let turns = Turns::from_environment(&selection);
     let session = match run {
         Some(run) => {
@@ -168,6 +175,12 @@ fn try_main<E: Engine, S: Sandbox>(
     process.run(session, turns)
 }
 
+/// Has this process be asked to end when the one that started it is no more: then nobody could ask.
+fn end_with_parent() {
+    // SAFETY: no memory is passed.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+}
+
 /// What the chosen cases of a crate's runtimes take.
 fn needs(
     package: &str,
@@ -189,9 +202,7 @@ fn needs(
 /// # Errors
 /// When this program was not built in one, and none is named.
 pub fn layout() -> Result<Layout> {
-    let start =
-        std::env::var_os(variable::ROOT).map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-    Ok(Layout::find(&start)?)
+    Ok(Layout::of_process(env!("CARGO_MANIFEST_DIR"))?)
 }
 
 /// Builds what is needed and missing or stale, by the code that `cargo xtask build` runs.

@@ -42,7 +42,7 @@ impl<E: Engine> Hosted<E> {
         marks: &mut Marks,
         new: impl FnOnce(&str, &Limits) -> Result<E>,
     ) -> Result<Self> {
-        let limits = Limits::of_memory(options.memory_bytes);
+        let limits = Limits::of(options.memory_bytes, options.stack_bytes);
         let mut engine = new(&options.engine, &limits)?;
         if let Ok(state) = std::env::var(lumos_state::VARIABLE) {
             engine.keep_state(state.parse()?)?;

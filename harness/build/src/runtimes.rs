@@ -37,6 +37,9 @@ struct RuntimeWire {
     #[serde(default)]
     suites: Vec<Suite>,
     profile: Option<Profile>,
+    /// The proposals for WebAssembly that it does not run; a test of each engine holds it to them.
+    #[serde(default)]
+    lacks: Vec<String>,
     /// What precompiled code is for, where that is the same on all architectures.
     target: Option<String>,
     /// The crate's feature without which it does not exist.
@@ -209,7 +212,7 @@ fn parse(
     let mut targets = BTreeMap::new();
     let runtimes = wire.runtime.into_iter().map(|runtime| {
         let RuntimeWire { name, sandbox, mode, loads, serves, worker, .. } = runtime;
-        let RuntimeWire { base, suites, profile, target, .. } = runtime;
+        let RuntimeWire { base, suites, profile, lacks, target, .. } = runtime;
         if let Some(target) = target {
             targets.insert(name.clone(), target);
         }
@@ -225,6 +228,7 @@ fn parse(
             base,
             suites,
             profile: profile.unwrap_or(Profile::Quick),
+            lacks,
         }
     });
     let runtimes: Vec<Runtime> = runtimes.collect();

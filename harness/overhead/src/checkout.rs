@@ -1,6 +1,5 @@
 //! What `cargo xtask build` left, and which cases can be made of it.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -27,7 +26,7 @@ impl Checkout {
     /// # Errors
     /// When something has not been built; the message names the remedy.
     pub fn read() -> Result<Self> {
-        let layout = Layout::find(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+        let layout = Layout::of_process(env!("CARGO_MANIFEST_DIR"))?;
         Ok(Self {
             artifacts: Artifacts::read(&layout.artifacts())?,
             workloads: Workloads::read(&layout.workloads())?,

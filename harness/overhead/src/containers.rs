@@ -37,7 +37,7 @@ pub type Outcome = Result<Comparison, String>;
 /// When a cold start fails that should not.
 pub fn compare(checkout: &Checkout) -> Result<Vec<(&'static str, Outcome)>> {
     let sockets = SocketDirectory::create()?;
-    let layout = Layout::find(std::path::Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    let layout = Layout::of_process(env!("CARGO_MANIFEST_DIR"))?;
     let (sockets, timeout) = (sockets.path(), TIMEOUT);
     let context = SandboxContext { sockets, timeout, layout: &layout, emulator: None };
     let oci = Oci::new(&context)?;

@@ -4,7 +4,9 @@
 use std::pin::pin;
 use std::task::{Context as Task, Poll, Waker};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
+pub use lumos_abi::for_each_function;
+pub use lumos_abi::preview_1::MODULE;
 use lumos_bench::engine::{COMMAND, Output};
 use lumos_bench::state::{self, Backend};
 use wasi_common::pipe::{ReadPipe, WritePipe};
@@ -27,9 +29,6 @@ pub mod functions {
         Err(I32Exit(code).into())
     }
 }
-
-/// What modules import preview 1 from.
-pub const MODULE: &str = "wasi_snapshot_preview1";
 
 /// Where a directory of values is opened for a function.
 const STATE_DIRECTORY: &str = "/state";
@@ -91,100 +90,23 @@ impl Streams {
 /// Those of the function.
 pub fn ready<T>(outcome: impl Future<Output = Result<T>>) -> Result<T> {
     match pin!(outcome).poll(&mut Task::from_waker(Waker::noop())) {
-        Poll::Ready(outcome) => outcome,
+        Poll::Ready(outcome) => outcome.map_err(cause),
         Poll::Pending => bail!("a function of WASI waits for something"),
     }
 }
 
-/// Whether the host offers modules a function of that name: one of preview 1, or of the state that
-/// it keeps.
-pub fn offers(module: &str, name: &str) -> bool {
-    match module {
-        MODULE => NAMES.contains(&name),
-        state::MODULE => state::name::ALL.contains(&name),
-        _ => false,
+/// An exit as it is, and of anything else what was the matter: wasi-common calls what it does not
+/// know an error of the operating system.
+fn cause(error: Error) -> Error {
+    match error.downcast::<I32Exit>() {
+        Ok(exit) => exit.into(),
+        Err(error) => anyhow!("{}", error.root_cause()),
     }
 }
-
-macro_rules! names {
-    ($($name:ident($($parameter:ident: $type:ty),*) -> $result:ty;)*) => {
-        &[$(stringify!($name)),*]
-    };
-}
-
-/// Calls a macro with all [`functions`](crate::functions), each by the name and the parameters
-/// that a module imports it with.
-#[macro_export]
-macro_rules! for_each_function {
-    ($with:ident) => {
-        $with! {
-            args_get(a: i32, b: i32) -> i32;
-            args_sizes_get(a: i32, b: i32) -> i32;
-            clock_res_get(a: i32, b: i32) -> i32;
-            clock_time_get(a: i32, b: i64, c: i32) -> i32;
-            environ_get(a: i32, b: i32) -> i32;
-            environ_sizes_get(a: i32, b: i32) -> i32;
-            fd_advise(a: i32, b: i64, c: i64, d: i32) -> i32;
-            fd_allocate(a: i32, b: i64, c: i64) -> i32;
-            fd_close(a: i32) -> i32;
-            fd_datasync(a: i32) -> i32;
-            fd_fdstat_get(a: i32, b: i32) -> i32;
-            fd_fdstat_set_flags(a: i32, b: i32) -> i32;
-            fd_fdstat_set_rights(a: i32, b: i64, c: i64) -> i32;
-            fd_filestat_get(a: i32, b: i32) -> i32;
-            fd_filestat_set_size(a: i32, b: i64) -> i32;
-            fd_filestat_set_times(a: i32, b: i64, c: i64, d: i32) -> i32;
-            fd_pread(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32;
-            fd_prestat_dir_name(a: i32, b: i32, c: i32) -> i32;
-            fd_prestat_get(a: i32, b: i32) -> i32;
-            fd_pwrite(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32;
-            fd_read(a: i32, b: i32, c: i32, d: i32) -> i32;
-            fd_readdir(a: i32, b: i32, c: i32, d: i64, e: i32) -> i32;
-            fd_renumber(a: i32, b: i32) -> i32;
-            fd_seek(a: i32, b: i64, c: i32, d: i32) -> i32;
-            fd_sync(a: i32) -> i32;
-            fd_tell(a: i32, b: i32) -> i32;
-            fd_write(a: i32, b: i32, c: i32, d: i32) -> i32;
-            path_create_directory(a: i32, b: i32, c: i32) -> i32;
-            path_filestat_get(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32;
-            path_filestat_set_times(a: i32, b: i32, c: i32, d: i32, e: i64, f: i64, g: i32) -> i32;
-            path_link(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32, g: i32) -> i32;
-            path_open(a: i32, b: i32, c: i32, d: i32, e: i32, f: i64, g: i64, h: i32, i: i32) -> i32;
-            path_readlink(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32;
-            path_remove_directory(a: i32, b: i32, c: i32) -> i32;
-            path_rename(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32;
-            path_symlink(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32;
-            path_unlink_file(a: i32, b: i32, c: i32) -> i32;
-            poll_oneoff(a: i32, b: i32, c: i32, d: i32) -> i32;
-            proc_exit(a: i32) -> ();
-            proc_raise(a: i32) -> i32;
-            random_get(a: i32, b: i32) -> i32;
-            sched_yield() -> i32;
-            sock_accept(a: i32, b: i32, c: i32) -> i32;
-            sock_recv(a: i32, b: i32, c: i32, d: i32, e: i32, f: i32) -> i32;
-            sock_send(a: i32, b: i32, c: i32, d: i32, e: i32) -> i32;
-            sock_shutdown(a: i32, b: i32) -> i32;
-        }
-    };
-}
-
-/// The names of all [`functions`].
-const NAMES: &[&str] = for_each_function!(names);
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-
-    /// The list is that of the specification, which has one function for each name.
-    #[test]
-    fn every_function_of_preview_1_is_there_once() {
-        let names: BTreeSet<&str> = NAMES.iter().copied().collect();
-        assert_eq!((names.len(), NAMES.len()), (46, 46));
-        assert!(offers(MODULE, "proc_exit") && offers(state::MODULE, state::name::GET));
-        assert!(!offers(MODULE, "environ_borrow") && !offers("env", "proc_exit"));
-    }
 
     #[test]
     fn a_command_may_exit_with_any_code() {

@@ -167,12 +167,8 @@ impl Docker {
         name: &str,
     ) -> ContainerCreateBody {
         let memory_bytes = i64::try_from(limits.memory_bytes).unwrap_or(i64::MAX);
-        let command = [
-            "--connect".to_owned(),
-            format!("{SOCKETS}/{SOCKET}"),
-            "--memory".to_owned(),
-            limits.memory_bytes.to_string(),
-        ];
+        let mut command = vec!["--connect".to_owned(), format!("{SOCKETS}/{SOCKET}")];
+        command.extend(limits.arguments());
         // The socket is connected to, and nothing is written beside it.
         let socket = Mount {
             typ: Some(MountType::BIND),

@@ -80,7 +80,7 @@ pub fn of_container(
 ) -> Result<Spec> {
     let mut arguments = entrypoint.to_vec();
     arguments.extend(["--connect".to_owned(), format!("{SHARED}/{SOCKET}")]);
-    arguments.extend(["--memory".to_owned(), limits.memory_bytes.to_string()]);
+    arguments.extend(limits.arguments());
     // In a user namespace with one user there is no nobody.
     let user = if is_root() { NOBODY } else { 0 };
     let none = Capabilities::default;
@@ -193,7 +193,12 @@ mod tests {
 
     #[test]
     fn a_container_is_given_limits_and_nothing_else() {
-        let limits = Limits { memory_bytes: 64 << 20, cpus_milli: Some(250), cgroup: true };
+        let limits = Limits {
+            memory_bytes: 64 << 20,
+            cpus_milli: Some(250),
+            cgroup: true,
+            ..Limits::default()
+        };
         let entrypoint = ["/function".to_owned()];
         let spec = of_container(
             "lumos-1-0",

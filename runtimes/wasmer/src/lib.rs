@@ -20,7 +20,9 @@ use lumos_bench::state::Backend;
 use lumos_bench::{Checked, Compiled, Engine, InvokeError, Limits, Target};
 use lumos_wasi::{I32Exit, Streams};
 use wasmer::sys::{Artifact, EngineBuilder, NativeEngineExt};
-use wasmer::{Instance as WasmInstance, Memory, RuntimeError, Store, TypedFunction};
+use wasmer::{
+    Instance as WasmInstance, InstantiationError, Memory, RuntimeError, Store, TypedFunction,
+};
 
 use crate::limit::MemoryLimit;
 pub use crate::wasi::Environment;
@@ -68,6 +70,8 @@ pub fn engine(name: &str, limits: &Limits) -> Result<Wasmer> {
         bail!("`{name}` compiles, and this program does not link its compiler");
     }
     let limit = MemoryLimit::new(limits.memory_bytes);
+    // Of all stacks that this process makes from now on; each has so much address space.
+    wasmer::sys::vm::set_stack_size(usize::try_from(limits.stack_bytes)?);
     Ok(Wasmer {
         mode,
         limit,
@@ -160,7 +164,8 @@ impl Wasmer {
         environment: Environment,
     ) -> Result<(Store, WasmInstance, Option<Memory>)> {
         let Environment { mut store, host, imports } = environment;
-        let instance = WasmInstance::new_by_index(&mut store, &linked.module, &imports)?;
+        let make = || anyhow::Ok(WasmInstance::new_by_index(&mut store, &linked.module, &imports)?);
+        let instance = limit::making(make)?;
         let memory = instance.exports.get_memory("memory").ok().cloned();
         host.as_mut(&mut store).memory.clone_from(&memory);
         Ok((store, instance, memory))
@@ -273,10 +278,6 @@ impl Engine for Wasmer {
         exports(START) && !exports(name::INVOKE)
     }
 
-    fn lacking_imports(&self, module: &Module) -> Vec<String> {
-        Imported::lacking(&module.module)
-    }
-
     fn run(
         &self,
         linked: &Linked,
@@ -286,14 +287,13 @@ impl Engine for Wasmer {
         let command = CommandRequest::read(request)?;
         let streams = Streams::default();
         let outcome = Self::start(linked, command.stdin, &streams);
-        let trap = |error: &anyhow::Error| error.downcast_ref::<RuntimeError>().cloned();
         let exit = match &outcome {
             Ok(()) => Some(0),
-            Err(error) => trap(error).and_then(|error| Some(error.downcast_ref::<I32Exit>()?.0)),
+            Err(error) => trap_of(error).and_then(|trap| Some(trap.downcast_ref::<I32Exit>()?.0)),
         };
         // What wasmer says when it is shown goes on with a trace, which names addresses alone.
-        let message = outcome.err().map(|error| match error.downcast_ref::<RuntimeError>() {
-            Some(error) => error.message(),
+        let message = outcome.err().map(|error| match trap_of(&error) {
+            Some(trap) => trap.message(),
             None => format!("{error:#}"),
         });
         // The store has gone, and with it the other owner of what was written.
@@ -338,6 +338,14 @@ impl Engine for Wasmer {
     fn clock_cost_ps(&self, instance: &mut Guest<Vm>) -> Result<u64, InvokeError> {
         instance.vm.clock_cost_ps()
     }
+}
+
+/// The trap that an error is of, in a start section or behind it.
+fn trap_of(error: &anyhow::Error) -> Option<&RuntimeError> {
+    error.downcast_ref().or_else(|| match error.downcast_ref()? {
+        InstantiationError::Start(trap) => Some(trap),
+        _ => None,
+    })
 }
 
 #[cold]

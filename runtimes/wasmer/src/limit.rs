@@ -1,6 +1,8 @@
-//! A limit of linear memory.
+//! A limit of linear memory, and the memory of an instance that is still being made.
 
+use std::cell::Cell;
 use std::ptr::NonNull;
+use std::slice;
 
 use wasmer::sys::vm::{
     MemoryError, MemoryStyle, TableStyle, VMMemory, VMMemoryDefinition, VMTable, VMTableDefinition,
@@ -33,6 +35,32 @@ impl MemoryLimit {
     }
 }
 
+thread_local! {
+    /// Where an instance that this thread makes has its memory, until it is made: wasmer gives the
+    /// memory away when the start section has run, which may call the host.
+    static IN_THE_MAKING: Cell<Option<NonNull<VMMemoryDefinition>>> = const { Cell::new(None) };
+}
+
+/// Makes an instance; of its memory, [`in_the_making`] knows meanwhile.
+pub fn making<T>(instance: impl FnOnce() -> T) -> T {
+    let made = instance();
+    IN_THE_MAKING.set(None);
+    made
+}
+
+/// The memory of the instance that this thread is making; none where it makes none.
+///
+/// # Safety
+/// Only code of that instance has called the host, and goes on when the bytes are given back.
+pub unsafe fn in_the_making<'m>() -> Option<&'m mut [u8]> {
+    let definition = IN_THE_MAKING.get()?;
+    // SAFETY: the instance is being made, so its description lives. It waits for the host.
+    unsafe {
+        let VMMemoryDefinition { base, current_length } = *definition.as_ptr();
+        Some(slice::from_raw_parts_mut(base, current_length))
+    }
+}
+
 impl Tunables for MemoryLimit {
     // The style is compiled into the code. It is that of the module's own maximum, so that code
     // does not depend on the limit that it is compiled under.
@@ -59,7 +87,9 @@ impl Tunables for MemoryLimit {
         definition: NonNull<VMMemoryDefinition>,
     ) -> Result<VMMemory, MemoryError> {
         // SAFETY: the caller's promise about the definition is the one that is asked for.
-        unsafe { self.base.create_vm_memory(&self.limited(memory), style, definition) }
+        let made = unsafe { self.base.create_vm_memory(&self.limited(memory), style, definition) };
+        IN_THE_MAKING.set(made.is_ok().then_some(definition));
+        made
     }
 
     fn create_host_table(&self, table: &TableType, style: &TableStyle) -> Result<VMTable, String> {

@@ -8,6 +8,8 @@ use wasmer::{
     RuntimeError, Store,
 };
 
+use crate::limit;
+
 /// Makes a function of the host in a store.
 type Define = fn(&mut Store, &FunctionEnv<Host>) -> Function;
 
@@ -28,12 +30,6 @@ impl Imported {
             })
         });
         defines.collect::<Result<_>>().map(Self)
-    }
-
-    /// What a module imports that is not offered, as `module.name`.
-    pub fn lacking(module: &Module) -> Vec<String> {
-        let show = |import: ImportType| format!("{}.{}", import.module(), import.name());
-        module.imports().filter(|import| offered(import).is_none()).map(show).collect()
     }
 
     /// The functions in a store.
@@ -93,12 +89,14 @@ fn with_memory<T>(
 ) -> Result<T, RuntimeError> {
     let (host, store) = host.data_and_store_mut();
     let Host { wasi, state, memory } = host;
-    let Some(memory) = memory else {
-        return Err(RuntimeError::new("no memory is exported, or its module has yet to start"));
+    let view = memory.as_ref().map(|memory| memory.view(&store));
+    let bytes = match &view {
+        // SAFETY: the store is borrowed, so that no code runs in it and the memory stays as it is.
+        Some(view) => unsafe { view.data_unchecked_mut() },
+        // SAFETY: an instance that is being made has called, and waits.
+        None => unsafe { limit::in_the_making() }
+            .ok_or_else(|| RuntimeError::new("missing required memory export"))?,
     };
-    let view = memory.view(&store);
-    // SAFETY: the store is borrowed, so that no code runs in it and the memory stays as it is.
-    let bytes = unsafe { view.data_unchecked_mut() };
     serve(wasi, state, bytes).map_err(|error| match error.downcast::<I32Exit>() {
         Ok(exit) => RuntimeError::user(Box::new(exit)),
         Err(error) => RuntimeError::new(format!("{error:#}")),

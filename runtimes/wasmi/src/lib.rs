@@ -23,6 +23,9 @@ pub struct Wasmi {
     metered: bool,
 }
 
+/// What a call takes of wasmi's stack of calls, about.
+const CALL_BYTES: usize = 64;
+
 /// The engine of a name: `wasmi-lazy` or `wasmi-eager`.
 ///
 /// # Errors
@@ -37,6 +40,9 @@ pub fn engine(name: &str, limits: &Limits) -> Result<Wasmi> {
     };
     let mut config = Config::default();
     config.compilation_mode(mode);
+    // Its stack is one of values, beside one of calls, of which each takes some words.
+    let stack_bytes = usize::try_from(limits.stack_bytes)?;
+    config.set_max_stack_height(stack_bytes).set_max_recursion_depth(stack_bytes / CALL_BYTES);
     Ok(Wasmi {
         engine: wasmi::Engine::new(&config),
         memory_bytes: usize::try_from(limits.memory_bytes)?,
@@ -160,13 +166,6 @@ impl Engine for Wasmi {
 
     fn is_command(&self, module: &Module) -> bool {
         module.get_export(START).is_some() && module.get_export(name::INVOKE).is_none()
-    }
-
-    fn lacking_imports(&self, module: &Module) -> Vec<String> {
-        let lacks =
-            |import: &wasmi::ImportType<'_>| !lumos_wasi::offers(import.module(), import.name());
-        let show = |import: wasmi::ImportType<'_>| format!("{}.{}", import.module(), import.name());
-        module.imports().filter(|import| lacks(import)).map(show).collect()
     }
 
     fn run(

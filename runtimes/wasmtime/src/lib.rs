@@ -28,6 +28,7 @@ pub struct Wasmtime {
     name: &'static str,
     loads_precompiled: bool,
     memory_bytes: usize,
+    stack_bytes: usize,
     state: Option<Backend>,
     /// Whether instances are given fuel, and use it up.
     metered: bool,
@@ -46,11 +47,13 @@ pub fn engine(name: &str, limits: &Limits) -> Result<Wasmtime> {
     if !loads_precompiled && !cfg!(feature = "compiler") {
         bail!("`{name}` compiles, and this program links no compiler");
     }
+    let stack_bytes = usize::try_from(limits.stack_bytes)?;
     Ok(Wasmtime {
-        engine: wasmtime::Engine::new(&config(name)?).map_err(show)?,
+        engine: wasmtime::Engine::new(&limited(name, stack_bytes)?).map_err(show)?,
         name,
         loads_precompiled,
         memory_bytes: usize::try_from(limits.memory_bytes)?,
+        stack_bytes,
         state: None,
         metered: false,
     })
@@ -77,6 +80,13 @@ pub fn config(name: &str) -> Result<Config> {
         // processor's features off.
         _ => {}
     }
+    Ok(config)
+}
+
+/// The settings of a mode whose functions have so much stack, which changes no code.
+fn limited(name: &str, stack_bytes: usize) -> Result<Config> {
+    let mut config = config(name)?;
+    config.max_wasm_stack(stack_bytes);
     Ok(config)
 }
 
@@ -283,14 +293,6 @@ impl Engine for Wasmtime {
         module.get_export(START).is_some() && module.get_export(name::INVOKE).is_none()
     }
 
-    fn lacking_imports(&self, module: &Module) -> Vec<String> {
-        let lacks =
-            |import: &wasmtime::ImportType<'_>| !lumos_wasi::offers(import.module(), import.name());
-        let show =
-            |import: wasmtime::ImportType<'_>| format!("{}.{}", import.module(), import.name());
-        module.imports().filter(lacks).map(show).collect()
-    }
-
     fn run(
         &self,
         linked: &InstancePre<Host>,
@@ -341,14 +343,11 @@ impl Engine for Wasmtime {
     }
 
     fn metered(&self) -> Result<Option<Self>> {
-        let mut config = config(self.name)?;
+        let mut config = limited(self.name, self.stack_bytes)?;
         config.consume_fuel(true);
         let engine = wasmtime::Engine::new(&config).map_err(show)?;
-        let Self { name, loads_precompiled, memory_bytes, state, .. } = self;
-        let (name, loads_precompiled, memory_bytes) = (*name, *loads_precompiled, *memory_bytes);
-        let state = state.clone();
-        let metered = true;
-        Ok(Some(Self { engine, name, loads_precompiled, memory_bytes, state, metered }))
+        let state = self.state.clone();
+        Ok(Some(Self { engine, state, metered: true, ..*self }))
     }
 
     fn executed(&self, instance: &mut Guest<Vm>) -> Result<u64, InvokeError> {

@@ -122,8 +122,13 @@ fn settings(arguments: &Arguments) -> Result<Vec<Setting>> {
     if limits.is_empty() {
         limits.push(Setting::default());
     }
-    let Arguments { cpus, memory, drop_caches, with, .. } = arguments;
-    let own = Setting { cpus_milli: *cpus, memory_bytes: *memory, ..Setting::default() };
+    let &Arguments { cpus, memory, stack, drop_caches, ref with, .. } = arguments;
+    let own = Setting {
+        cpus_milli: cpus,
+        memory_bytes: memory,
+        stack_bytes: stack,
+        ..Setting::default()
+    };
     let dropping = drop_caches.then(|| Setting { drops_caches: true, ..Setting::default() });
     let others = dropping.iter().chain(with);
     let mut settings: Vec<Setting> = Vec::new();

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use lumos_build::process;
 use lumos_record::protocol::variable;
-use lumos_record::{Layout, Run};
+use lumos_record::{Layout, Measuring, Run};
 use lumos_report::compare::side::{self, Sides};
 
 use crate::bench;
@@ -85,6 +85,7 @@ pub fn measure(
         }
         builds.push(build);
     }
+    let _alone = Measuring::begin(layout, "cargo xtask compare --git")?;
     let mut runs: [Vec<PathBuf>; 2] = Default::default();
     let mut pairs = 0;
     for round in 1..=rounds {
@@ -117,6 +118,9 @@ fn refuse_unfit(arguments: &[String]) -> Result<()> {
     if own.iter().any(|word| bench::option(word) == "--rounds") {
         bail!("--rounds belongs before the `--`: rounds are of both revisions");
     }
+    if arguments.iter().any(|word| word == "--list") {
+        bail!("--list measures nothing: `cargo xtask bench --list` lists cases");
+    }
     lumos_criterion::Arguments::parse(criterion)?;
     Ok(())
 }
@@ -142,10 +146,18 @@ fn folder(layout: &Layout) -> PathBuf {
 /// The commit that a revision means.
 fn commit(layout: &Layout, revision: &str) -> Result<String> {
     let mut command = git(&layout.root);
-    command.args(["rev-parse", "--verify", "--quiet", "--end-of-options"]);
+    command.args(["rev-parse", "--verify", "--end-of-options"]);
     let output = command.arg(format!("{revision}^{{commit}}")).output().context("git")?;
     if !output.status.success() {
-        bail!("there is no revision `{revision}` in this checkout: see `git log` and `git branch`");
+        let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let is_shallow =
+            process::try_output(git(&layout.root).args(["rev-parse", "--is-shallow-repository"]));
+        let remedy = match is_shallow.as_deref() {
+            Some("true") => "this clone is shallow: `git fetch --unshallow` brings what it lacks",
+            Some(_) => "see `git log` and `git branch --all`",
+            None => "git does not tell what there is",
+        };
+        bail!("git finds no revision `{revision}` in this checkout ({words}): {remedy}");
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -33,6 +33,9 @@ pub struct Checkout {
     pub session: Option<String>,
     /// Further variables of the program's environment, which prevail.
     pub variables: Vec<(&'static str, OsString)>,
+    /// The script of a shell that starts the program, whose name and arguments are `$0` and `$@`;
+    /// none where nobody is between.
+    pub shell: Option<&'static str>,
 }
 
 /// A payload of a function: what is asked, and what is to be answered.
@@ -92,7 +95,7 @@ impl Checkout {
         let folder = tempfile::Builder::new().prefix("checkout-").tempdir()?;
         let manifest =
             ArtifactManifest { schema_version: SCHEMA_VERSION, ..ArtifactManifest::default() };
-        let checkout = Self { folder, manifest, session: None, variables: Vec::new() };
+        let checkout = Self { folder, manifest, session: None, variables: Vec::new(), shell: None };
         let layout = checkout.layout();
         for folder in
             [layout.guests(), layout.workloads(), layout.artifacts(), checkout.temporary()]
@@ -175,7 +178,15 @@ impl Checkout {
     pub fn start(&self, selection: &Selection, criterion: &[&str]) -> Result<Child> {
         let layout = self.layout();
         let output = File::create(self.output())?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let program = std::env::current_exe()?;
+        let mut command = match self.shell {
+            None => Command::new(program),
+            Some(script) => {
+                let mut command = Command::new("sh");
+                command.args(["-c", script]).arg(program);
+                command
+            }
+        };
         command.arg("--bench").args(criterion).current_dir(&layout.root);
         for outer in ["CARGO_TARGET_DIR", variable::RUN, variable::SESSION, variable::EVENTS] {
             command.env_remove(outer);

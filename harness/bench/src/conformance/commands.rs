@@ -1,25 +1,46 @@
-//! WASI commands that somebody else may have built: what they read and write, and how they end.
+//! WASI commands that somebody else may have built: what they read and write, what they may use,
+//! and how they end.
+//!
+//! The modules are in the folder `modules`, as text and as the bytes that it stands for.
 
 use std::fs;
+use std::thread;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use lumos_abi::worker::STACK_OF_HOST_BYTES;
 use lumos_record::{ArtifactKind, Runtime};
 
 use super::Built;
 use crate::{Checked, Engine, InvokeError, Limits, Target};
 
+macro_rules! module {
+    ($name:literal) => {
+        include_bytes!(concat!("modules/", $name, ".wasm"))
+    };
+}
+
 /// `(func (export "_start") unreachable)`
 const TRAPS: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\
     \x0a\x05\x01\x03\0\0\x0b";
 
-/// `(import "env" "gone" (func))`, which `_start` calls.
-const LACKS: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x0c\x01\x03env\x04gone\0\0\
-    \x03\x02\x01\0\x07\x0a\x01\x06_start\0\x01\x0a\x06\x01\x04\0\x10\0\x0b";
-
-/// Calls WASI's `proc_exit` with 7.
-const EXITS: &[u8] = b"\0asm\x01\0\0\0\x01\x08\x02\x60\0\0\x60\x01\x7f\0\
-    \x02\x24\x01\x16wasi_snapshot_preview1\x09proc_exit\0\x01\x03\x02\x01\0\x05\x03\x01\0\x01\
-    \x07\x13\x02\x06memory\x02\0\x06_start\0\x01\x0a\x08\x01\x06\0\x41\x07\x10\0\x0b";
+/// A command for each proposal for WebAssembly that it uses.
+const PROPOSALS: &[(&str, &[u8])] = &[
+    ("custom-page-sizes", module!("proposals/custom-page-sizes")),
+    ("exceptions", module!("proposals/exceptions")),
+    ("extended-const", module!("proposals/extended-const")),
+    ("function-references", module!("proposals/function-references")),
+    ("gc", module!("proposals/gc")),
+    ("legacy-exceptions", module!("proposals/legacy-exceptions")),
+    ("memory64", module!("proposals/memory64")),
+    ("multi-memory", module!("proposals/multi-memory")),
+    ("reference-types", module!("proposals/reference-types")),
+    ("relaxed-simd", module!("proposals/relaxed-simd")),
+    ("simd", module!("proposals/simd")),
+    ("stack-switching", module!("proposals/stack-switching")),
+    ("tail-call", module!("proposals/tail-call")),
+    ("threads", module!("proposals/threads")),
+    ("wide-arithmetic", module!("proposals/wide-arithmetic")),
+];
 
 /// Runs commands on an engine.
 pub(super) fn check<E: Engine>(
@@ -27,43 +48,124 @@ pub(super) fn check<E: Engine>(
     runtime: &Runtime,
     new_engine: fn(&str, &Limits) -> Result<E>,
 ) -> Result<()> {
-    let engine = new_engine(&runtime.name, &Limits::default())?;
-    let load = |module: &[u8]| -> Result<E::Module> {
+    let limits = Limits::default();
+    // As the first thread of a measuring process has it.
+    let stack_bytes = usize::try_from(limits.stack_bytes + STACK_OF_HOST_BYTES)?;
+    thread::scope(|scope| {
+        let check = || {
+            let commands = Commands { engine: new_engine(&runtime.name, &limits)?, runtime };
+            commands.check_streams(&echo(built)?)?;
+            commands.check_ends()?;
+            commands.check_limits()?;
+            commands.check_proposals()
+        };
+        let checking = thread::Builder::new().stack_size(stack_bytes).spawn_scoped(scope, check)?;
+        checking.join().map_err(|_| anyhow!("the engine panicked"))?
+    })
+}
+
+/// An engine that runs commands.
+struct Commands<'r, E> {
+    engine: E,
+    runtime: &'r Runtime,
+}
+
+impl<E: Engine> Commands<'_, E> {
+    fn load(&self, module: &[u8]) -> Result<E::Module> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("command");
-        let bytes = match runtime.loads {
-            Some(ArtifactKind::Precompiled) => engine.compile(module, &Target::Host)?.bytes,
+        let bytes = match self.runtime.loads {
+            Some(ArtifactKind::Precompiled) => self.engine.compile(module, &Target::Host)?.bytes,
             _ => module.to_owned(),
         };
         fs::write(&path, bytes)?;
         // SAFETY: it is what this very engine has compiled, or a module.
-        engine.load(&unsafe { Checked::assume(path) })
-    };
-    let module = load(&echo(built)?)?;
-    // It is a function as well, which the engine would rather call.
-    ensure!(!engine.is_command(&module), "`echo` is taken for somebody else's command");
-    ensure!(engine.lacking_imports(&module).is_empty(), "{:?}", engine.lacking_imports(&module));
-    let linked = engine.link(&module)?;
-    // Each run is one of its own: what one has read is not there for the next.
-    for stdin in [&b"some words"[..], b"", &[7; 100_000]] {
-        let mut response = Vec::new();
-        run(&engine, &linked, 0, stdin, &mut response)?;
-        ensure!(response == stdin, "{} bytes came back of {}", response.len(), stdin.len());
+        self.engine.load(&unsafe { Checked::assume(path) })
     }
 
-    let exits = load(EXITS)?;
-    ensure!(engine.is_command(&exits), "a module with `_start` is no command");
-    let linked = engine.link(&exits)?;
-    run(&engine, &linked, 7, b"", &mut Vec::new())?;
-    complains(&engine, &linked, "exited with 7 instead of 0")?;
+    /// Runs a command that is to exit with a code, and returns what it writes.
+    fn run(&self, module: &[u8], exit: i32, stdin: &[u8]) -> Result<Vec<u8>> {
+        let module = self.load(module)?;
+        ensure!(self.engine.is_command(&module), "a module with `_start` is no command");
+        Ok(run(&self.engine, &self.engine.link(&module)?, exit, stdin)?)
+    }
 
-    let traps = load(TRAPS)?;
-    complains(&engine, &engine.link(&traps)?, "trapped")?;
+    /// Makes sure that a run ends in a failure with those words, and few others.
+    fn complains(&self, module: &[u8], stdin: &[u8], words: &str) -> Result<()> {
+        match self.run(module, 0, stdin) {
+            Ok(_) => bail!("a run succeeded that should have {words}"),
+            Err(error) => {
+                let message = format!("{error:#}");
+                ensure!(message.contains(words), "no `{words}` in: {message}");
+                ensure!(message.len() < 600, "much is told: {message}");
+                Ok(())
+            }
+        }
+    }
 
-    let lacking = engine.lacking_imports(&load(LACKS)?);
-    ensure!(lacking.len() == 1 && lacking[0].contains("gone"), "{lacking:?}");
-    Ok(())
+    fn check_streams(&self, echo: &[u8]) -> Result<()> {
+        let module = self.load(echo)?;
+        // It is a function as well, which the engine would rather call.
+        ensure!(!self.engine.is_command(&module), "`echo` is taken for somebody else's command");
+        let linked = self.engine.link(&module)?;
+        // Each run is one of its own: what one has read is not there for the next.
+        for stdin in [&b"some words"[..], b"", &[7; 100_000]] {
+            let response = run(&self.engine, &linked, 0, stdin)?;
+            ensure!(response == stdin, "{} bytes came back of {}", response.len(), stdin.len());
+        }
+        let written = self.run(module!("start-writes"), 0, b"")?;
+        ensure!(written == b"hello\nhello\n", "{}", String::from_utf8_lossy(&written));
+        // No stream is a terminal, no other descriptor is open, and none has a place to look at.
+        self.run(module!("terminals"), 0, b"")?;
+        self.run(module!("descriptors"), 0, b"")?;
+        self.run(module!("seeks"), NOT_SEEKABLE, b"").map(drop)
+    }
+
+    fn check_ends(&self) -> Result<()> {
+        for code in [0, 7, 126, 200, 256, -1, i32::MIN] {
+            self.run(module!("exits"), code, &code.to_le_bytes())?;
+        }
+        self.complains(module!("exits"), &200_i32.to_le_bytes(), "exited with 200 instead of 0")?;
+        self.run(module!("start-exits"), 7, b"")?;
+        self.complains(module!("start-exits"), b"", "exited with 7 instead of 0")?;
+        self.complains(TRAPS, b"", "trapped")?;
+        self.complains(module!("words"), b"", "its last words: … AAAA")
+    }
+
+    fn check_limits(&self) -> Result<()> {
+        for deep in [500, 10_000, 50_000_i32] {
+            let run = self.run(module!("recurses"), 0, &deep.to_le_bytes());
+            run.with_context(|| format!("{deep} calls deep"))?;
+        }
+        self.complains(module!("recurses"), &i32::MAX.to_le_bytes(), "call stack exhausted")?;
+        for stream in [1, 2_i32] {
+            let stream = stream.to_le_bytes();
+            self.complains(module!("floods"), &stream, "writes more than 64 MiB")?;
+        }
+        Ok(())
+    }
+
+    /// Holds what the crate declares against what the engine runs.
+    fn check_proposals(&self) -> Result<()> {
+        let declared = |name: &str| self.runtime.lacks.iter().any(|lacking| lacking == name);
+        let outcomes = PROPOSALS.iter().filter_map(|(name, module)| {
+            match (declared(name), self.run(module, 0, b"")) {
+                (false, Err(error)) => Some(format!("it does not declare {name}: {error:#}")),
+                (true, Ok(_)) => Some(format!("it declares {name}, and runs it")),
+                _ => None,
+            }
+        });
+        let is_known = |lacking: &String| PROPOSALS.iter().any(|(name, _)| name == lacking);
+        let unknown = self.runtime.lacks.iter().filter(|lacking| !is_known(lacking));
+        let unknown = unknown.map(|lacking| format!("of {lacking} nothing is known"));
+        let wrong: Vec<String> = outcomes.chain(unknown).collect();
+        ensure!(wrong.is_empty(), "`lacks` is wrong: {}", wrong.join("; "));
+        Ok(())
+    }
 }
+
+/// What WASI calls the error of a stream that has no places.
+const NOT_SEEKABLE: i32 = 70;
 
 /// The bytes of a command that gives back what it reads.
 fn echo(built: &Built) -> Result<Vec<u8>> {
@@ -78,20 +180,8 @@ fn run<E: Engine>(
     linked: &E::Linked,
     exit: i32,
     stdin: &[u8],
-    response: &mut Vec<u8>,
-) -> Result<(), InvokeError> {
-    let request = [&exit.to_le_bytes(), stdin].concat();
-    engine.run(linked, &request, response)
-}
-
-/// Makes sure that a run ends in a failure with those words.
-fn complains<E: Engine>(engine: &E, linked: &E::Linked, words: &str) -> Result<()> {
-    match run(engine, linked, 0, b"", &mut Vec::new()) {
-        Ok(()) => bail!("a run succeeded that should have {words}"),
-        Err(error) => {
-            let message = error.to_string();
-            ensure!(message.contains(words), "no `{words}` in: {message}");
-            Ok(())
-        }
-    }
+) -> Result<Vec<u8>, InvokeError> {
+    let mut response = Vec::new();
+    engine.run(linked, &[&exit.to_le_bytes(), stdin].concat(), &mut response)?;
+    Ok(response)
 }

@@ -252,7 +252,12 @@ mod tests {
         if unsafe { libc::geteuid() } != 0 {
             return;
         }
-        let limits = Limits { memory_bytes: 64 << 20, cpus_milli: Some(500), cgroup: true };
+        let limits = Limits {
+            memory_bytes: 64 << 20,
+            cpus_milli: Some(500),
+            cgroup: true,
+            ..Limits::default()
+        };
         let cgroup = Cgroup::create(&hierarchy, &limits).unwrap();
         let folders = cgroup.folders();
         let file = match &hierarchy {

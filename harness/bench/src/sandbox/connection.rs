@@ -178,8 +178,10 @@ impl Connection {
     }
 }
 
+/// What a worker says, as far as anybody reads.
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).trim().to_owned()
+    const MOST: usize = 4096;
+    String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]).trim().to_owned()
 }
 
 /// Reads the marks of a hello.

@@ -86,7 +86,7 @@ impl Process {
         if let Some(artifact) = &worker_spec.artifact {
             command.arg("--artifact").arg(artifact.path());
         }
-        command.arg("--memory").arg(limits.memory_bytes.to_string());
+        command.args(limits.arguments());
         for file in cgroup.iter().flat_map(|cgroup| cgroup.joins()) {
             command.arg("--cgroup").arg(file);
         }

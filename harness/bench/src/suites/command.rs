@@ -1,7 +1,7 @@
 //! WASI commands, which somebody else may have built: each invocation is a run from the beginning
 //! to the end, in an instance of its own.
 
-use lumos_record::ArtifactKind;
+use lumos_record::{ArtifactKind, show_bytes};
 use lumos_workloads::sha256_hex;
 
 use super::harness::{Details, Harness, Measured, Trouble, verify_digest};
@@ -9,7 +9,8 @@ use super::loaded::show;
 use super::plan::Planned;
 use super::running::Running;
 use super::timing::{Invocations, time_step};
-use crate::Engine;
+use crate::artifact::Refusal;
+use crate::{Engine, Limits};
 
 /// Makes sure that the engine of a worker offers what its command imports.
 ///
@@ -20,14 +21,51 @@ pub(super) fn check<E: Engine, S>(running: &mut Running<'_, E, S>) -> Result<(),
     load(running.harness, &*engine, running.planned, running.planned.runtime.serves).map(drop)
 }
 
+/// Makes sure that a runtime can run a command at all, as far as is known before it is loaded.
+fn check_needs(planned: &Planned<'_>) -> Result<(), Trouble> {
+    let Planned { runtime, workload, setting, suite, .. } = planned;
+    let lacks: Vec<&str> = workload
+        .proposals
+        .iter()
+        .filter(|proposal| runtime.lacks.contains(proposal))
+        .map(String::as_str)
+        .collect();
+    if !lacks.is_empty() {
+        return Err(Trouble::Skip(format!(
+            "the module uses proposals for WebAssembly that {} does not run: {}",
+            runtime.name,
+            lacks.join(", ")
+        )));
+    }
+    let limit = setting.memory_bytes.unwrap_or(Limits::default().memory_bytes);
+    if workload.memory_bytes > limit {
+        let remedy = match suite.has_workers() {
+            true => ": `--memory` raises it",
+            false => ", which a setting raises in suites with workers alone",
+        };
+        return Err(Trouble::Skip(format!(
+            "the module asks for {} at its start, and the limit of memory is {}{remedy}",
+            show_bytes(workload.memory_bytes),
+            show_bytes(limit)
+        )));
+    }
+    Ok(())
+}
+
 fn load<E: Engine>(
     harness: &Harness,
     engine: &E,
     planned: &Planned<'_>,
     kind: ArtifactKind,
 ) -> Result<E::Module, Trouble> {
+    check_needs(planned)?;
     let (runtime, function) = (planned.runtime, &planned.workload.function);
-    let artifact = harness.artifacts.function(runtime, kind, function, &engine.settings())?;
+    let artifact = harness.artifacts.function(runtime, kind, function, &engine.settings());
+    let artifact = artifact.map_err(|refusal| match refusal {
+        // What this runtime makes of the module is its own affair, whenever it compiles.
+        Refusal::Missing(what, _) => Trouble::Failure(what),
+        refusal => refusal.into(),
+    })?;
     let watch = harness.watch;
     let (_, module) = time_step(&watch, || engine.load(&artifact).map_err(show))?;
     if !engine.is_command(&module) {
@@ -35,14 +73,6 @@ fn load<E: Engine>(
             "the module is no WASI command: it exports no `_start`, or is one of Lumos' functions"
                 .to_owned(),
         ));
-    }
-    let lacking = engine.lacking_imports(&module);
-    if !lacking.is_empty() {
-        return Err(Trouble::Skip(format!(
-            "{} does not offer what the module imports: {}",
-            runtime.name,
-            lacking.join(", ")
-        )));
     }
     Ok(module)
 }
@@ -60,6 +90,12 @@ pub(super) fn fresh<E: Engine, S>(running: &mut Running<'_, E, S>) -> Result<Mea
     };
     let mut response = Vec::new();
     time_step(&watch, || run(&mut response))?;
+    if planned.payload.response_sha256.is_empty() {
+        // What differs from run to run is no disagreement of engines.
+        let mut again = Vec::new();
+        time_step(&watch, || run(&mut again))?;
+        same_again(&response, &again)?;
+    }
     harness.verify_answer(&response, planned)?;
     let mut invocations = Invocations::new(response);
     let (cost, ()) = invocations.time_one(&watch, run)?;
@@ -71,6 +107,22 @@ pub(super) fn fresh<E: Engine, S>(running: &mut Running<'_, E, S>) -> Result<Mea
     }
     let verified = invocations.verified + 1;
     Ok(Measured { verified, size_bytes: request.len() as u64, details: Details::None })
+}
+
+/// Compares two answers of a command to the same request, on the same engine.
+///
+/// # Errors
+/// A sentence that says that they differ.
+pub(super) fn same_again(first: &[u8], second: &[u8]) -> Result<(), String> {
+    if first == second {
+        return Ok(());
+    }
+    let [one, other] = [first, second]
+        .map(|answer| format!("{} bytes with SHA-256 {}", answer.len(), sha256_hex(answer)));
+    Err(format!(
+        "its answer differs from run to run, so that nothing can be compared with it: {one}, then \
+         {other}"
+    ))
 }
 
 impl Harness {
@@ -94,9 +146,84 @@ impl Harness {
             return Ok(());
         };
         Err(format!(
-            "the engines do not agree: {} bytes with SHA-256 {digest}, and {runtime} answered \
-             {other}",
-            response.len()
+            "the engines do not agree, and which of them is right is not known (`--expect` tells): \
+             {digest} is the SHA-256 of this answer, and {other} that of {runtime}'s"
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use lumos_record::{Mode, Runtime, Setting, Suite};
+    use lumos_workloads::{Payload, Request, Workload};
+
+    use super::*;
+
+    /// What becomes of a command with such needs in a suite, under a setting.
+    fn reason(proposals: &[&str], memory_bytes: u64, suite: Suite, setting: &str) -> String {
+        let payload = Payload {
+            id: "stdin".into(),
+            profile: None,
+            sweep: false,
+            request: Request::Command { exit: 0, stdin: Vec::new() },
+            value: None,
+            request_sha256: String::new(),
+            response_sha256: String::new(),
+            step_sha256: Vec::new(),
+        };
+        let workload = Workload {
+            function: "module".into(),
+            summary: "A module".into(),
+            fixture: false,
+            keeps_state: false,
+            is_command: true,
+            proposals: proposals.iter().map(|&name| name.to_owned()).collect(),
+            memory_bytes,
+            malformed: None,
+            payloads: vec![payload],
+            file: PathBuf::new(),
+        };
+        let lacks = vec!["exceptions".to_owned(), "gc".to_owned()];
+        let plain = Runtime::plain("fake", "crate", Mode::Jit, "1", ArtifactKind::Wasm);
+        let runtime = &Runtime { lacks, ..plain };
+        let setting: Setting = setting.parse().unwrap();
+        let payload = &workload.payloads[0];
+        let planned =
+            Planned { suite, workload: &workload, chain: None, payload, runtime, setting, row: 0 };
+        match check_needs(&planned) {
+            Ok(()) => String::new(),
+            Err(Trouble::Skip(reason)) => reason,
+            Err(failure) => panic!("{failure:?}"),
+        }
+    }
+
+    #[test]
+    fn what_an_engine_lacks_is_named_whatever_the_suite() {
+        let expected = "the module uses proposals for WebAssembly that fake does not run: \
+                        exceptions, gc";
+        for suite in [Suite::ColdStart, Suite::Fresh] {
+            assert_eq!(reason(&["exceptions", "simd", "gc"], 0, suite, ""), expected);
+            assert_eq!(reason(&["simd"], 1 << 30, suite, ""), "");
+        }
+    }
+
+    #[test]
+    fn a_memory_above_the_limit_is_told_with_the_limit() {
+        let asks = "the module asks for 2GiB at its start, and the limit of memory is 1GiB";
+        let cold = reason(&[], 2 << 30, Suite::ColdStart, "");
+        assert_eq!(cold, format!("{asks}: `--memory` raises it"));
+        assert!(reason(&[], 2 << 30, Suite::Fresh, "").starts_with(asks));
+        assert_eq!(reason(&[], 2 << 30, Suite::ColdStart, "memory=3GiB"), "");
+        assert!(reason(&[], 2 << 20, Suite::ColdStart, "memory=1MiB").contains("is 1MiB"));
+    }
+
+    #[test]
+    fn a_command_that_disagrees_with_itself_is_told_from_engines_that_disagree() {
+        assert_eq!(same_again(b"same", b"same"), Ok(()));
+        let message = same_again(b"one", b"other").unwrap_err();
+        assert!(message.contains("differs from run to run"), "{message}");
+        assert!(message.contains("3 bytes") && message.contains("5 bytes"), "{message}");
     }
 }

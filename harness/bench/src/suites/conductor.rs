@@ -15,14 +15,15 @@ use anyhow::{Context, Result, bail};
 use lumos_criterion::files::{self, NEWEST};
 use lumos_criterion::{Criterion, FEWEST_SAMPLES, Samples, criterion, replay};
 use lumos_record::protocol::{read_variable, variable};
-use lumos_record::{Case, Event, Layout, Record, Round, Run, Skip, Weather};
+use lumos_record::{Case, Event, Layout, Measuring, Record, Round, Run, Skip, Weather};
 use lumos_turns::Request;
 use lumos_workloads::Workloads;
 
+use super::backing;
 use super::plan::{Plan, Planned};
 use super::precision::{self, Known};
 use super::select::{Filter, Selection};
-use super::session::{Brief, Session, session_name};
+use super::session::{Brief, Session, command_line, revision, session_name};
 use super::supervise::{Ended, Part, Side, note_interrupts};
 use super::weather::Watcher;
 use crate::artifact::Artifacts;
@@ -119,9 +120,24 @@ impl Conductor<'_> {
         let criterion = criterion();
         let programs = self.programs()?;
         self.check_baseline(&programs)?;
+        // Those who take turns were started by one who keeps others waiting.
+        let in_turns = std::env::var_os(lumos_turns::Turns::VARIABLE).is_some();
+        let alone = || {
+            Measuring::begin(self.layout, &command_line()?.join(" "))
+                .context("the lock of measurements")
+        };
+        let _alone = (!in_turns).then(alone).transpose()?;
+        if revision(&self.layout.root).commit.is_empty() {
+            notice(
+                "git does not tell the commit of this checkout: the run is recorded without".into(),
+            );
+        }
         tidy(&programs, Stdio::inherit);
         note_interrupts();
         let mut series = Series { name: session_name(), ..Series::default() };
+        if !self.selection.verify {
+            backing::touch();
+        }
         let ended = self.rounds(&programs, &mut series);
         // A measuring process that was ended had no time to tidy up.
         tidy(&programs, Stdio::null);

@@ -14,6 +14,7 @@ pub fn limits(selection: &Selection, setting: &Setting) -> Limits {
     let default = Limits::of_memory(selection.memory_limit_bytes);
     Limits {
         memory_bytes: setting.memory_bytes.unwrap_or(default.memory_bytes),
+        stack_bytes: setting.stack_bytes.map_or(default.stack_bytes, u64::from),
         cpus_milli: setting.cpus_milli,
         cgroup: setting.has_limits(),
     }

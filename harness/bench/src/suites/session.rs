@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use lumos_criterion::Samples;
 use lumos_record::protocol::{read_variable, variable};
 use lumos_record::{
-    ArtifactManifest, Case, Finished, Lane, Layout, Process, Record, Revision, Round, Run,
-    RunManifest, RunWriter, SCHEMA_VERSION,
+    ArtifactManifest, Case, Finished, Lane, Layout, Process, Record, Revision, Run, RunManifest,
+    RunWriter, SCHEMA_VERSION,
 };
 use lumos_workloads::sha256_hex;
 use serde::{Deserialize, Serialize};
@@ -56,9 +56,7 @@ impl Session {
         save_baseline: Option<&str>,
     ) -> Result<Self> {
         let runs = layout.runs();
-        // The session's run can only be among the newest: other crates have begun its rounds.
-        let newest = selection.rounds().max(Round::USUAL) as usize;
-        for directory in Run::all(&runs)?.iter().rev().take(newest) {
+        for directory in Run::all(&runs)?.iter().rev() {
             if Run::read_manifest(directory).is_ok_and(|manifest| manifest.session == session) {
                 return Self::join(directory);
             }
@@ -262,6 +260,8 @@ fn manifest(
             Some(round) => format!("{day}-{}-{}", std::process::id(), round.number),
             None => format!("{day}-{}", std::process::id()),
         },
+        // Whoever files it knows.
+        number: 0,
         started_unix_ms: now.as_millis() as u64,
         session,
         node: match &selection.emulator {
@@ -281,13 +281,16 @@ fn manifest(
 }
 
 /// What the user typed, if `cargo xtask bench` passed it on.
-fn command_line() -> Result<Vec<String>> {
+///
+/// # Errors
+/// When what was passed on is malformed.
+pub fn command_line() -> Result<Vec<String>> {
     let given = read_variable(variable::COMMAND_LINE)?;
     Ok(given.unwrap_or_else(|| std::env::args().collect()))
 }
 
 /// The commit of the checkout at `root`; empty where git or its data is absent.
-fn revision(root: &Path) -> Revision {
+pub fn revision(root: &Path) -> Revision {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();

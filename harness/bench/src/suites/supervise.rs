@@ -28,12 +28,17 @@ extern "C" fn note_interrupt(_signal: libc::c_int) {
     INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
-/// Has signals that ask for an end be noted from now on.
+/// Has signals that ask for an end be noted from now on, but for those that this process was started
+/// to ignore, as by `nohup`.
 pub fn note_interrupts() {
     let handler: extern "C" fn(libc::c_int) = note_interrupt;
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: the handler only stores to an atomic.
-        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+        // SAFETY: the handler only stores to an atomic, and what was set may be set again.
+        unsafe {
+            if libc::signal(signal, handler as libc::sighandler_t) == libc::SIG_IGN {
+                libc::signal(signal, libc::SIG_IGN);
+            }
+        }
     }
 }
 
@@ -114,7 +119,8 @@ impl Side<'_> {
         let mut session = Session::join(self.run)?;
         loop {
             let watch_file = sockets.path().join("watch");
-            let watch = Watch::shared(&watch_file, limit)?;
+            let watch = Watch::shared(&watch_file, limit)
+                .with_context(|| watch_file.display().to_string())?;
             watch.disarm();
             let mut child = self.start(turn, sockets.path(), &watch_file)?;
             let end = wait(&mut child, watch, limit)?;

@@ -33,7 +33,12 @@ impl Watch {
     pub fn shared(path: &Path, limit: Duration) -> io::Result<Self> {
         let file =
             File::options().create(true).truncate(false).read(true).write(true).open(path)?;
-        file.set_len(size_of::<AtomicU64>() as u64)?;
+        // A file with a hole would be filled when it is written to, and then it may be too late.
+        // SAFETY: the file is open.
+        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, size_of::<AtomicU64>() as i64) } {
+            0 => {}
+            code => return Err(io::Error::from_raw_os_error(code)),
+        }
         // SAFETY: a fresh mapping, as long as the file, which nobody unmaps or shortens.
         let address = unsafe {
             libc::mmap(

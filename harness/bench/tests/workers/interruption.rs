@@ -2,6 +2,7 @@
 //! socket or folder stays behind.
 
 use std::process::Child;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -45,13 +46,21 @@ pub fn trials() -> impl Iterator<Item = Trial> {
         trial("interruption::supervisor_killed::served", || supervisor_killed(Suite::Warm)),
         trial("interruption::supervisor_killed::in_process", || supervisor_killed(Suite::Call)),
         trial("interruption::measuring_process_killed", measuring_process_killed),
+        trial("interruption::parent_killed", parent_killed),
+        trial("interruption::hangup_is_ignored", hangup_is_ignored),
     ])
 }
 
 /// Starts a run, and waits until it is stuck in its second case: in the served lane in a worker,
 /// else in the measuring process.
 fn stuck(suite: Suite) -> Result<(Checkout, Child)> {
-    let checkout = checkout(&[HONEST, HANGS])?;
+    stuck_in(None, suite)
+}
+
+/// The same, started by a shell.
+fn stuck_in(shell: Option<&'static str>, suite: Suite) -> Result<(Checkout, Child)> {
+    let mut checkout = checkout(&[HONEST, HANGS])?;
+    checkout.shell = shell;
     checkout.save_manifest()?;
     let suites = match suite {
         Suite::Warm => vec![Suite::Warm],
@@ -134,6 +143,27 @@ fn supervisor_killed(suite: Suite) -> Result<()> {
     next.runtimes = vec![format!("{HONEST}*")];
     let ended = checkout.run(&next, &[])?;
     ensure!(ended.output.contains("removed what an earlier run left behind: "), "{ended}");
+    checkout.nothing_is_left()
+}
+
+/// Whoever started the supervisor is gone, and nobody could end it any more: it ends all by itself.
+fn parent_killed() -> Result<()> {
+    let (checkout, child) = stuck_in(Some("\"$0\" \"$@\"; true"), Suite::Warm)?;
+    kill(i32::try_from(child.id())?, libc::SIGKILL);
+    checkout.wait(child)?;
+    checkout.nothing_is_left()
+}
+
+/// As under `nohup`: a terminal that closes does not end the run.
+fn hangup_is_ignored() -> Result<()> {
+    let (checkout, child) = stuck_in(Some("trap '' HUP; exec \"$0\" \"$@\""), Suite::Warm)?;
+    let supervisor = i32::try_from(child.id())?;
+    kill(supervisor, libc::SIGHUP);
+    std::thread::sleep(Duration::from_millis(500));
+    ensure!(worker(&checkout)?.is_some(), "the run has ended: {:?}", checkout.processes());
+    kill(supervisor, libc::SIGTERM);
+    let ended = checkout.wait(child)?;
+    ensure!(ended.status.code() == Some(130), "{ended}");
     checkout.nothing_is_left()
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use lumos_record::{ArtifactKind, Compilation, Runtime, Variant};
 use lumos_workloads::sha256_hex;
 
@@ -151,6 +151,11 @@ pub fn precompile(
 ) -> Result<Compilation> {
     let mut command = Command::new(worker);
     command.args(["precompile", engine]).arg(module).arg(output).arg(target);
-    let printed = process::quiet_output(&mut command)?;
-    serde_json::from_str(&printed).with_context(|| format!("`{}`", process::show(&command)))
+    let output =
+        command.output().with_context(|| format!("cannot run `{}`", process::show(&command)))?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!("{engine} cannot compile it ({}): {}", output.status, complaint.trim());
+    }
+    serde_json::from_slice(&output.stdout).with_context(|| format!("`{}`", process::show(&command)))
 }

@@ -1,13 +1,12 @@
 //! Removes what containers without a daemon may have left on the node, and the unpacked images.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use lumos_bench::Sandbox;
 use lumos_bench::sandbox::Layout;
 
 fn main() -> ExitCode {
-    let layout = match Layout::find(Path::new(env!("CARGO_MANIFEST_DIR"))) {
+    let layout = match Layout::of_process(env!("CARGO_MANIFEST_DIR")) {
         Ok(layout) => layout,
         Err(error) => {
             eprintln!("error: {error}");
