@@ -134,9 +134,13 @@ impl std::error::Error for Interrupted {}
 mod tests {
     use super::*;
 
+    /// What signals do is a matter of the whole process.
+    static ALONE: Mutex<()> = Mutex::new(());
+
     #[test]
     fn a_signal_that_is_ignored_stays_so() {
-        // SAFETY: no other test looks at this signal.
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: no other test looks at signals meanwhile.
         let before = unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
         let watched = watch();
         // SAFETY: as above.
@@ -146,6 +150,7 @@ mod tests {
 
     #[test]
     fn signals_do_what_they_did_once_the_last_guard_is_gone() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let handler = || {
             let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
             // SAFETY: it is only asked what is set, and writes all of it.
@@ -155,6 +160,9 @@ mod tests {
             };
             action.sa_sigaction
         };
+        // Whoever runs the tests may ignore it.
+        // SAFETY: what a signal does by default it may do.
+        unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
         let before = handler();
         let first = watch();
         let second = watch();

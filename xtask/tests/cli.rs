@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -131,10 +132,14 @@ fn the_checkout_is_the_one_in_which_one_stands() {
 /// As behind `| head -1`.
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
-    for arguments in [&["bench", "--list"][..], &["doctor"], &["--help"]] {
+    let folder = tempfile::tempdir().unwrap();
+    let cargo = cargo_with_an_interrupted_bench_target(folder.path());
+    let list = ["bench", "--list", "--suite", "call", "--runtime", "native", "--function", "noop"];
+    for arguments in [&list[..], &["doctor"], &["--help"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.env("CARGO", &cargo).env("CARGO_TARGET_DIR", folder.path().join("target"));
         let output = command.args(arguments).stdout(writer).stderr(Stdio::piped()).output();
         let output = output.unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
@@ -332,6 +337,14 @@ fn an_interrupted_run_ends_with_what_there_is() {
     command.args(["bench", "--suite", "call", "--runtime", "native", "--function", "noop"]);
     command.env("CARGO", cargo_with_an_interrupted_bench_target(folder.path()));
     command.env("CARGO_TARGET_DIR", folder.path().join("target")).env_remove("LUMOS_NO_BUILD");
+    let heed_interrupts = || {
+        // SAFETY: a call that may be made between fork and exec.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+        Ok(())
+    };
+    // A shell ignores them for what is in the background, as these tests may be.
+    // SAFETY: it does no more than that.
+    unsafe { command.pre_exec(heed_interrupts) };
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{text}");

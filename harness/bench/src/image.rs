@@ -394,7 +394,11 @@ mod tests {
         header.set_entry_type(kind);
         header.set_size(0);
         header.set_mode(0o6755);
-        header.set_link_name(target).unwrap();
+        if !target.is_empty() {
+            header.set_link_name(target).unwrap();
+        }
+        header.set_uid(0);
+        header.set_gid(0);
         // By hand: a builder takes no such paths.
         header.as_old_mut().name[..path.len()].copy_from_slice(path);
         header.set_cksum();
@@ -404,6 +408,8 @@ mod tests {
         let mut behind = tar::Header::new_gnu();
         behind.set_size(4);
         behind.set_mode(0o644);
+        behind.set_uid(0);
+        behind.set_gid(0);
         let inner = format!("{}/inner", String::from_utf8_lossy(path));
         if kind == EntryType::Symlink {
             archive.append_data(&mut behind, inner, &b"text"[..]).unwrap();
@@ -446,6 +452,8 @@ mod tests {
         let mut header = tar::Header::new_gnu();
         header.set_size(0);
         header.set_mode(0o6755);
+        header.set_uid(0);
+        header.set_gid(0);
         archive.append_data(&mut header, "su", io::empty()).unwrap();
         let bytes = archive.into_inner().unwrap().finish().unwrap();
         unpack(&bytes, blobs.path()).unwrap();
@@ -461,6 +469,8 @@ mod tests {
         let bytes = Bounded::LEAST_BYTES * 2;
         header.set_size(bytes);
         header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
         archive.append_data(&mut header, "zeros", io::repeat(0).take(bytes)).unwrap();
         let bomb = archive.into_inner().unwrap().finish().unwrap();
         assert!(bomb.len() < 1 << 20);

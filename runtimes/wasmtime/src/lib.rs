@@ -86,7 +86,8 @@ pub fn config(name: &str) -> Result<Config> {
 /// The settings of a mode whose functions have so much stack, which changes no code.
 fn limited(name: &str, stack_bytes: usize) -> Result<Config> {
     let mut config = config(name)?;
-    config.max_wasm_stack(stack_bytes);
+    // The second is of stacks for what nobody does here, and holds the first to it.
+    config.max_wasm_stack(stack_bytes).async_stack_size(stack_bytes);
     Ok(config)
 }
 

@@ -157,7 +157,7 @@ fn commit(layout: &Layout, revision: &str) -> Result<String> {
             Some(_) => "see `git log` and `git branch --all`",
             None => "git does not tell what there is",
         };
-        bail!("git finds no revision `{revision}` in this checkout ({words}): {remedy}");
+        bail!("there is no revision `{revision}` in this checkout (git says: {words}): {remedy}");
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

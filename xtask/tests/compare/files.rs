@@ -33,7 +33,9 @@ pub fn save(folder: PathBuf, id: &str, median_ns: f64) {
     });
     let times: Vec<f64> = (-10..=10).map(|n| median_ns * (1.0 + f64::from(n) / 10_000.0)).collect();
     let sample = json!({ "sampling_mode": "Flat", "iters": vec![1.0; 21], "times": times });
-    let estimates = json!({ "median": { "point_estimate": median_ns } });
+    let interval = json!({ "lower_bound": median_ns, "upper_bound": median_ns });
+    let median = json!({ "point_estimate": median_ns, "confidence_interval": interval });
+    let estimates = json!({ "median": median });
     for (name, value) in
         [("benchmark.json", benchmark), ("sample.json", sample), ("estimates.json", estimates)]
     {

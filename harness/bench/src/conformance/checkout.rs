@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -202,6 +203,16 @@ impl Checkout {
             .envs(self.session.iter().map(|session| (variable::SESSION, session)))
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let heed_signals = || {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+                // SAFETY: a call that may be made between fork and exec.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+            }
+            Ok(())
+        };
+        // Whoever runs the tests may ignore them, as a shell does for what is in the background.
+        // SAFETY: it does no more than that.
+        unsafe { command.pre_exec(heed_signals) };
         Ok(command.spawn()?)
     }
 

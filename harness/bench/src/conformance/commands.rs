@@ -164,8 +164,8 @@ impl<E: Engine> Commands<'_, E> {
     }
 }
 
-/// What WASI calls the error of a stream that has no places.
-const NOT_SEEKABLE: i32 = 70;
+/// What all engines' WASI says to a look at where a stream is: that there is no such file.
+const NOT_SEEKABLE: i32 = 8;
 
 /// The bytes of a command that gives back what it reads.
 fn echo(built: &Built) -> Result<Vec<u8>> {

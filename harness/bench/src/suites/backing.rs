@@ -7,7 +7,7 @@
 use std::fs;
 
 /// What is touched at most: more than the processes of a round have at once.
-const MOST_BYTES: u64 = 1 << 30;
+const MOST_BYTES: u64 = 512 << 20;
 
 /// Touches memory and gives it back, so that the kernel hands out pages that are backed: it takes
 /// what came back last. Where there is little memory, or none to be had, less is touched.

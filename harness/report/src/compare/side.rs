@@ -161,11 +161,11 @@ impl<'l> Home<'l> {
             false => "",
         };
         bail!(
-            "there is no baseline and no run `{name}`{damaged}. Baselines: {}. Runs in {}, the \
-             newest last: {}. `cargo xtask bench -- --save-baseline {name}` saves such a baseline",
+            "there is no baseline and no run `{name}`{damaged}. Baselines: {}. Runs, the newest \
+             last: {} (in {}). `cargo xtask bench -- --save-baseline {name}` saves such a baseline",
             newest_few(&known),
-            self.layout.runs().display(),
-            newest_few(&runs)
+            newest_few(&runs),
+            self.layout.runs().display()
         )
     }
 
