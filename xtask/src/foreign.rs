@@ -198,7 +198,7 @@ fn artifacts(
     fs::write(to.join(&file), module).with_context(|| file.display().to_string())?;
     let sha256 = sha256_hex(module);
     let entry = Artifact::new(ArtifactKind::Wasm, file.clone(), WASM);
-    found.artifacts.push(foreign(&to, name, sha256, entry)?);
+    found.artifacts.push(foreign(&to, name, sha256.clone(), entry)?);
     let compiles = |runtime: &&Runtime| {
         runtime.serves == ArtifactKind::Precompiled
             && !proposals.iter().any(|proposal| runtime.lacks.contains(proposal))
@@ -213,6 +213,7 @@ fn artifacts(
         to: &to,
         name,
         module: to.join(&file),
+        module_sha256: sha256,
     };
     let compiling: Vec<&Runtime> = runtimes.iter().filter(compiles).collect();
     let progress = Progress::begin("compiling", compiling.len());
@@ -247,6 +248,7 @@ struct Compiler<'c> {
     to: &'c Path,
     name: &'c str,
     module: PathBuf,
+    module_sha256: String,
 }
 
 impl Compiler<'_> {
@@ -273,9 +275,8 @@ impl Compiler<'_> {
             .find_map(|found| found.compiler(&runtime.name, true))
             .and_then(|worker| on_host.find(ArtifactKind::Worker, None, Some(&worker.name)))
             .with_context(|| format!("there is no compiler for {}", runtime.name))?;
-        let module = fs::read(&self.module).with_context(|| self.module.display().to_string())?;
         let processor = platform.processor(true)?;
-        let inputs = [&sha256_hex(&module), &worker.sha256, &target, &processor];
+        let inputs = [&self.module_sha256, &worker.sha256, &target, &processor];
         let source_hash = sha256_hex(inputs.map(String::as_str).join(" ").as_bytes());
         if let Some(kept) = self.kept(runtime, &source_hash) {
             progress.advance(1);

@@ -83,10 +83,14 @@ fn cpu_model(cpuinfo: &str) -> String {
 }
 
 fn memory_bytes() -> u64 {
-    let meminfo = read("/proc/meminfo");
+    meminfo_bytes(&read("/proc/meminfo"), "MemTotal:")
+}
+
+/// A line of the kernel's `meminfo`, by what it begins with; 0 where there is none.
+pub fn meminfo_bytes(meminfo: &str, name: &str) -> u64 {
     let kib = meminfo
         .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .find_map(|line| line.strip_prefix(name))
         .and_then(|value| value.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }

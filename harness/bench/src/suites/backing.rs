@@ -6,6 +6,8 @@
 
 use std::fs;
 
+use crate::node::meminfo_bytes;
+
 /// What is touched at most: more than the processes of a round have at once.
 const MOST_BYTES: u64 = 512 << 20;
 
@@ -36,11 +38,7 @@ fn available_bytes() -> u64 {
 }
 
 fn available(meminfo: &str) -> u64 {
-    let kib = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|value| value.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
+    meminfo_bytes(meminfo, "MemAvailable:")
 }
 
 #[cfg(test)]

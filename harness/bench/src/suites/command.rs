@@ -12,10 +12,11 @@ use super::timing::{Invocations, time_step};
 use crate::artifact::Refusal;
 use crate::{Engine, Limits};
 
-/// Makes sure that the engine of a worker offers what its command imports.
+/// Makes sure that the engine of a worker can run its command.
 ///
 /// # Errors
-/// A skip that names what is lacking; a failure where the module cannot be loaded, or is none.
+/// A skip that names what the engine or the limit of memory lacks; a failure where the module
+/// cannot be loaded, or is none.
 pub(super) fn check<E: Engine, S>(running: &mut Running<'_, E, S>) -> Result<(), Trouble> {
     let engine = running.engine()?;
     load(running.harness, &*engine, running.planned, running.planned.runtime.serves).map(drop)
