@@ -6,6 +6,7 @@
 //! measured and compared as everything else is; Criterion's own verdicts on the same samples are
 //! read from what it prints.
 
+mod faults;
 mod replicate;
 
 use std::collections::BTreeMap;
@@ -53,6 +54,10 @@ pub struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "replicate",
           value_parser = one_or_more())]
     pairs: usize,
+    /// Provoke faults instead (kills, full disks, damaged files and the like), as root, and tell
+    /// how many are survived: all, or those whose names contain one of these words
+    #[arg(long, value_name = "WORD", num_args = 0.., conflicts_with = "replicate")]
+    faults: Option<Vec<String>>,
 }
 
 fn one_or_more() -> clap::builder::RangedU64ValueParser<usize> {
@@ -160,6 +165,9 @@ const LEAST_FOUND: [(f64, f64); 2] = [(0.10, 0.90), (0.25, 1.0)];
 pub fn run(layout: &Layout, arguments: &Arguments) -> Result<()> {
     if let Some(profile) = arguments.replicate {
         return replicate::run(layout, profile, arguments.pairs);
+    }
+    if let Some(wanted) = &arguments.faults {
+        return faults::run(layout, wanted);
     }
     let declared = lumos_build::build(layout, &BuildRequest::host(Scope::of([]))?)?.runtimes;
     let is_chosen =

@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use lumos_record::{Case, Layout, Round};
+use lumos_record::{Case, Layout, Round, from_json};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -158,7 +158,7 @@ pub fn read_samples(root: &Path, folder: &Path) -> Result<lumos_model::Samples> 
 /// When it is absent or damaged; the message names the file without `root`.
 pub fn read_json<T: DeserializeOwned>(root: &Path, folder: &Path, name: &str) -> Result<T> {
     let path = folder.join(name);
-    let read = || -> Result<T> { Ok(serde_json::from_slice(&fs::read(root.join(&path))?)?) };
+    let read = || -> Result<T> { Ok(from_json(&fs::read(root.join(&path))?)?) };
     read().with_context(|| path.display().to_string())
 }
 

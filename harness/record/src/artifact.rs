@@ -375,8 +375,7 @@ impl ArtifactManifest {
         let path = artifacts.join(Self::FILE);
         let named = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
         let text = std::fs::read(&path).map_err(|e| io::Error::new(e.kind(), named(&e)))?;
-        serde_json::from_slice(&text)
-            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, named(&e)))
+        crate::from_json(&text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, named(&e)))
     }
 
     /// The manifest as it concerns one architecture.

@@ -36,7 +36,7 @@ pub use record::{
 pub use run::{ReadRunError, Revision, Round, Run, RunManifest, RunWriter};
 pub use setting::{Setting, parse_asked, parse_bytes, parse_cpus, parse_stack, show_bytes};
 pub use suite::Suite;
-pub use text::shown;
+pub use text::{from_json, shown};
 pub use variant::Variant;
 pub use vocabulary::{Case, Lane, Phase, Profile, StateBackend, UnknownName};
 

@@ -50,7 +50,6 @@ impl PullCheck {
         let path = folder.join(Self::FILE);
         let named = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
         let text = std::fs::read(&path).map_err(|e| io::Error::new(e.kind(), named(&e)))?;
-        serde_json::from_slice(&text)
-            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, named(&e)))
+        crate::from_json(&text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, named(&e)))
     }
 }

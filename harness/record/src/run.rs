@@ -210,7 +210,7 @@ impl Run {
             if reader.read_until(b'\n', &mut line).map_err(io)? == 0 {
                 break;
             }
-            match serde_json::from_slice(&line) {
+            match crate::from_json(&line) {
                 Ok(record) => records.push(record),
                 Err(_) if line.last() != Some(&b'\n') => truncated = true,
                 Err(error) => return Err(ReadRunError::Line(path, number, error)),
@@ -232,7 +232,7 @@ impl Run {
         BufReader::new(file)
             .read_until(b'\n', &mut line)
             .map_err(|error| ReadRunError::Io(path.clone(), error))?;
-        match serde_json::from_slice(&line) {
+        match crate::from_json(&line) {
             Err(error) if line.ends_with(b"\n") => Err(ReadRunError::Line(path, 1, error)),
             // Cut short, as an interrupted run may leave it.
             record => checked_manifest(record.ok(), path),

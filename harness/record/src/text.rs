@@ -1,6 +1,8 @@
 //! Text that somebody else has written, such as a guest's complaint: what a reader is shown of it.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serializer};
+use serde_json::{Map, Value};
 
 /// The most characters of such a text that are kept.
 const MOST: usize = 1000;
@@ -59,9 +61,47 @@ pub fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Err
     Ok(shown(&String::deserialize(deserializer)?))
 }
 
+/// Reads JSON that may come from somebody else. Texts in which a terminal would find an order are
+/// given as they are shown.
+///
+/// # Errors
+/// Those of the reader, with what they cite as it is shown.
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    // Without a backslash or a byte beyond the letters, no such character can stand in it.
+    if bytes.iter().all(|&byte| byte != b'\\' && byte < 0x7f) {
+        return serde_json::from_slice(bytes);
+    }
+    serde_json::from_value(shown_value(serde_json::from_slice(bytes)?))
+}
+
+fn shown_value(value: Value) -> Value {
+    let text = |text: String| if text.contains(is_order) { shown(&text) } else { text };
+    match value {
+        Value::String(said) => Value::String(text(said)),
+        Value::Array(values) => values.into_iter().map(shown_value).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| (text(name), shown_value(value)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_text_of_a_file_is_an_order() {
+        let read = |json: &str| from_json::<Value>(json.as_bytes());
+        let value = read("{\"a\\u001b\": [\"b\\u009b1m\u{7f}\", \" µ \", 3e-2, true]}").unwrap();
+        let expected = r#"{"a\\u{1b}":["b\\u{9b}1m\\u{7f}"," µ ",0.03,true]}"#;
+        assert_eq!(value.to_string(), expected);
+        let plain = read(r#"{"plain": " text "}"#).unwrap();
+        assert_eq!(plain["plain"], " text ");
+        let error = from_json::<crate::Suite>(b"\"\\u001b[31m\"").unwrap_err().to_string();
+        assert!(!error.contains(is_order) && error.contains("[31m"), "{error}");
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_shown_as_text() {

@@ -13,7 +13,7 @@ use lumos_criterion::files::{self, Estimates};
 use lumos_model::{Samples, median};
 use lumos_record::{
     ArtifactManifest, Breakdown, Case, Counted, Finished, Layout, Ledger, PullCheck, Record, Run,
-    RunManifest, WorkerUse, shown,
+    RunManifest, WorkerUse, from_json, shown,
 };
 use lumos_workloads::sha256_hex;
 
@@ -386,7 +386,7 @@ fn read_artifacts(
                 .into(),
         );
     }
-    match serde_json::from_slice::<ArtifactManifest>(&bytes) {
+    match from_json::<ArtifactManifest>(&bytes) {
         Ok(manifest) if manifest.schema_version == lumos_record::SCHEMA_VERSION => Some(manifest),
         Ok(manifest) => {
             warnings.push(format!(

@@ -267,7 +267,7 @@ impl<'l> Home<'l> {
             runs_a_round: 1,
             provenance: self.told_by(Source::Baseline(name)).map(|(folder, manifest)| {
                 let artifacts = std::fs::read(folder.join(ArtifactManifest::FILE)).ok();
-                let artifacts = artifacts.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                let artifacts = artifacts.and_then(|bytes| lumos_record::from_json(&bytes).ok());
                 Provenance::of(manifest, artifacts.as_ref())
             }),
             samples: joined.collect(),

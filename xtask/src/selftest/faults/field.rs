@@ -50,8 +50,17 @@ pub struct Cases {
     pub sandboxes: Vec<(String, String)>,
     /// A runtime of the in-process lane.
     pub in_process: String,
-    /// What serves an engine in a process.
+    /// The engine of the in-process lane in a process of its own.
     pub engine: String,
+}
+
+/// How long a run takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// As short as can be.
+    Short,
+    /// Long enough to be met in the middle of a case.
+    Long,
 }
 
 /// A command that runs.
@@ -181,6 +190,16 @@ impl Field {
         }
     }
 
+    /// Covers the folder for temporary files with a disk in memory, as long as the guard lives.
+    ///
+    /// # Errors
+    /// When it cannot be mounted.
+    pub fn cover_temporary(&self, options: &str) -> Result<Covered> {
+        let place = self.temporary();
+        mount("tmpfs", &place, "tmpfs", 0, options)?;
+        Ok(Covered(place))
+    }
+
     /// A command line of Lumos.
     pub fn command(&self, words: &[&str]) -> Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
@@ -221,19 +240,24 @@ impl Field {
         self.start(words)?.wait(PATIENCE)
     }
 
-    /// The words of a small run of some suites and runtimes, with further words behind them.
+    /// The words of a small run of some suites and runtimes; of a long one, every case takes seconds.
     pub fn bench<'w>(
         &self,
+        length: Length,
         suites: &[&'w str],
         runtimes: &[&'w str],
         more: &[&'w str],
     ) -> Vec<&'w str> {
         let mut words = vec!["bench", "--profile", "quick", "--function", "noop"];
-        words.extend(["--rounds", "1", "--precision", "off", "--limit", "20"]);
+        words.extend(["--rounds", "1", "--precision", "off"]);
         words.extend(suites.iter().flat_map(|suite| ["--suite", suite]));
         words.extend(runtimes.iter().flat_map(|runtime| ["--runtime", runtime]));
         words.extend(more);
-        words.extend(["--", "--warm-up-time", "0.01", "--sample-size"]);
+        words.extend(["--", "--warm-up-time", "0.01"]);
+        words.extend(match length {
+            Length::Short => ["--sample-size", "10", "--measurement-time", "0.05"],
+            Length::Long => ["--sample-size", "400", "--measurement-time", "8"],
+        });
         words
     }
 
@@ -285,9 +309,9 @@ impl Field {
         let covered = self.covered();
         left.extend(mounts.lines().filter_map(|line| {
             let place = line.split(' ').nth(4)?;
-            let is_inside = covered.iter().any(|folder| {
-                Path::new(place).starts_with(folder) && Path::new(place) != folder
-            });
+            let is_inside = covered
+                .iter()
+                .any(|folder| Path::new(place).starts_with(folder) && Path::new(place) != folder);
             is_inside.then(|| format!("mount {place}"))
         }));
         // Where there is no such program, no container is expected either.
@@ -299,6 +323,16 @@ impl Field {
         let containers = String::from_utf8_lossy(&containers).into_owned();
         left.extend(containers.lines().map(|id| format!("container {id}")));
         left
+    }
+}
+
+/// The guard of [`Field::cover_temporary`].
+pub struct Covered(PathBuf);
+
+impl Drop for Covered {
+    fn drop(&mut self) {
+        // Whatever is left mounted shows in the next fault.
+        let _ = unmount(&self.0);
     }
 }
 
@@ -468,13 +502,7 @@ fn mount(what: &str, place: &Path, kind: &str, flags: libc::c_ulong, options: &s
     let target = text(&place.display().to_string())?;
     // SAFETY: five strings that live as long as the call.
     let outcome = unsafe {
-        libc::mount(
-            what.as_ptr(),
-            target.as_ptr(),
-            kind.as_ptr(),
-            flags,
-            options.as_ptr().cast(),
-        )
+        libc::mount(what.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast())
     };
     check(outcome).with_context(|| format!("cannot mount {}", place.display()))
 }

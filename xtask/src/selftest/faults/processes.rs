@@ -129,6 +129,26 @@ impl Family {
         all
     }
 
+    /// The compilers that work for it.
+    pub fn compilers(&self) -> Vec<Process> {
+        let mut all = Process::all();
+        let mut own = BTreeSet::from([self.command]);
+        // Children come after their parents, but for ids that begin anew: a second look finds those.
+        for _ in 0..2 {
+            own.extend(
+                all.iter()
+                    .filter(|one| own.contains(&one.parent))
+                    .map(|one| one.pid)
+                    .collect::<Vec<_>>(),
+            );
+        }
+        all.retain(|process| {
+            let program = process.arguments.first().and_then(|program| program.rsplit('/').next());
+            own.contains(&process.pid) && program == Some("rustc")
+        });
+        all
+    }
+
     /// What runs of it, by the folder for temporary files that its processes were given, and by
     /// what all workers are called with.
     pub fn left(&self, temporary: &str) -> Vec<Process> {

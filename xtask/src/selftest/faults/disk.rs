@@ -1,0 +1,194 @@
+//! Disks that are full, and folders that cannot be written to.
+
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use lumos_record::{ArtifactKind, Suite};
+
+use super::Fault;
+use super::field::{Cases, Field, Length};
+use super::files::built;
+
+/// Enough for everything that a few small runs write.
+const DISK_BYTES: u64 = 48 << 20;
+
+/// What the kernel says of a full disk.
+const NO_SPACE: &str = "No space left on device";
+const READ_ONLY: &str = "Read-only file system";
+
+/// Every fault of this kind.
+pub fn all(cases: &Cases) -> Vec<Fault> {
+    let mut faults = vec![
+        Fault::new("the disk is full when an artifact is built", build).on_a_small_disk(DISK_BYTES),
+        Fault::new("the disk is full when a run begins", begin).on_a_small_disk(DISK_BYTES),
+        Fault::new("the disk becomes full while it is measured", measure)
+            .on_a_small_disk(DISK_BYTES),
+        Fault::new("the disk is full when it is reported", report).on_a_small_disk(DISK_BYTES),
+        Fault::new("the disk becomes full when samples are handed over", hand_over)
+            .on_a_small_disk(DISK_BYTES),
+        Fault::new("the folder for temporary files is full", temporary_is_full),
+        Fault::new("the folder for temporary files becomes full", temporary_becomes_full),
+        Fault::new("the folder for temporary files is read-only", temporary_is_read_only),
+        Fault::new("the folder for temporary files is not there", temporary_is_absent),
+        Fault::new("the folder for temporary files has a long name", temporary_is_long),
+        Fault::new("the checkout is read-only: bench", read_only_bench),
+        Fault::new("the checkout is read-only: report", read_only_report),
+        Fault::new("the checkout is read-only: build", read_only_build),
+    ];
+    // Of the sandboxes, those that unpack images by themselves keep them in the checkout.
+    for (sandbox, runtime) in cases.sandboxes.clone() {
+        let name = format!("{runtime}: the disk is full when an image is unpacked");
+        let unpack = move |field: &Field| unpack(field, &sandbox, &runtime);
+        faults.push(Fault::new(name, unpack).on_a_small_disk(DISK_BYTES));
+    }
+    faults
+}
+
+/// The words of a small run of the bystander.
+fn small(field: &Field) -> Result<Vec<&str>> {
+    Ok(field.bench(Length::Short, &["warm"], &[field.cases.bystander()?], &[]))
+}
+
+/// Fills a disk up to so many bytes.
+fn fill_to(field: &Field, folder: &Path, bytes: u64) -> Result<()> {
+    let balloon = field.fill(folder)?;
+    let file = OpenOptions::new().write(true).open(&balloon)?;
+    let size = file.metadata()?.len();
+    Ok(file.set_len(size.saturating_sub(bytes))?)
+}
+
+fn build(field: &Field) -> Result<()> {
+    fs::remove_file(built(field, ArtifactKind::Wasm)?)?;
+    field.fill(&field.upper())?;
+    let engine = field.cases.engine.as_str();
+    let ended = field.run(&field.bench(Length::Short, &["warm"], &[engine], &[]))?;
+    ended.fails(&[NO_SPACE])
+}
+
+fn begin(field: &Field) -> Result<()> {
+    field.fill(&field.upper())?;
+    field.run(&small(field)?)?.fails(&[NO_SPACE])
+}
+
+fn measure(field: &Field) -> Result<()> {
+    let bystander = field.cases.bystander()?;
+    let words = field.bench(Length::Long, &["cold_start", "warm"], &[bystander], &[]);
+    let mut started = field.start(&words)?;
+    started.until("the case has begun", |_| field.is_under_way(bystander, Suite::ColdStart))?;
+    std::thread::sleep(Duration::from_millis(300));
+    field.fill(&field.upper())?;
+    started.wait_usually()?.fails(&[NO_SPACE])
+}
+
+fn report(field: &Field) -> Result<()> {
+    field.run(&small(field)?)?.succeeds(&[])?;
+    let page = field.layout.report().join("report.html");
+    let before = fs::read(&page)?;
+    field.fill(&field.upper())?;
+    field.run(&["report"])?.fails(&[NO_SPACE])?;
+    // What could not be replaced is still whole.
+    let after = fs::read(&page)?;
+    ensure!(after == before || after.ends_with(b"</html>\n"), "the report is half-written");
+    Ok(())
+}
+
+fn hand_over(field: &Field) -> Result<()> {
+    let bystander = field.cases.bystander()?;
+    let words = field.bench(Length::Short, &["warm", "cold_start"], &[bystander], &[]);
+    let mut started = field.start(&words)?;
+    let criterion = field.layout.criterion();
+    started.until("Criterion writes", |_| criterion.exists())?;
+    field.fill(&field.upper())?;
+    let ended = started.wait_usually()?;
+    // It may have been over by then.
+    if ended.status.success() { ended.says(&[]) } else { ended.fails(&[NO_SPACE]) }
+}
+
+fn unpack(field: &Field, sandbox: &str, runtime: &str) -> Result<()> {
+    let unpacked = field.layout.lumos().join("rootfs");
+    if unpacked.exists() {
+        fs::remove_dir_all(unpacked)?;
+    }
+    fill_to(field, &field.upper(), 256 << 10)?;
+    let bystander = field.cases.bystander()?;
+    let runtimes = if runtime == bystander { vec![runtime] } else { vec![runtime, bystander] };
+    let ended = field.run(&field.bench(Length::Short, &["warm"], &runtimes, &[]))?;
+    if ended.status.success() {
+        // Its images are elsewhere, or it has none.
+        return field.measured(&runtimes).with_context(|| format!("in {sandbox}"));
+    }
+    ended.fails(&["1 failed"])?;
+    let cause = field.cause(runtime, Suite::Warm)?;
+    ensure!(cause.contains("the disk is full"), "the cause is: {cause}");
+    field.measured(&[bystander]).context("the other cases")
+}
+
+fn temporary_is_full(field: &Field) -> Result<()> {
+    let small_disk = field.cover_temporary("size=64k")?;
+    field.fill(&field.temporary())?;
+    let ended = field.run(&small(field)?)?;
+    drop(small_disk);
+    ended.fails(&[NO_SPACE, &field.temporary().display().to_string()])
+}
+
+fn temporary_becomes_full(field: &Field) -> Result<()> {
+    let small_disk = field.cover_temporary("size=256k")?;
+    let bystander = field.cases.bystander()?;
+    let words = field.bench(Length::Long, &["cold_start"], &[bystander], &[]);
+    let mut started = field.start(&words)?;
+    started.until("the case has begun", |_| field.is_under_way(bystander, Suite::ColdStart))?;
+    field.fill(&field.temporary())?;
+    let ended = started.wait_usually()?;
+    drop(small_disk);
+    // What it needs of that folder it may have by then.
+    if ended.status.success() { ended.says(&[]) } else { ended.fails(&[NO_SPACE]) }
+}
+
+fn temporary_is_read_only(field: &Field) -> Result<()> {
+    let protected = field.cover_temporary("ro")?;
+    let ended = field.run(&small(field)?)?;
+    drop(protected);
+    ended.fails(&[READ_ONLY, &field.temporary().display().to_string()])
+}
+
+fn temporary_is_absent(field: &Field) -> Result<()> {
+    let mut command = field.command(&small(field)?)?;
+    let absent = field.temporary().join("absent");
+    command.env("TMPDIR", &absent);
+    let ended = field.start_as(command)?.wait_usually()?;
+    ended.fails(&[&absent.display().to_string()])
+}
+
+fn temporary_is_long(field: &Field) -> Result<()> {
+    let long = field.temporary().join("long".repeat(30));
+    fs::create_dir(&long)?;
+    let mut command = field.command(&small(field)?)?;
+    command.env("TMPDIR", &long);
+    let ended = field.start_as(command)?.wait_usually()?;
+    fs::remove_dir_all(&long)?;
+    ended.fails(&["TMPDIR"])
+}
+
+/// What becomes of a command while nothing can be written to the checkout.
+fn protected(field: &Field, words: &[&str]) -> Result<super::field::Ended> {
+    field.write_protect(true)?;
+    let ended = field.run(words);
+    field.write_protect(false)?;
+    ended
+}
+
+fn read_only_bench(field: &Field) -> Result<()> {
+    protected(field, &small(field)?)?.fails(&[READ_ONLY])
+}
+
+fn read_only_report(field: &Field) -> Result<()> {
+    field.run(&small(field)?)?.succeeds(&[])?;
+    protected(field, &["report"])?.fails(&[READ_ONLY, "report"])
+}
+
+fn read_only_build(field: &Field) -> Result<()> {
+    fs::remove_file(built(field, ArtifactKind::Wasm)?)?;
+    protected(field, &["build"])?.fails(&[READ_ONLY])
+}

@@ -1,0 +1,172 @@
+//! Processes that are ended or stopped, each role in each sandbox.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use lumos_record::Suite;
+
+use super::Fault;
+use super::field::{Cases, Field, Length, Started};
+use super::processes::Role;
+
+/// A moment at which a process is met.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    suite: Suite,
+    /// So long after its case has begun.
+    after: Duration,
+}
+
+const fn moment(suite: Suite, after_ms: u64) -> Moment {
+    Moment { suite, after: Duration::from_millis(after_ms) }
+}
+
+/// Where workers come and go, and where one of them serves request after request.
+const SERVED: [Moment; 2] = [moment(Suite::ColdStart, 330), moment(Suite::Warm, 700)];
+const IN_PROCESS: [Moment; 1] = [moment(Suite::Call, 700)];
+
+/// Every fault of this kind.
+pub fn all(cases: &Cases) -> Vec<Fault> {
+    let in_process = [(cases.in_process.clone(), &IN_PROCESS[..], "in the measuring process")];
+    let served = cases.sandboxes.iter().map(|(_, runtime)| (runtime.clone(), &SERVED[..], ""));
+    let engine = [(cases.engine.clone(), &SERVED[..], "")];
+    let mut faults = Vec::new();
+    for (runtime, moments, place) in in_process.into_iter().chain(served).chain(engine) {
+        for moment in moments {
+            let is_served = moment.suite != Suite::Call;
+            for role in Role::ALL.into_iter().filter(|&role| is_served || role != Role::Worker) {
+                faults.push(kill(role, libc::SIGKILL, &runtime, *moment, place));
+            }
+            faults.push(kill(Role::Command, libc::SIGTERM, &runtime, *moment, place));
+        }
+        if !moments.iter().any(|moment| moment.suite == Suite::Warm) {
+            continue;
+        }
+        let stopped = runtime.clone();
+        faults.push(Fault::new(format!("{runtime}: a worker hangs"), move |field| {
+            stop(field, &stopped)
+        }));
+    }
+    let interrupted = cases.all();
+    faults.push(Fault::new("the user interrupts from the terminal", move |field| {
+        interrupt(field, &interrupted)
+    }));
+    faults.push(Fault::new("the command is killed while samples are handed over", |field| {
+        hand_over(field)
+    }));
+    faults.push(Fault::new("the command is killed while it reports", report));
+    faults
+}
+
+fn kill(role: Role, signal: i32, runtime: &str, moment: Moment, place: &str) -> Fault {
+    let verb = if signal == libc::SIGKILL { "killed" } else { "asked to end" };
+    let name = format!("{runtime}: the {} is {verb} in {}{place}", role.name(), moment.suite);
+    let name =
+        name.replace(&format!("{}in the", moment.suite), &format!("{} in the", moment.suite));
+    let runtime = runtime.to_owned();
+    Fault::new(name, move |field| killed(field, role, signal, &runtime, moment))
+}
+
+/// Starts a long run of a runtime beside the bystander, and waits for the moment.
+fn meet(field: &Field, runtime: &str, moment: Moment, more: &[&str]) -> Result<Started> {
+    let bystander = field.cases.bystander()?;
+    let suite = moment.suite.name();
+    // In the suite's own lane it has none: it is measured in another then.
+    let suites = if moment.suite == Suite::Call { vec![suite, "warm"] } else { vec![suite] };
+    let mut runtimes = vec![runtime];
+    if runtime != bystander {
+        runtimes.push(bystander);
+    }
+    let words = field.bench(Length::Long, &suites, &runtimes, more);
+    let mut started = field.start(&words)?;
+    started.until("the case has begun", |_| field.is_under_way(runtime, moment.suite))?;
+    std::thread::sleep(moment.after);
+    Ok(started)
+}
+
+fn killed(field: &Field, role: Role, signal: i32, runtime: &str, moment: Moment) -> Result<()> {
+    let mut started = meet(field, runtime, moment, &[])?;
+    started.signal(role, signal)?;
+    let bystander = field.cases.bystander()?;
+    let ended = started.wait_usually()?;
+    match role {
+        Role::Command => ended.says(&[])?,
+        Role::Conductor => ended.fails(&["signal: 9"])?,
+        Role::Measuring | Role::Worker => {
+            ended.fails(&["1 failed"])?;
+            let cause = field.cause(victim(field, runtime, moment.suite), moment.suite)?;
+            let part = if role == Role::Measuring { "signal 9" } else { "worker" };
+            ensure!(cause.contains(part), "the cause is: {cause}");
+            if runtime != bystander {
+                field.measured(&[bystander]).context("the other cases")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of two runtimes whose workers come and go, one is met: whichever has a record of its failure.
+fn victim<'f>(field: &'f Field, runtime: &'f str, suite: Suite) -> &'f str {
+    let bystander = field.cases.bystander().unwrap_or(runtime);
+    if field.cause(runtime, suite).is_ok() { runtime } else { bystander }
+}
+
+/// A worker that does not answer any more is given up in time.
+fn stop(field: &Field, runtime: &str) -> Result<()> {
+    let mut started = meet(field, runtime, SERVED[1], &["--limit", "2"])?;
+    started.signal(Role::Worker, libc::SIGSTOP)?;
+    let ended = started.wait_usually()?;
+    ended.fails(&["1 failed"])?;
+    let victim = victim(field, runtime, Suite::Warm);
+    let cause = field.cause(victim, Suite::Warm)?;
+    ensure!(cause.contains("2 s"), "the cause is: {cause}");
+    Ok(())
+}
+
+fn interrupt(field: &Field, runtimes: &[String]) -> Result<()> {
+    let runtimes: Vec<&str> = runtimes.iter().map(String::as_str).collect();
+    let words = field.bench(Length::Long, &["cold_start", "warm"], &runtimes, &[]);
+    let mut started = field.start(&words)?;
+    started.until("a case has begun", |_| !field.records().is_empty())?;
+    std::thread::sleep(Duration::from_secs(1));
+    started.signal_all(libc::SIGINT);
+    let ended = started.wait_usually()?;
+    ended.fails(&["interrupted", "cases"])?;
+    ensure!(ended.status.code() == Some(130), "it ends as {ended}");
+    Ok(())
+}
+
+fn hand_over(field: &Field) -> Result<()> {
+    let bystander = field.cases.bystander()?;
+    let words = field.bench(Length::Short, &["warm", "cold_start"], &[bystander], &[]);
+    let mut started = field.start(&words)?;
+    let criterion = field.layout.criterion();
+    started.until("Criterion writes", |_| {
+        criterion.join("report").exists() || has_entries(&criterion)
+    })?;
+    started.signal(Role::Command, libc::SIGKILL)?;
+    started.wait_usually()?.says(&[])?;
+    // What Criterion has of it may be half-written, and is compared with next.
+    field.run(&words)?.succeeds(&["0 skipped, 0 failed"])
+}
+
+fn has_entries(folder: &std::path::Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+fn report(field: &Field) -> Result<()> {
+    let bystander = field.cases.bystander()?;
+    field.run(&field.bench(Length::Short, &["warm"], &[bystander], &[]))?.succeeds(&[])?;
+    let folder = field.layout.report();
+    std::fs::remove_dir_all(&folder)?;
+    let mut started = field.start(&["report"])?;
+    // From its first moments on, until one of them leaves a report behind.
+    let _ = started.until("it writes", |_| folder.exists());
+    let _ = started.signal(Role::Command, libc::SIGKILL);
+    started.wait_usually()?.says(&[])?;
+    field.run(&["report"])?.succeeds(&["report.html"])?;
+    for name in ["report.html", "report.md", "report.csv", "report.json"] {
+        ensure!(folder.join(name).exists(), "no {name}");
+    }
+    Ok(())
+}
