@@ -3,6 +3,7 @@
 //!
 //! A runtime crate's test target, declared with `harness = false`, is one call of [`main`].
 
+mod break_out;
 pub mod checkout;
 mod commands;
 mod digests;
@@ -10,6 +11,8 @@ mod faults;
 #[cfg(feature = "suites")]
 pub mod images;
 mod measuring;
+#[cfg(feature = "suites")]
+pub mod program;
 mod refusals;
 mod serving;
 mod skips;

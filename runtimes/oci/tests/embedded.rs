@@ -11,7 +11,7 @@ use lumos_bench::conformance::checkout::{
     Checkout, Outcome, Process, TEN_SAMPLES, outcomes, wait_until,
 };
 use lumos_bench::conformance::images::Altered;
-use lumos_bench::conformance::{Built, alone, main_of_sandbox};
+use lumos_bench::conformance::{Built, alone, main_of_sandbox, program};
 use lumos_bench::image::Image;
 use lumos_bench::sandbox::Name;
 use lumos_bench::suites::select::Selection;
@@ -19,6 +19,9 @@ use lumos_oci::Oci;
 use lumos_record::{Case, Profile, PullCheck, Runtime, Setting, Suite};
 
 fn main() -> ExitCode {
+    if program::is_rogue() {
+        return program::main();
+    }
     main_of_sandbox(env!("CARGO_PKG_NAME"), Oci::new, || lumos_oci::lacks().is_none(), trials)
 }
 
@@ -37,6 +40,7 @@ fn trials(built: &Arc<Built>) -> Vec<Trial> {
     }
     vec![
         test("isolation", isolation),
+        alone("break_out", break_out),
         test("limits", limits),
         test("memory", memory),
         test("bad_images", bad_images),
@@ -204,6 +208,20 @@ fn isolation(built: &Built) -> Result<()> {
     unsafe { libc::kill(i32::try_from(child.id())?, libc::SIGINT) };
     child.wait()?;
     outcome?;
+    checkout.nothing_is_left()?;
+    nothing_is_left()
+}
+
+/// What a function tries to do to the node is refused, each single thing.
+fn break_out() -> Result<()> {
+    let checkout = program::checkout(env!("CARGO_PKG_NAME"), "oci", &["honest", "breaks-out"])?;
+    let limited = Selection { memory_limit_bytes: 64 << 20, ..selection(Suite::ColdStart) };
+    let ended = checkout.run(&limited, &[])?;
+    let outcomes = outcomes(&ended.run()?)?;
+    ensure!(outcomes.len() == 2, "{ended}");
+    for (case, outcome) in outcomes {
+        ensure!(outcome == Outcome::Verified, "{case}: {outcome:?}");
+    }
     checkout.nothing_is_left()?;
     nothing_is_left()
 }

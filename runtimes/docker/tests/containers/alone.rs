@@ -11,8 +11,8 @@ use lumos_bench::sandbox::{Name, SandboxContext, SocketDirectory, Trouble, Worke
 use lumos_bench::{Checked, Limits, Sandbox as _};
 use lumos_docker::{DIGEST, Docker, Engine, RUN};
 
-use crate::program::Image;
 use crate::with_engine;
+use lumos_bench::conformance::program::Image;
 
 /// The tests.
 pub fn trials() -> Vec<Trial> {

@@ -4,7 +4,6 @@
 mod alone;
 mod cleaning;
 mod misbehaviour;
-mod program;
 mod proxy;
 mod trouble;
 mod unreachable;
@@ -14,12 +13,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use libtest_mimic::Trial;
-use lumos_bench::conformance::checkout::{Answer, Checkout, Ended, Outcome, TEN_SAMPLES, outcomes};
-use lumos_bench::conformance::{Built, alone, main_of_sandbox};
+use lumos_bench::conformance::checkout::{Checkout, Ended, Outcome, TEN_SAMPLES, outcomes};
+use lumos_bench::conformance::{Built, alone, main_of_sandbox, program};
 use lumos_bench::sandbox::{Name, Phase};
 use lumos_bench::suites::select::Selection;
 use lumos_docker::{Docker, Engine};
-use lumos_record::{ArtifactKind, Image, Mode, Profile, Record, Runtime, Setting, Suite};
+use lumos_record::{Profile, Record, Runtime, Setting, Suite};
 
 const PACKAGE: &str = env!("CARGO_PKG_NAME");
 
@@ -103,35 +102,7 @@ fn tidily(engine: &Engine, check: impl FnOnce() -> Result<()>) -> Result<()> {
 /// A checkout with a runtime for each way to behave; this program, in an image, is the worker of
 /// all.
 fn checkout(ways: &[&str]) -> Result<Checkout> {
-    let mut checkout = Checkout::new()?;
-    let blobs = checkout.layout().artifacts().join("images");
-    checkout.add_workload("echo", &[Answer { payload: "1", request: "one", response: "one" }])?;
-    for way in ways {
-        let image = program::Image::of_way(way)?;
-        add_image(&mut checkout, way, &image.write(&blobs)?)?;
-    }
-    Ok(checkout)
-}
-
-/// Adds an image, and the runtime of that name that runs it.
-fn add_image(checkout: &mut Checkout, name: &str, manifest: &std::path::Path) -> Result<()> {
-    checkout.add_artifact(ArtifactKind::Image, Some("echo"), None, manifest)?;
-    let artifact = checkout.manifest.artifacts.last_mut().context("no artifact")?;
-    artifact.image = Some(Image {
-        base: name.to_owned(),
-        holds: ArtifactKind::NativeExe,
-        base_bytes: 0,
-        compressed_bytes: 0,
-        base_compressed_bytes: 0,
-    });
-    let plain = Runtime::plain(name, PACKAGE, Mode::Native, "1.0", ArtifactKind::Image);
-    checkout.manifest.runtimes.push(Runtime {
-        sandbox: "docker".to_owned(),
-        loads: None,
-        base: Some(name.to_owned()),
-        ..plain
-    });
-    Ok(())
+    program::checkout(PACKAGE, "docker", ways)
 }
 
 /// Each case once.

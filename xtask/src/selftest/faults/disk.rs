@@ -74,7 +74,7 @@ fn begin(field: &Field) -> Result<()> {
 
 fn measure(field: &Field) -> Result<()> {
     let bystander = field.cases.bystander()?;
-    let words = field.bench(Length::Long, &["cold_start", "warm"], &[bystander], &[]);
+    let words = field.bench(Length::Long("3000"), &["cold_start", "warm"], &[bystander], &[]);
     let mut started = field.start(&words)?;
     started.until("the case has begun", |_| field.is_under_way(bystander, Suite::ColdStart))?;
     std::thread::sleep(Duration::from_millis(300));
@@ -136,7 +136,7 @@ fn temporary_is_full(field: &Field) -> Result<()> {
 fn temporary_becomes_full(field: &Field) -> Result<()> {
     let small_disk = field.cover_temporary("size=256k")?;
     let bystander = field.cases.bystander()?;
-    let words = field.bench(Length::Long, &["cold_start"], &[bystander], &[]);
+    let words = field.bench(Length::Long("3000"), &["cold_start"], &[bystander], &[]);
     let mut started = field.start(&words)?;
     started.until("the case has begun", |_| field.is_under_way(bystander, Suite::ColdStart))?;
     field.fill(&field.temporary())?;

@@ -55,12 +55,12 @@ pub struct Cases {
 }
 
 /// How long a run takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Length {
     /// As short as can be.
     Short,
-    /// Long enough to be met in the middle of a case.
-    Long,
+    /// Of so many samples, so that it is met in the middle of a case.
+    Long(&'static str),
 }
 
 /// A command that runs.
@@ -256,7 +256,7 @@ impl Field {
         words.extend(["--", "--warm-up-time", "0.01"]);
         words.extend(match length {
             Length::Short => ["--sample-size", "10", "--measurement-time", "0.05"],
-            Length::Long => ["--sample-size", "400", "--measurement-time", "8"],
+            Length::Long(samples) => ["--sample-size", samples, "--measurement-time", "6"],
         });
         words
     }
@@ -368,14 +368,18 @@ impl Started {
     /// # Errors
     /// As [`Started::until`].
     pub fn signal(&mut self, role: Role, signal: libc::c_int) -> Result<()> {
-        // It may be gone again at once, as workers of cold starts are.
         let begun = Instant::now();
         loop {
-            if let Some(process) = self.family.with(role).first() {
+            let found = match role {
+                Role::Worker => self.family.worker(),
+                _ => self.family.with(role).into_iter().next(),
+            };
+            if let Some(process) = found {
                 process.signal(signal);
                 return Ok(());
             }
-            ensure!(begun.elapsed() < PATIENCE, "no {}: {}", role.name(), self.text());
+            let is_over = self.child.try_wait()?.is_some() || begun.elapsed() > PATIENCE;
+            ensure!(!is_over, "no {}: {}", role.name(), self.text());
         }
     }
 

@@ -61,7 +61,8 @@ pub fn all(cases: &Cases) -> Vec<Fault> {
 
 fn long<'f>(field: &'f Field) -> Result<(Started, &'f str)> {
     let bystander = field.cases.bystander()?;
-    let mut started = field.start(&field.bench(Length::Long, &["warm"], &[bystander], &[]))?;
+    let mut started =
+        field.start(&field.bench(Length::Long("200"), &["warm"], &[bystander], &[]))?;
     started.until("the case has begun", |_| field.is_under_way(bystander, Suite::Warm))?;
     Ok((started, bystander))
 }
@@ -192,7 +193,8 @@ fn unread(field: &Field) -> Result<()> {
 
 fn hangup(field: &Field) -> Result<()> {
     let bystander = field.cases.bystander()?;
-    let mut command = field.command(&field.bench(Length::Long, &["warm"], &[bystander], &[]))?;
+    let mut command =
+        field.command(&field.bench(Length::Long("200"), &["warm"], &[bystander], &[]))?;
     // SAFETY: one system call, between fork and exec.
     unsafe {
         command.pre_exec(|| {
@@ -346,7 +348,7 @@ fn daemon(field: &Field, runtime: &str, signal: libc::c_int) -> Result<()> {
         command.env("DOCKER_HOST", &address);
         field.start_as(command)
     };
-    let mut started = start(Length::Long, &[runtime, bystander], &["--limit", "5"])?;
+    let mut started = start(Length::Long("1000"), &[runtime, bystander], &["--limit", "5"])?;
     started.until("the case has begun", |_| field.is_under_way(runtime, Suite::ColdStart))?;
     std::thread::sleep(Duration::from_millis(700));
     daemon.signal(signal);

@@ -1,10 +1,11 @@
-//! This program as a worker in an image, which behaves as the image's entry point says.
+//! A test's program as a worker in an image, which behaves as the image's entry point says, and the
+//! checkouts that have such images.
+
+#![expect(clippy::expect_used, reason = "a worker of a test fails by panicking")]
 
 use std::collections::BTreeSet;
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::fs;
-use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,8 +18,12 @@ use flate2::write::GzEncoder;
 use lumos_abi::monotonic_ns;
 use lumos_abi::wire::{self, Kind};
 use lumos_abi::worker::Options;
+use lumos_record::{ArtifactKind, Mode, Runtime};
+use lumos_workloads::sha256_hex;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+
+use super::break_out::break_out;
+use super::checkout::{Answer, Checkout};
 
 /// Followed by the way to behave.
 const ROGUE: &str = "--rogue";
@@ -33,6 +38,9 @@ pub struct Image {
 
 impl Image {
     /// The image whose program behaves in a way.
+    ///
+    /// # Errors
+    /// When what this program is linked to cannot be told.
     pub fn of_way(way: &str) -> Result<Self> {
         let parts = parts()?;
         let mut words = Vec::new();
@@ -41,17 +49,18 @@ impl Image {
             words = vec![linker, "--library-path".to_owned(), "/lib".to_owned()];
         }
         words.extend(["/program".to_owned(), ROGUE.to_owned(), way.to_owned()]);
-        let architecture =
-            lumos_bench::image::Image::architecture_of(std::env::consts::ARCH).to_owned();
+        let architecture = crate::image::Image::architecture_of(std::env::consts::ARCH).to_owned();
         Ok(Self { entrypoint: words, architecture })
     }
 
     /// Writes its blobs to a folder, and returns the path of the manifest.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         fs::create_dir_all(folder)?;
         let place = |bytes: &[u8]| -> Result<(Value, PathBuf)> {
-            let digest = Sha256::digest(bytes);
-            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = sha256_hex(bytes);
             let path = folder.join(&digest);
             fs::write(&path, bytes)?;
             Ok((json!({ "digest": format!("sha256:{digest}"), "size": bytes.len() }), path))
@@ -76,6 +85,48 @@ impl Image {
         });
         Ok(place(&serde_json::to_vec(&manifest)?)?.1)
     }
+}
+
+/// A checkout with a runtime of a crate's sandbox for each way to behave; the program that asks, in
+/// an image, is the worker of all.
+///
+/// # Errors
+/// When the checkout cannot be written.
+pub fn checkout(package: &str, sandbox: &str, ways: &[&str]) -> Result<Checkout> {
+    let mut checkout = Checkout::new()?;
+    let blobs = checkout.layout().artifacts().join("images");
+    checkout.add_workload("echo", &[Answer { payload: "1", request: "one", response: "one" }])?;
+    for way in ways {
+        let manifest = Image::of_way(way)?.write(&blobs)?;
+        add_image(&mut checkout, (package, sandbox), way, &manifest)?;
+    }
+    Ok(checkout)
+}
+
+/// Adds an image, and the runtime of that name that runs it in the sandbox of a crate.
+fn add_image(
+    checkout: &mut Checkout,
+    (package, sandbox): (&str, &str),
+    name: &str,
+    manifest: &Path,
+) -> Result<()> {
+    checkout.add_artifact(ArtifactKind::Image, Some("echo"), None, manifest)?;
+    let artifact = checkout.manifest.artifacts.last_mut().context("no artifact")?;
+    artifact.image = Some(lumos_record::Image {
+        base: name.to_owned(),
+        holds: ArtifactKind::NativeExe,
+        base_bytes: 0,
+        compressed_bytes: 0,
+        base_compressed_bytes: 0,
+    });
+    let plain = Runtime::plain(name, package, Mode::Native, "1.0", ArtifactKind::Image);
+    checkout.manifest.runtimes.push(Runtime {
+        sandbox: sandbox.to_owned(),
+        loads: None,
+        base: Some(name.to_owned()),
+        ..plain
+    });
+    Ok(())
 }
 
 /// The libraries that this program has mapped, its dynamic linker among them.
@@ -185,60 +236,6 @@ fn take_all_memory() -> ! {
         blocks.push(vec![1; 1 << 20]);
         std::hint::black_box(&blocks);
     }
-}
-
-/// Tries what a container must not do, and returns what worked.
-fn break_out() -> Vec<String> {
-    let mut done = Vec::new();
-    let mut tried = |what: &str, worked: bool| {
-        if worked {
-            done.push(what.to_owned());
-        }
-    };
-    for path in ["/mine", "/lib/mine", "/run/lumos/mine", "/proc/sys/kernel/hostname"] {
-        tried(path, fs::File::create(path).and_then(|mut file| file.write_all(b"x")).is_ok());
-    }
-    tried("removing the socket", fs::remove_file("/run/lumos/s.sock").is_ok());
-    let text = |text: &str| CString::new(text).expect("no zero byte");
-    let (none, root, folder) = (text("none"), text("/"), text("/run/lumos"));
-    let (kind, device) = (text("tmpfs"), text("/dev/shm/memory"));
-    // SAFETY: strings that live, and flags; nothing else of this process is touched.
-    unsafe {
-        let data = std::ptr::null();
-        tried("mounting", libc::mount(none.as_ptr(), folder.as_ptr(), kind.as_ptr(), 0, data) == 0);
-        tried("changing the root", libc::chroot(root.as_ptr()) == 0);
-        tried("becoming root", libc::setuid(0) == 0);
-        tried("a namespace", libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) == 0);
-        let mode = libc::S_IFCHR | 0o666;
-        tried("a device", libc::mknod(device.as_ptr(), mode, libc::makedev(1, 1)) == 0);
-        tried("the node's name", libc::sethostname(none.as_ptr(), 4) == 0);
-    }
-    let far = SocketAddr::from(([192, 0, 2, 1], 80));
-    let sent = TcpStream::connect_timeout(&far, Duration::from_millis(200));
-    tried("the network", !sent.is_err_and(|e| e.kind() == std::io::ErrorKind::NetworkUnreachable));
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let interfaces = read("/proc/net/dev");
-    let others = interfaces.lines().filter(|line| line.contains(':') && !line.contains("lo:"));
-    tried("a network interface", others.count() > 0);
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let is_process = |name: &str| name.parse::<u32>().is_ok_and(|pid| pid != std::process::id());
-    let others = processes.filter(|entry| is_process(&entry.file_name().to_string_lossy()));
-    tried("seeing processes", others.count() > 0);
-    let status = read("/proc/self/status");
-    for line in [
-        "CapEff:\t0000000000000000",
-        "CapBnd:\t0000000000000000",
-        "NoNewPrivs:\t1",
-        "Seccomp:\t2",
-        "Uid:\t65534\t65534",
-        "Gid:\t65534\t65534",
-    ] {
-        tried(&format!("having no {line:?}"), !status.contains(line));
-    }
-    let sleep = || std::thread::sleep(Duration::from_secs(60));
-    let spawn = |_| std::thread::Builder::new().stack_size(1 << 16).spawn(sleep).is_ok();
-    tried("a hundred threads", (0..100).all(spawn));
-    done
 }
 
 /// What is not as `cpus=0.5,memory=64MiB` says, in either version of cgroups.
