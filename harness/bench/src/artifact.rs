@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lumos_record::{Artifact, ArtifactKind, ArtifactManifest, Runtime, Variant};
 use lumos_workloads::sha256_hex;
@@ -72,9 +72,18 @@ pub struct Artifacts {
     features: Vec<String>,
     /// How the Wasm among them was built, where one way was chosen.
     variant: Option<Variant>,
-    /// The files whose hash was the manifest's, as they were then. Each is hashed once in a process,
+    /// What is known of the files.
+    files: Arc<Mutex<Files>>,
+}
+
+/// What is known of files in a process.
+#[derive(Debug, Default)]
+struct Files {
+    /// Those whose hash was the manifest's, as they were then. Each is hashed once in a process,
     /// though many cases load it.
-    hashed: Arc<Mutex<HashMap<PathBuf, Identity>>>,
+    hashed: HashMap<PathBuf, Identity>,
+    /// What the case in progress takes.
+    in_use: Vec<Artifact>,
 }
 
 /// What changes when somebody writes to a file or puts another in its place.
@@ -114,8 +123,8 @@ impl Artifacts {
         // What is found first is what is wanted.
         manifest.artifacts.sort_by_key(|artifact| !artifact.runs_on(arch));
         let (directory, arch) = (directory.to_owned(), arch.to_owned());
-        let hashed = Arc::default();
-        Ok(Self { manifest, directory, arch, features, variant: None, hashed })
+        let files = Arc::default();
+        Ok(Self { manifest, directory, arch, features, variant: None, files })
     }
 
     /// The artifacts of which what holds Wasm, and what was made of it, was built in one way.
@@ -188,6 +197,7 @@ impl Artifacts {
             self.check_provenance(artifact, &path, loader)?;
         }
         self.check_bytes(artifact, &path)?;
+        self.files().in_use.push(artifact.clone());
         // SAFETY: compared with the manifest; only a build writes to the folder.
         Ok(unsafe { Checked::assume(path) })
     }
@@ -197,8 +207,7 @@ impl Artifacts {
         let unreadable =
             |error: std::io::Error| Refusal::Unreadable(path.to_owned(), error.to_string());
         let identity = Identity::of(&fs::metadata(path).map_err(unreadable)?);
-        let hashed = || self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
-        if hashed().get(path) == Some(&identity) {
+        if self.files().hashed.get(path) == Some(&identity) {
             return Ok(());
         }
         let bytes = fs::read(path).map_err(unreadable)?;
@@ -212,8 +221,31 @@ impl Artifacts {
             let difference = format!("SHA-256 {sha256} instead of {}", artifact.sha256);
             return Err(Refusal::Altered(path.to_owned(), difference));
         }
-        hashed().insert(path.to_owned(), identity);
+        self.files().hashed.insert(path.to_owned(), identity);
         Ok(())
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a case, which has taken nothing yet.
+    pub fn begin_case(&self) {
+        self.files().in_use.clear();
+    }
+
+    /// Makes sure that everything that the case in progress has taken is still what was built: a
+    /// build, or the function itself, may have written to it or put another in its place.
+    ///
+    /// # Errors
+    /// A sentence that names the file.
+    pub fn check_unchanged(&self) -> Result<(), String> {
+        let taken = std::mem::take(&mut self.files().in_use);
+        taken.iter().try_for_each(|artifact| {
+            let path = self.directory.join(&artifact.path);
+            self.check_bytes(artifact, &path)
+                .map_err(|refusal| format!("not the same all the while it was measured: {refusal}"))
+        })
     }
 
     /// Compares the architecture that an artifact was built for with that of the workers.
@@ -315,9 +347,9 @@ mod tests {
         };
         let arch = std::env::consts::ARCH.to_owned();
         let features = cpu::features().into_iter().map(str::to_owned).collect();
-        let hashed = Arc::default();
+        let files = Arc::default();
         let directory = directory.to_owned();
-        Artifacts { manifest, directory, arch, features, variant: None, hashed }
+        Artifacts { manifest, directory, arch, features, variant: None, files }
     }
 
     fn settings() -> Vec<String> {

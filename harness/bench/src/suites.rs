@@ -24,6 +24,7 @@ pub mod select;
 pub mod served;
 pub mod session;
 pub mod states;
+mod strays;
 mod supervise;
 pub mod timing;
 mod turns;

@@ -8,7 +8,9 @@ mod disk;
 mod field;
 mod files;
 mod kills;
+mod left;
 mod machine;
+mod mounts;
 mod processes;
 
 use std::time::{Duration, Instant};

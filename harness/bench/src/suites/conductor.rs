@@ -24,6 +24,7 @@ use super::plan::{Plan, Planned};
 use super::precision::{self, Known};
 use super::select::{Filter, Selection};
 use super::session::{Brief, Session, command_line, revision, session_name};
+use super::strays;
 use super::supervise::{Ended, Part, Side, note_interrupts};
 use super::weather::Watcher;
 use crate::artifact::Artifacts;
@@ -134,6 +135,7 @@ impl Conductor<'_> {
         }
         tidy(&programs, Stdio::inherit);
         note_interrupts();
+        strays::adopt();
         let mut series = Series { name: session_name(), ..Series::default() };
         if !self.selection.verify {
             backing::touch();
@@ -366,6 +368,9 @@ impl Conductor<'_> {
         })?;
         if let Some((case, since)) = last {
             *case_times.entry(case).or_default() += since.elapsed();
+        }
+        if let left @ 1.. = strays::end() {
+            notice(format!("{left} processes that functions had left running were ended"));
         }
         let mut all = Ended::Exit(0);
         for ended in taken.sides {

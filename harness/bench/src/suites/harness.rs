@@ -128,7 +128,11 @@ impl Harness {
         self.record(&Record::Started { case: case.clone() })?;
         self.worker_uses.clear();
         self.samples = Samples::default();
-        let outcome = self.attempt(run).and_then(|measured| self.keep(case, measured));
+        self.artifacts.begin_case();
+        let outcome = self.attempt(run).and_then(|measured| {
+            self.artifacts.check_unchanged().map_err(Trouble::Failure)?;
+            self.keep(case, measured)
+        });
         match outcome {
             Ok(records) => records.iter().try_for_each(|record| self.record(record)),
             Err(Trouble::Skip(reason)) => self.skip(case, reason),

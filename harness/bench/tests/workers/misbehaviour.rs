@@ -12,7 +12,7 @@ use crate::{checkout, selection};
 const LIMIT_MS: u64 = 500;
 
 /// Ways to misbehave, and what must stand in the cause. Between them are workers that do well.
-const WAYS: [(&str, &[&str]); 23] = [
+const WAYS: [(&str, &[&str]); 26] = [
     ("is-honest", &[]),
     ("exits-at-once", &["ended before it connected", "exit status: 7", "I cannot go on"]),
     ("never-connects", &["did not connect within 0.5 s", "signal 9"]),
@@ -31,6 +31,9 @@ const WAYS: [(&str, &[&str]); 23] = [
     ("cuts-short", &["closed the socket after 15 bytes of a frame"]),
     ("stops-halfway", &["the worker was silent for 0.5 s"]),
     ("announces-gigabytes", &["garbage on the socket"]),
+    ("announces-more-than-there-is", &["the worker was silent for 0.5 s"]),
+    ("floods", &["garbage on the socket: more bytes than the frame's header announced"]),
+    ("leaves-a-process", &[]),
     ("answers-wrongly", &["wrong answer: 8 bytes", "they begin with \"nonsense\""]),
     ("ends-badly", &["the worker ended badly", "exit status: 9"]),
     ("chatters", &[]),
@@ -43,6 +46,7 @@ pub fn trials() -> impl Iterator<Item = Trial> {
     [
         trial("misbehaviour::in_cold_start", || misbehaviour(Suite::ColdStart)),
         trial("misbehaviour::in_warm", || misbehaviour(Suite::Warm)),
+        trial("misbehaviour::artifact_altered", artifact_altered),
         trial("misbehaviour::lingering", lingering),
         trial("misbehaviour::a_socket_with_too_long_a_path", too_long_a_path),
         trial("misbehaviour::no_folder_for_temporary_files", no_temporary_folder),
@@ -73,7 +77,23 @@ fn misbehaviour(suite: Suite) -> Result<()> {
     checkout.nothing_is_left()
 }
 
-/// A worker that does not end by itself is ended, and its sample does not count.
+/// What is measured is the same from the first sample to the last.
+fn artifact_altered() -> Result<()> {
+    let checkout = checkout(&["alters-its-artifact", "is-honest"])?;
+    let run = checkout.run(&selection(&[Suite::Warm], LIMIT_MS), &[])?.run()?;
+    for outcome in outcomes(&run)?.into_values() {
+        // Whichever is measured second finds another module.
+        let said = match outcome {
+            Outcome::Failed(cause) | Outcome::Skipped(cause) => cause,
+            other => anyhow::bail!("{other:?}"),
+        };
+        ensure!(said.contains("echo.wasm is not what was built"), "{said}");
+    }
+    checkout.nothing_is_left()
+}
+
+/// A worker that does not end by itself, whatever it is asked, is ended, and its sample does not
+/// count.
 fn lingering() -> Result<()> {
     let checkout = checkout(&["lingers"])?;
     let run = checkout.run(&selection(&[Suite::ColdStart], LIMIT_MS), &[])?.run()?;

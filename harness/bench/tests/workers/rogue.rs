@@ -26,6 +26,9 @@ pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let options = Options::parse(arguments.into_iter()).expect("the harness's arguments");
     match options.engine.as_str() {
+        // SAFETY: no memory is passed.
+        "lingers" => _ = unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) },
+        "leaves-a-process" => leave_a_process(),
         "exits-at-once" => {
             eprintln!("I cannot go on");
             return ExitCode::from(7);
@@ -38,13 +41,26 @@ pub fn main() -> ExitCode {
     let mut request = Vec::new();
     // Ends when the harness closes the socket.
     while wire::receive(&mut socket, &mut request).is_ok() {
-        answer(&options.engine, &mut socket, &request);
+        match options.engine.as_str() {
+            "alters-its-artifact" => {
+                std::fs::write(&options.artifact, "another module").expect("it is this user's");
+                send(&mut socket, Kind::Response, &request);
+            }
+            how => answer(how, &mut socket, &request),
+        }
     }
     match options.engine.as_str() {
         "ends-badly" => ExitCode::from(9),
         "lingers" => sleep_for_ever(),
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Starts a process that is nobody's, and would outlive this one and its harness.
+fn leave_a_process() {
+    let mut shell = std::process::Command::new("sh");
+    let outcome = shell.args(["-c", "setsid sleep 1000 </dev/null >/dev/null 2>&1 &"]).status();
+    outcome.expect("there is a shell");
 }
 
 fn sleep_for_ever() -> ! {
@@ -100,6 +116,18 @@ fn answer(how: &str, socket: &mut UnixStream, request: &[u8]) {
             let mut header = wire::header(Kind::Response, 0).expect("short");
             header[8..].copy_from_slice(&u32::MAX.to_le_bytes());
             write(socket, &header);
+        }
+        "floods" => {
+            // More and more answers to the one request, until the harness has enough.
+            let header = wire::header(Kind::Response, request.len()).expect("short");
+            let answers = [&header[..], request].concat().repeat(1000);
+            while socket.write_all(&answers).is_ok() {}
+            std::process::exit(0);
+        }
+        "announces-more-than-there-is" => {
+            let header = wire::header(Kind::Response, wire::MAX_BODY_BYTES).expect("the most");
+            write(socket, &header);
+            sleep_for_ever();
         }
         "answers-wrongly" => send(socket, Kind::Response, b"nonsense"),
         "chatters" => {

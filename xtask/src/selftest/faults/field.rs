@@ -3,7 +3,6 @@
 //! The checkout is covered by an overlay, in a namespace of mounts that nobody else sees: what is
 //! damaged, filled up or written to is thrown away after each fault.
 
-use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -15,12 +14,13 @@ use anyhow::{Context, Result, bail, ensure};
 use lumos_record::{Layout, Record, Run};
 use tempfile::TempDir;
 
-use super::processes::{Family, Process, Role};
+use super::mounts::{self, Covered, mount, unmount};
+use super::processes::{Family, Role};
 
 /// How long a command may take that has nothing to build.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long what was ended may take to be gone.
-const GRACE: Duration = Duration::from_secs(15);
+pub const GRACE: Duration = Duration::from_secs(15);
 /// How often is looked.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -88,10 +88,7 @@ impl Field {
     /// # Errors
     /// When this user may not.
     pub fn new(layout: &Layout) -> Result<Self> {
-        // SAFETY: no memory is passed; this program has one thread by now.
-        check(unsafe { libc::unshare(libc::CLONE_NEWNS) })
-            .context("faults are provoked under mounts of their own, as root")?;
-        mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_PRIVATE, "")?;
+        mounts::keep_apart()?;
         // Not in `target`, which is covered, and with a short name, as sockets have to have.
         let scratch = tempfile::Builder::new().prefix("faults-").tempdir_in("/var/tmp")?;
         let cases = Cases::default();
@@ -143,7 +140,7 @@ impl Field {
     }
 
     /// What is covered: the checkout, and its target directory where that is elsewhere.
-    fn covered(&self) -> Vec<PathBuf> {
+    pub fn covered(&self) -> Vec<PathBuf> {
         let Layout { root, target } = &self.layout;
         let elsewhere = (!target.starts_with(root)).then(|| target.clone());
         [root.clone()].into_iter().chain(elsewhere).collect()
@@ -274,65 +271,6 @@ impl Field {
     /// When there is none.
     pub fn newest_run(&self) -> Result<PathBuf> {
         Run::all(&self.layout.runs())?.pop().context("there is no run")
-    }
-
-    /// What is left on the machine that was not there before, waiting until it is gone.
-    ///
-    /// # Errors
-    /// A sentence that names it.
-    pub fn nothing_is_left(&self, family: &Family) -> Result<()> {
-        let temporary = self.temporary().display().to_string();
-        let left = || {
-            let mut left: Vec<String> =
-                family.left(&temporary).iter().map(Process::command_line).collect();
-            left.extend(self.leftovers());
-            left
-        };
-        let begun = Instant::now();
-        loop {
-            let left = left();
-            if left.is_empty() {
-                return Ok(());
-            }
-            ensure!(begun.elapsed() < GRACE, "left behind: {}", left.join("; "));
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// Folders for temporary files, cgroups, containers and mounts of Lumos.
-    fn leftovers(&self) -> Vec<String> {
-        let mut left = Vec::new();
-        let temporary = fs::read_dir(self.temporary()).into_iter().flatten().flatten();
-        left.extend(temporary.map(|entry| entry.path().display().to_string()));
-        cgroups(Path::new("/sys/fs/cgroup"), &mut left);
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let covered = self.covered();
-        left.extend(mounts.lines().filter_map(|line| {
-            let place = line.split(' ').nth(4)?;
-            let is_inside = covered
-                .iter()
-                .any(|folder| Path::new(place).starts_with(folder) && Path::new(place) != folder);
-            is_inside.then(|| format!("mount {place}"))
-        }));
-        // Where there is no such program, no container is expected either.
-        let containers = Command::new("docker")
-            .args(["ps", "--all", "--quiet", "--filter", "label=lumos.run"])
-            .stdin(Stdio::null())
-            .output();
-        let containers = containers.map(|output| output.stdout).unwrap_or_default();
-        let containers = String::from_utf8_lossy(&containers).into_owned();
-        left.extend(containers.lines().map(|id| format!("container {id}")));
-        left
-    }
-}
-
-/// The guard of [`Field::cover_temporary`].
-pub struct Covered(PathBuf);
-
-impl Drop for Covered {
-    fn drop(&mut self) {
-        // Whatever is left mounted shows in the next fault.
-        let _ = unmount(&self.0);
     }
 }
 
@@ -479,48 +417,10 @@ impl std::fmt::Display for Ended {
     }
 }
 
-/// Every cgroup of Lumos below a folder.
-fn cgroups(folder: &Path, found: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
-        }
-        match entry.file_name().to_string_lossy().starts_with("lumos-") {
-            true => found.push(entry.path().display().to_string()),
-            false => cgroups(&entry.path(), found),
-        }
-    }
-}
-
 /// Empties a folder of the overlay, however much lies below it.
 fn hide(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     Ok(())
-}
-
-fn mount(what: &str, place: &Path, kind: &str, flags: libc::c_ulong, options: &str) -> Result<()> {
-    let text = |text: &str| CString::new(text).context("a NUL in a path");
-    let (what, kind, options) = (text(what)?, text(kind)?, text(options)?);
-    let target = text(&place.display().to_string())?;
-    // SAFETY: five strings that live as long as the call.
-    let outcome = unsafe {
-        libc::mount(what.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast())
-    };
-    check(outcome).with_context(|| format!("cannot mount {}", place.display()))
-}
-
-fn unmount(place: &Path) -> Result<()> {
-    let target = CString::new(place.display().to_string()).context("a NUL in a path")?;
-    // SAFETY: a string that lives as long as the call.
-    check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) })
-        .with_context(|| format!("cannot unmount {}", place.display()))
-}
-
-fn check(outcome: libc::c_int) -> Result<()> {
-    match outcome {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error().into()),
-    }
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use lumos_record::{ArtifactKind, ArtifactManifest, Run};
+use lumos_record::{ArtifactKind, ArtifactManifest, Run, Suite};
 
 use super::Fault;
 use super::field::{Field, Length};
@@ -22,6 +23,8 @@ enum Damage {
     Absent,
     /// It is a folder.
     Folder,
+    /// Another file with more behind it has been put in its place, as by a build.
+    Replaced,
 }
 
 impl Damage {
@@ -33,11 +36,13 @@ impl Damage {
             Self::Empty => "is empty",
             Self::Absent => "is gone",
             Self::Folder => "is a folder",
+            Self::Replaced => "is replaced",
         }
     }
 
     fn apply(self, path: &Path) -> Result<()> {
         let whole = fs::read(path).with_context(|| path.display().to_string())?;
+        let permissions = fs::metadata(path)?.permissions();
         // A file that is linked from elsewhere stays what it is there.
         fs::remove_file(path)?;
         let damaged = match self {
@@ -52,8 +57,10 @@ impl Damage {
             Self::Empty => Vec::new(),
             Self::Absent => return Ok(()),
             Self::Folder => return Ok(fs::create_dir(path)?),
+            Self::Replaced => [whole, vec![0]].concat(),
         };
-        Ok(fs::write(path, damaged)?)
+        fs::write(path, damaged)?;
+        Ok(fs::set_permissions(path, permissions)?)
     }
 }
 
@@ -68,6 +75,8 @@ pub fn all() -> Vec<Fault> {
             faults.push(Fault::new(name, move |field| artifact(field, kind, damage)));
         }
     }
+    faults
+        .push(Fault::new("the artifact of a function is replaced while it is measured", replaced));
     for damage in [Half, Absent] {
         let name = format!("a worker {}", damage.name());
         faults.push(Fault::new(name, move |field| worker(field, damage)));
@@ -106,7 +115,7 @@ fn run_all(field: &Field) -> Result<()> {
     let all = field.cases.all();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let words = field.bench(Length::Short, &["warm", "call"], &all, &[]);
-    let patience = std::time::Duration::from_secs(600);
+    let patience = Duration::from_secs(600);
     field.start(&words)?.wait(patience)?.succeeds(&["0 skipped, 0 failed"])?;
     field.measured(&all)
 }
@@ -131,6 +140,20 @@ pub fn built(field: &Field, kind: ArtifactKind) -> Result<PathBuf> {
 fn artifact(field: &Field, kind: ArtifactKind, damage: Damage) -> Result<()> {
     damage.apply(&built(field, kind)?)?;
     run_all(field)
+}
+
+fn replaced(field: &Field) -> Result<()> {
+    let bystander = field.cases.bystander()?;
+    let engine = field.cases.engine.as_str();
+    let words = field.bench(Length::Long("1000"), &["cold_start"], &[bystander, engine], &[]);
+    let mut started = field.start(&words)?;
+    started.until("the case has begun", |_| field.is_under_way(bystander, Suite::ColdStart))?;
+    std::thread::sleep(Duration::from_millis(200));
+    Damage::Replaced.apply(&built(field, ArtifactKind::NativeExe)?)?;
+    started.wait_usually()?.fails(&["1 failed"])?;
+    let cause = field.cause(bystander, Suite::ColdStart)?;
+    ensure!(cause.contains("is not what was built"), "the cause is: {cause}");
+    field.measured(&[engine]).context("the other cases")
 }
 
 fn worker(field: &Field, damage: Damage) -> Result<()> {

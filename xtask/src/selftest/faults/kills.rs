@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lumos_record::Suite;
+use lumos_record::{Runtime, Suite};
 
 use super::Fault;
 use super::field::{Cases, Field, Length, Started};
@@ -23,30 +23,32 @@ const fn moment(suite: Suite, after_ms: u64) -> Moment {
 
 /// Where workers come and go, and where one of them serves request after request.
 const SERVED: [Moment; 2] = [moment(Suite::ColdStart, 330), moment(Suite::Warm, 700)];
-const IN_PROCESS: [Moment; 1] = [moment(Suite::Call, 700)];
+const IN_PROCESS: Moment = moment(Suite::Call, 700);
+
+/// Who has no sandbox.
+const OUTER: [Role; 3] = [Role::Command, Role::Conductor, Role::Measuring];
 
 /// Every fault of this kind.
 pub fn all(cases: &Cases) -> Vec<Fault> {
-    let in_process = [(cases.in_process.clone(), &IN_PROCESS[..], "in the measuring process")];
-    let served = cases.sandboxes.iter().map(|(_, runtime)| (runtime.clone(), &SERVED[..], ""));
-    let engine = [(cases.engine.clone(), &SERVED[..], "")];
+    let served = cases.sandboxes.iter().map(|(sandbox, runtime)| {
+        let is_process = sandbox == Runtime::PROCESS;
+        (runtime.clone(), if is_process { Role::Worker } else { Role::Contained })
+    });
     let mut faults = Vec::new();
-    for (runtime, moments, place) in in_process.into_iter().chain(served).chain(engine) {
-        for moment in moments {
-            let is_served = moment.suite != Suite::Call;
-            for role in Role::ALL.into_iter().filter(|&role| is_served || role != Role::Worker) {
-                faults.push(kill(role, libc::SIGKILL, &runtime, *moment, place));
+    for (runtime, worker) in served.chain([(cases.engine.clone(), Role::Worker)]) {
+        for moment in SERVED {
+            for role in OUTER.into_iter().chain([worker]) {
+                faults.push(kill(role, libc::SIGKILL, &runtime, moment));
             }
-            faults.push(kill(Role::Command, libc::SIGTERM, &runtime, *moment, place));
+            faults.push(kill(Role::Command, libc::SIGTERM, &runtime, moment));
         }
-        if !moments.iter().any(|moment| moment.suite == Suite::Warm) {
-            continue;
-        }
-        let stopped = runtime.clone();
-        faults.push(Fault::new(format!("{runtime}: a worker hangs"), move |field| {
-            stop(field, &stopped)
-        }));
+        let name = format!("{runtime}: a worker hangs");
+        faults.push(Fault::new(name, move |field| stop(field, worker, &runtime)));
     }
+    for role in OUTER {
+        faults.push(kill(role, libc::SIGKILL, &cases.in_process, IN_PROCESS));
+    }
+    faults.push(kill(Role::Command, libc::SIGTERM, &cases.in_process, IN_PROCESS));
     let interrupted = cases.all();
     faults.push(Fault::new("the user interrupts from the terminal", move |field| {
         interrupt(field, &interrupted)
@@ -58,11 +60,9 @@ pub fn all(cases: &Cases) -> Vec<Fault> {
     faults
 }
 
-fn kill(role: Role, signal: i32, runtime: &str, moment: Moment, place: &str) -> Fault {
+fn kill(role: Role, signal: i32, runtime: &str, moment: Moment) -> Fault {
     let verb = if signal == libc::SIGKILL { "killed" } else { "asked to end" };
-    let name = format!("{runtime}: the {} is {verb} in {}{place}", role.name(), moment.suite);
-    let name =
-        name.replace(&format!("{}in the", moment.suite), &format!("{} in the", moment.suite));
+    let name = format!("{runtime}: the {} is {verb} in {}", role.name(), moment.suite);
     let runtime = runtime.to_owned();
     Fault::new(name, move |field| killed(field, role, signal, &runtime, moment))
 }
@@ -94,33 +94,31 @@ fn killed(field: &Field, role: Role, signal: i32, runtime: &str, moment: Moment)
     match role {
         Role::Command => ended.says(&[])?,
         Role::Conductor => ended.fails(&["signal: 9"])?,
-        Role::Measuring | Role::Worker => {
+        Role::Measuring | Role::Worker | Role::Contained => {
             ended.fails(&["1 failed"])?;
-            let cause = field.cause(victim(field, runtime, moment.suite), moment.suite)?;
+            // Of two runtimes with such a process, either is met.
+            let is_bystander = field.cause(runtime, moment.suite).is_err();
+            let (victim, other) =
+                if is_bystander { (bystander, runtime) } else { (runtime, bystander) };
+            let cause = field.cause(victim, moment.suite)?;
             let part = if role == Role::Measuring { "signal 9" } else { "worker" };
             ensure!(cause.contains(part), "the cause is: {cause}");
             if runtime != bystander {
-                field.measured(&[bystander]).context("the other cases")?;
+                field.measured(&[other]).context("the other cases")?;
             }
         }
     }
     Ok(())
 }
 
-/// Of two runtimes whose workers come and go, one is met: whichever has a record of its failure.
-fn victim<'f>(field: &'f Field, runtime: &'f str, suite: Suite) -> &'f str {
-    let bystander = field.cases.bystander().unwrap_or(runtime);
-    if field.cause(runtime, suite).is_ok() { runtime } else { bystander }
-}
-
 /// A worker that does not answer any more is given up in time.
-fn stop(field: &Field, runtime: &str) -> Result<()> {
+fn stop(field: &Field, worker: Role, runtime: &str) -> Result<()> {
     let mut started = meet(field, runtime, SERVED[1], &["--limit", "2"])?;
-    started.signal(Role::Worker, libc::SIGSTOP)?;
+    started.signal(worker, libc::SIGSTOP)?;
     let ended = started.wait_usually()?;
     ended.fails(&["1 failed"])?;
-    let victim = victim(field, runtime, Suite::Warm);
-    let cause = field.cause(victim, Suite::Warm)?;
+    let cause = field.cause(runtime, Suite::Warm);
+    let cause = cause.or_else(|_| field.cause(field.cases.bystander()?, Suite::Warm))?;
     ensure!(cause.contains("2 s"), "the cause is: {cause}");
     Ok(())
 }

@@ -14,21 +14,20 @@ pub enum Role {
     Conductor,
     /// What measures the cases of a runtime.
     Measuring,
-    /// What serves a function.
+    /// What serves a function, in a process of this machine.
     Worker,
+    /// What serves a function in a container.
+    Contained,
 }
 
 impl Role {
-    /// Every role, from the outermost to the innermost.
-    pub const ALL: [Self; 4] = [Self::Command, Self::Conductor, Self::Measuring, Self::Worker];
-
     /// As it is called in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Command => "command",
             Self::Conductor => "conductor",
             Self::Measuring => "measuring process",
-            Self::Worker => "worker",
+            Self::Worker | Self::Contained => "worker",
         }
     }
 }
@@ -63,6 +62,12 @@ impl Process {
     /// Whether it serves a function, in whatever sandbox.
     fn is_worker(&self) -> bool {
         self.arguments.iter().any(|word| word == "--connect")
+    }
+
+    /// Whether it has other mounts than this program.
+    fn is_contained(&self) -> bool {
+        let mounts = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+        mounts(&self.pid.to_string()).is_some_and(|own| Some(own) != mounts("self"))
     }
 
     fn is_bench_target(&self) -> bool {
@@ -124,12 +129,16 @@ impl Family {
             Role::Command => process.pid == self.command,
             Role::Conductor => conductors.contains(&process.pid),
             Role::Measuring => conductors.contains(&process.parent) && process.is_bench_target(),
-            Role::Worker => process.is_worker() && !self.strangers.contains(&process.pid),
+            Role::Worker | Role::Contained => {
+                process.is_worker()
+                    && !self.strangers.contains(&process.pid)
+                    && process.is_contained() == (role == Role::Contained)
+            }
         });
         all
     }
 
-    /// A worker that runs now; those of cold starts live for less than a look at all processes takes.
+    /// A worker that runs now in no container; those of cold starts live for less than a look at all processes takes.
     pub fn worker(&self) -> Option<Process> {
         const LOOKS: usize = 2000;
         let measuring = self.with(Role::Measuring);
@@ -141,7 +150,7 @@ impl Family {
             let ids = read.flat_map(|text| {
                 text.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<i32>>()
             });
-            ids.filter_map(Process::read).find(Process::is_worker)
+            ids.filter_map(Process::read).find(|one| one.is_worker() && !one.is_contained())
         };
         let quick = (0..LOOKS).find_map(|_| measuring.iter().find_map(children));
         quick.or_else(|| self.with(Role::Worker).into_iter().next())
