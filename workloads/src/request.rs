@@ -1,6 +1,6 @@
 //! How a request is made.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::generate::{self, Random};
 use crate::wire;
@@ -95,6 +95,18 @@ impl Request {
     }
 }
 
+/// Reads what every process that measures reads again: a file that ends, and is the same each time.
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let found = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !found.is_file() {
+        return Err("not a plain file, as one has to be that is read more than once".to_owned());
+    }
+    if found.len() > u64::from(LARGEST_BYTES) {
+        return Err(format!("{} bytes: at most {LARGEST_BYTES} are read", found.len()));
+    }
+    std::fs::read(path).map_err(|error| error.to_string())
+}
+
 /// Checks that the parameters are within what can be generated; the error names the field.
 impl TryFrom<wire::Request> for Request {
     type Error = String;
@@ -105,8 +117,7 @@ impl TryFrom<wire::Request> for Request {
             wire::Request::Literal { text } => Self::Literal { text },
             wire::Request::Command { exit, stdin } => {
                 let read = |path: PathBuf| {
-                    std::fs::read(&path)
-                        .map_err(|error| format!("`stdin`: {}: {error}", path.display()))
+                    read_file(&path).map_err(|why| format!("`stdin`: {}: {why}", path.display()))
                 };
                 Self::Command { exit, stdin: stdin.map_or(Ok(Vec::new()), read)? }
             }
@@ -184,5 +195,18 @@ mod tests {
         let photo = wire::Request::Photo { header: String::new(), width: 9, height: 0, seed: 1 };
         let message = Request::try_from(photo).unwrap_err();
         assert_eq!(message, "`height` is 0, which is not within 1 and 8192");
+    }
+
+    #[test]
+    fn a_standard_input_is_a_file_that_ends() {
+        for (path, part) in [
+            ("/dev/zero", "`stdin`: /dev/zero: not a plain file"),
+            ("/", "`stdin`: /: not a plain file"),
+            ("/no/such/file", "`stdin`: /no/such/file: No such file"),
+        ] {
+            let wire = wire::Request::Command { exit: 0, stdin: Some(path.into()) };
+            let message = Request::try_from(wire).unwrap_err();
+            assert!(message.starts_with(part), "{message}");
+        }
     }
 }

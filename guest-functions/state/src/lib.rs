@@ -152,8 +152,11 @@ mod tests {
         for key in ["a", "user-1.cart_2", &"k".repeat(LONGEST_KEY_BYTES)] {
             assert_eq!(check_key(key), Ok(()));
         }
-        for key in ["", ".", "..", ".hidden", "a/b", "a b", "é", &"k".repeat(129)] {
-            assert!(check_key(key).unwrap_err().0.contains("is none"), "{key}");
+        let orders = ["a\r\nFLUSHALL", "a\0b", "a\u{1b}[2J"];
+        let names = ["", ".", "..", ".hidden", "a/b", "a b", "é", &"k".repeat(129)];
+        for key in names.into_iter().chain(orders) {
+            let message = check_key(key).unwrap_err().0;
+            assert!(message.contains("is none") && !message.contains(char::is_control), "{key}");
         }
     }
 

@@ -117,4 +117,107 @@ mod tests {
             assert_eq!(exit.downcast_ref::<I32Exit>().map(|exit| exit.0), Some(code));
         }
     }
+
+    /// A folder of state beside a secret, with links that lead out of it.
+    struct Beside(std::path::PathBuf);
+
+    impl Beside {
+        fn new() -> Self {
+            let name = format!("lumos-wasi-{}", std::process::id());
+            let above = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(above.join("state")).unwrap();
+            for file in ["secret", "state/value"] {
+                std::fs::write(above.join(file), "text").unwrap();
+            }
+            let links =
+                [("out", "../secret"), ("up", ".."), ("far", "/etc/passwd"), ("dot", "up/secret")];
+            for (link, target) in links {
+                let _ = std::fs::remove_file(above.join("state").join(link));
+                std::os::unix::fs::symlink(target, above.join("state").join(link)).unwrap();
+            }
+            Self(above)
+        }
+    }
+
+    impl Drop for Beside {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn no_path_leads_out_of_the_folder_of_a_functions_state() {
+        /// The first descriptor behind the standard streams.
+        const FOLDER: i32 = 3;
+        let beside = Beside::new();
+        let backend = Backend::Directory(beside.0.join("state"));
+        let mut context = of_function(Some(&backend)).unwrap();
+        let mut bytes = [0; 256];
+        let mut call = |path: &str, what: &str| {
+            bytes[..path.len()].copy_from_slice(path.as_bytes());
+            let name = "taken";
+            bytes[128..128 + name.len()].copy_from_slice(name.as_bytes());
+            let (length, name_length) = (path.len() as i32, name.len() as i32);
+            let memory = &mut GuestMemory::Unshared(&mut bytes);
+            let (all, none) = (i64::MAX, 0);
+            let context = &mut context;
+            let outcome = match what {
+                "read" => {
+                    // What a link names is followed.
+                    let open = functions::path_open(
+                        context, memory, FOLDER, 1, 0, length, none, 2, 0, 0, 200,
+                    );
+                    ready(open)
+                }
+                "create" => ready(functions::path_open(
+                    context, memory, FOLDER, 1, 0, length, 1, all, 0, 0, 200,
+                )),
+                "make a folder" => {
+                    ready(functions::path_create_directory(context, memory, FOLDER, 0, length))
+                }
+                "remove" => ready(functions::path_unlink_file(context, memory, FOLDER, 0, length)),
+                "link here" => ready(functions::path_link(
+                    context,
+                    memory,
+                    FOLDER,
+                    1,
+                    0,
+                    length,
+                    FOLDER,
+                    128,
+                    name_length,
+                )),
+                "move here" => ready(functions::path_rename(
+                    context,
+                    memory,
+                    FOLDER,
+                    0,
+                    length,
+                    FOLDER,
+                    128,
+                    name_length,
+                )),
+                _ => {
+                    ready(functions::path_filestat_get(context, memory, FOLDER, 1, 0, length, 200))
+                }
+            };
+            outcome.map_or(-1, |errno| errno)
+        };
+        assert_eq!(call("value", "read"), 0);
+        let out =
+            ["../secret", "/etc/passwd", "x/../../secret", "up/secret", "out", "far", "dot", ".."];
+        for path in out {
+            for what in ["read", "create", "link here", "ask for"] {
+                assert_ne!(call(path, what), 0, "{what} {path}");
+            }
+        }
+        for path in ["../secret", "up/secret", "/etc/passwd", "../mine", "up/mine"] {
+            for what in ["make a folder", "remove", "move here"] {
+                assert_ne!(call(path, what), 0, "{what} {path}");
+            }
+        }
+        let left: Vec<_> = std::fs::read_dir(&beside.0).unwrap().collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert_eq!(std::fs::read_to_string(beside.0.join("secret")).unwrap(), "text");
+    }
 }

@@ -202,8 +202,18 @@ impl Field {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(words).current_dir(&self.layout.root).stdin(Stdio::null());
         command.env("TMPDIR", self.temporary()).env("CARGO_TARGET_DIR", &self.layout.target);
-        // A signal to all of its processes, as from a terminal, is to reach no others.
+        // A signal to all of its processes, as from a terminal, is to reach no others, and is not
+        // ignored, whatever this program was started to ignore.
         command.process_group(0);
+        // SAFETY: system calls alone, between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                for signal in [libc::SIGINT, libc::SIGHUP, libc::SIGTERM] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
+                Ok(())
+            })
+        };
         Ok(command)
     }
 

@@ -77,8 +77,13 @@ fn meet(field: &Field, runtime: &str, moment: Moment, more: &[&str]) -> Result<S
     if runtime != bystander {
         runtimes.push(bystander);
     }
-    // Most cold starts are over in a millisecond.
-    let samples = if moment.suite == Suite::ColdStart { "3000" } else { "200" };
+    // The cold start of a process is over in a millisecond.
+    let is_quick = [bystander, &field.cases.engine].contains(&runtime);
+    let samples = match moment.suite {
+        Suite::ColdStart if is_quick => "3000",
+        Suite::ColdStart => "60",
+        _ => "200",
+    };
     let words = field.bench(Length::Long(samples), &suites, &runtimes, more);
     let mut started = field.start(&words)?;
     started.until("the case has begun", |_| field.is_under_way(runtime, moment.suite))?;
@@ -125,7 +130,7 @@ fn stop(field: &Field, worker: Role, runtime: &str) -> Result<()> {
 
 fn interrupt(field: &Field, runtimes: &[String]) -> Result<()> {
     let runtimes: Vec<&str> = runtimes.iter().map(String::as_str).collect();
-    let words = field.bench(Length::Long("3000"), &["cold_start", "warm"], &runtimes, &[]);
+    let words = field.bench(Length::Long("60"), &["cold_start", "warm"], &runtimes, &[]);
     let mut started = field.start(&words)?;
     started.until("a case has begun", |_| !field.records().is_empty())?;
     std::thread::sleep(Duration::from_secs(1));

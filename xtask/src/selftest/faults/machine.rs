@@ -348,7 +348,7 @@ fn daemon(field: &Field, runtime: &str, signal: libc::c_int) -> Result<()> {
         command.env("DOCKER_HOST", &address);
         field.start_as(command)
     };
-    let mut started = start(Length::Long("1000"), &[runtime, bystander], &["--limit", "5"])?;
+    let mut started = start(Length::Long("60"), &[runtime, bystander], &["--limit", "5"])?;
     started.until("the case has begun", |_| field.is_under_way(runtime, Suite::ColdStart))?;
     std::thread::sleep(Duration::from_millis(700));
     daemon.signal(signal);
