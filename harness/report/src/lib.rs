@@ -111,7 +111,7 @@ pub(crate) fn newest_few(names: &[&str]) -> String {
 /// cannot be read.
 pub fn find_run(layout: &Layout, name: Option<&str>) -> Result<PathBuf> {
     let runs = layout.runs();
-    let folders = Run::all(&runs).with_context(|| runs.display().to_string())?;
+    let folders = Run::all(&runs)?;
     let name_of = |folder: &PathBuf| {
         folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     };

@@ -370,9 +370,21 @@ fn read_artifacts(
     warnings: &mut Vec<String>,
 ) -> Option<ArtifactManifest> {
     let name = ArtifactManifest::FILE;
-    let folders = [run.directory.clone(), layout.artifacts()];
-    let Some(bytes) = folders.iter().find_map(|folder| std::fs::read(folder.join(name)).ok())
-    else {
+    // A run of before manifests were copied has that of the last build.
+    let mut bytes = None;
+    for folder in [&run.directory, &layout.artifacts()] {
+        match std::fs::read(folder.join(name)) {
+            Ok(read) => {
+                bytes = Some(read);
+                break;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                warnings.push(format!("The artifact manifest (`{name}`) cannot be read: {error}."));
+            }
+        }
+    }
+    let Some(bytes) = bytes else {
         warnings.push(format!(
             "There is no artifact manifest (`{name}`): without it, sizes and the runtimes' modes \
              are unknown, so there are no ratios. `cargo xtask build` writes it."
