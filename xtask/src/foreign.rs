@@ -15,10 +15,10 @@ use lumos_build::progress::Progress;
 use lumos_build::runtimes::{self, RuntimeCrate};
 use lumos_build::targets::{Arch, Platform};
 use lumos_build::toolchain::WASM;
-use lumos_build::{place, process, text};
+use lumos_build::{process, text};
 use lumos_record::{
     Artifact, ArtifactKind, ArtifactManifest, Lane, Layout, Need, Runtime, SCHEMA_VERSION,
-    Toolchain, shown,
+    Toolchain, place, shown,
 };
 use lumos_workloads::{Workloads, sha256_hex};
 use serde_json::json;
@@ -138,7 +138,7 @@ impl Module {
             "payload": [payload],
         });
         let path = own.workloads().join(format!("{name}.toml"));
-        place(&path, toml::to_string(&workload)?.as_bytes())
+        Ok(place(&path, toml::to_string(&workload)?.as_bytes())?)
     }
 }
 

@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
-use lumos_build::{BuildRequest, Scope, place};
+use lumos_build::{BuildRequest, Scope};
 use lumos_criterion::{Said, files, verdicts};
 use lumos_model::{Comparison, Verdict};
 use lumos_record::{
     Lane, Layout, Measuring, Mode, Node, Precision, Profile, Record, Revision, Round, Run,
-    RunManifest, Runtime, Selection, Suite, Toolchain,
+    RunManifest, Runtime, Selection, Suite, Toolchain, place,
 };
 use lumos_report::compare::{self, Compared};
 use lumos_report::terminal::aligned;

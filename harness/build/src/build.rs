@@ -16,12 +16,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use lumos_record::{
-    Artifact, ArtifactKind, ArtifactManifest, Layout, Runtime, SCHEMA_VERSION, Variant,
+    Artifact, ArtifactKind, ArtifactManifest, Layout, Runtime, SCHEMA_VERSION, Variant, draft_of,
+    place,
 };
 use lumos_workloads::sha256_hex;
 
 use crate::images::{self, Base, Images};
-use crate::place::{draft_of, place};
 use crate::progress::Progress;
 use crate::runtimes::{self, RuntimeCrate};
 use crate::scope::Scope;
@@ -125,7 +125,7 @@ fn declared(crates: &[RuntimeCrate]) -> Vec<Runtime> {
 
 /// Writes the manifest. It is untouched when nothing has changed: runs name it by its hash.
 fn write(folder: &Path, manifest: &ArtifactManifest) -> Result<()> {
-    place(&folder.join(ArtifactManifest::FILE), &serde_json::to_vec_pretty(manifest)?)
+    Ok(place(&folder.join(ArtifactManifest::FILE), &serde_json::to_vec_pretty(manifest)?)?)
 }
 
 struct Builder<'b> {

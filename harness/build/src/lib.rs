@@ -4,7 +4,6 @@
 mod build;
 pub mod emulation;
 pub mod images;
-mod place;
 pub mod process;
 pub mod progress;
 pub mod runtimes;
@@ -17,5 +16,4 @@ pub mod text;
 pub mod toolchain;
 
 pub use build::{BuildRequest, build, precompile};
-pub use place::place;
 pub use scope::Scope;

@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
-use lumos_record::Layout;
+use lumos_record::{Layout, place};
 use serde::{Deserialize, Serialize};
 
-use crate::place::place;
 use crate::process;
 
 /// A part of the work.

@@ -9,6 +9,7 @@ mod lock;
 mod need;
 mod node;
 mod output;
+mod place;
 pub mod protocol;
 mod pull;
 mod record;
@@ -27,6 +28,7 @@ pub use lock::Measuring;
 pub use need::Need;
 pub use node::Node;
 pub use output::while_somebody_reads;
+pub use place::{draft_of, place};
 pub use protocol::{Emulator, Event, Precision, Selection};
 pub use pull::{Pull, PullCheck};
 pub use record::{

@@ -32,7 +32,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use lumos_record::{Layout, Record, Run};
+use lumos_record::{Layout, Record, Run, place};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
@@ -152,7 +152,7 @@ fn write(report: &Report, output: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::with_capacity(files.len());
     for (name, text) in files {
         let path = output.join(name);
-        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+        place(&path, text.as_bytes())?;
         paths.push(path);
     }
     Ok(paths)

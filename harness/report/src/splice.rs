@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use lumos_record::{Case, Lane, Layout, Node, Profile, Revision, Suite};
+use lumos_record::{Case, Lane, Layout, Node, Profile, Revision, Suite, place};
 use serde::{Deserialize, Serialize};
 
 use super::format;
@@ -117,7 +117,7 @@ pub fn splice(layout: &Layout, report: &Report) -> Result<Vec<PathBuf>> {
     texts
         .chain([(results_path(layout), json)])
         .map(|(path, text)| {
-            std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+            place(&path, text.as_bytes())?;
             Ok(path)
         })
         .collect()

@@ -6,11 +6,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use lumos_build::place;
 use lumos_criterion::files::{self, Estimate, Estimates, NEWEST};
 use lumos_criterion::{Benchmark, Said, verdicts};
 use lumos_model::{Verdict, quantile};
-use lumos_record::{Layout, Node, Profile, Revision, Suite, Toolchain};
+use lumos_record::{Layout, Node, Profile, Revision, Suite, Toolchain, place};
 use lumos_report::terminal::aligned;
 use lumos_report::{CaseRatio, Report};
 use serde::Serialize;

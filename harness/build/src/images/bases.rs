@@ -5,14 +5,13 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use lumos_record::{ArtifactKind, Image};
+use lumos_record::{ArtifactKind, Image, place};
 use lumos_workloads::sha256_hex;
 use serde::{Deserialize, Serialize};
 
 use super::apt::{self, Apt};
 use super::layer::{self, Entry, Layer};
 use super::{debian, distroless};
-use crate::place::place;
 use crate::scope::Scope;
 use crate::targets::Arch;
 

@@ -6,6 +6,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use lumos_record::place;
 use lumos_workloads::sha256_hex;
 use oci_spec::image::{
     ANNOTATION_REF_NAME, Config, ConfigBuilder, Descriptor, Digest, ImageConfiguration,
@@ -14,7 +15,6 @@ use oci_spec::image::{
 };
 
 use super::layer::{self, Entry, Layer};
-use crate::place::place;
 
 /// Where blobs are in the layout; a blob's name is its SHA-256.
 pub const BLOBS: &str = "blobs/sha256";

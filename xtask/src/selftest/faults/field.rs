@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lumos_record::{Layout, Record, Run};
 use tempfile::TempDir;
 
-use super::mounts::{self, Covered, mount, unmount};
+use super::mounts::{self, mount, unmount};
 use super::processes::{Family, Role};
 
 /// How long a command may take that has nothing to build.
@@ -185,16 +185,6 @@ impl Field {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(path),
             other => bail!("{} does not become full: {other:?}", folder.display()),
         }
-    }
-
-    /// Covers the folder for temporary files with a disk in memory, as long as the guard lives.
-    ///
-    /// # Errors
-    /// When it cannot be mounted.
-    pub fn cover_temporary(&self, options: &str) -> Result<Covered> {
-        let place = self.temporary();
-        mount("tmpfs", &place, "tmpfs", 0, options)?;
-        Ok(Covered(place))
     }
 
     /// A command line of Lumos.

@@ -285,6 +285,8 @@ impl Daemon {
         command.arg("--pidfile").arg(folder.join("pid"));
         command.arg("--host").arg(Self::address(folder));
         command.args(["--bridge", "none", "--iptables=false", "--ip6tables=false"]);
+        // One that was killed has left it, with the id of a process that nobody has waited for.
+        let _ = fs::remove_file(folder.join("exec/containerd/containerd.pid"));
         let log = fs::File::create(folder.join("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn()?;

@@ -17,8 +17,17 @@ pub fn keep_apart() -> Result<()> {
     mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_PRIVATE, "")
 }
 
-/// What is mounted at a place, as long as it lives.
-pub struct Covered(pub PathBuf);
+/// Covers a folder with a disk in memory, as long as the guard lives.
+///
+/// # Errors
+/// When it cannot be mounted.
+pub fn cover(folder: &Path, options: &str) -> Result<Covered> {
+    mount("tmpfs", folder, "tmpfs", 0, options)?;
+    Ok(Covered(folder.to_owned()))
+}
+
+/// The guard of [`cover`].
+pub struct Covered(PathBuf);
 
 impl Drop for Covered {
     fn drop(&mut self) {

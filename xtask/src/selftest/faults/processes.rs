@@ -171,7 +171,9 @@ impl Family {
         }
         all.retain(|process| {
             let program = process.arguments.first().and_then(|program| program.rsplit('/').next());
-            own.contains(&process.pid) && program == Some("rustc")
+            // Others ask it for its version.
+            let compiles = process.arguments.iter().any(|word| word == "--crate-name");
+            own.contains(&process.pid) && program == Some("rustc") && compiles
         });
         all
     }

@@ -1,27 +1,23 @@
 //! Files that are there as a whole or not at all.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result};
+use std::{fs, io};
 
 /// Writes a file as a whole or not at all, and leaves one alone that is the same.
 ///
 /// # Errors
-/// When it cannot be written.
-pub fn place(path: &Path, bytes: &[u8]) -> Result<()> {
+/// When it cannot be written; the message names the file.
+pub fn place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::read(path).is_ok_and(|present| present == bytes) {
         return Ok(());
     }
     let draft = draft_of(path);
-    let written = fs::write(&draft, bytes).with_context(|| draft.display().to_string());
-    let placed =
-        written.and_then(|()| fs::rename(&draft, path).with_context(|| path.display().to_string()));
+    let placed = fs::write(&draft, bytes).and_then(|()| fs::rename(&draft, path));
     if placed.is_err() {
         // Such as where the disk is full.
         let _ = fs::remove_file(&draft);
     }
-    placed
+    placed.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 /// Where a file is written before it is put into its place.
@@ -42,7 +38,8 @@ mod tests {
         let path = folder.path().join("file");
         fs::create_dir(&path).unwrap();
         fs::write(path.join("inside"), "").unwrap();
-        assert!(place(&path, b"bytes").is_err());
+        let message = place(&path, b"bytes").unwrap_err().to_string();
+        assert!(message.starts_with(path.to_str().unwrap()), "{message}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }
