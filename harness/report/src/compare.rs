@@ -177,12 +177,17 @@ pub fn compare(
             }
         }
     }
+    for side in [&base, &new] {
+        warnings.extend(side.problems.iter().map(|problem| format!("{}: {problem}", side.name)));
+    }
     if compared.is_empty() && !base.counts.keys().any(|id| new.counts.contains_key(id)) {
         bail!(
-            "{} and {} have no benchmark in common{}",
+            "{} and {} have no benchmark in common{}{}",
             base.title(),
             new.title(),
-            if filter.is_empty() { "" } else { " that the filter leaves" }
+            if filter.is_empty() { "" } else { " that the filter leaves" },
+            // Why, if something that they had could not be read.
+            warnings.iter().map(|warning| format!("\n  {warning}")).collect::<String>()
         );
     }
     let comparisons: Vec<Comparison> = compared.iter().map(|entry| entry.3.clone()).collect();
@@ -194,9 +199,6 @@ pub fn compare(
     comparisons.sort_by(|a, b| b.ratio.total_cmp(&a.ratio).then_with(|| a.id.cmp(&b.id)));
     let counts = counts(&base, &new, minimal_effect, refused.is_empty());
     let means = means(&comparisons);
-    for side in [&base, &new] {
-        warnings.extend(side.problems.iter().map(|problem| format!("{}: {problem}", side.name)));
-    }
     if base.provenance.is_none() || new.provenance.is_none() {
         warnings.push(
             "No run of Lumos on record has saved one of the two, so nothing tells whether node, \

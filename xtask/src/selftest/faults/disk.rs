@@ -177,6 +177,8 @@ fn read_only_bench(field: &Field) -> Result<()> {
 
 fn read_only_report(field: &Field) -> Result<()> {
     field.run(&small(field)?)?.succeeds(&[])?;
+    // What is the same need not be written.
+    fs::write(field.layout.report().join("report.html"), "another page")?;
     protected(field, &["report"])?.fails(&[READ_ONLY, "report"])
 }
 

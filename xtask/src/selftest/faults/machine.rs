@@ -14,6 +14,7 @@ use lumos_record::{ArtifactKind, Run, Suite};
 use super::Fault;
 use super::field::{Cases, Field, Length, Started};
 use super::files::built;
+use super::mounts;
 use super::processes::Role;
 
 /// Every fault of this kind.
@@ -331,6 +332,8 @@ impl Daemon {
     fn stop(&mut self) {
         self.signal(libc::SIGTERM);
         let _ = self.child.wait();
+        // What one that was killed has mounted.
+        mounts::unmount_below(&self.folder);
     }
 }
 

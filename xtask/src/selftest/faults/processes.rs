@@ -171,8 +171,9 @@ impl Family {
         }
         all.retain(|process| {
             let program = process.arguments.first().and_then(|program| program.rsplit('/').next());
-            // Others ask it for its version.
-            let compiles = process.arguments.iter().any(|word| word == "--crate-name");
+            // Others only ask it something, as cargo does in the name of `___`.
+            let is = |word: &str| process.arguments.iter().any(|held| held == word);
+            let compiles = is("--crate-name") && !is("___");
             own.contains(&process.pid) && program == Some("rustc") && compiles
         });
         all
