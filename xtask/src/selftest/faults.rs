@@ -4,6 +4,11 @@
 //! it should (in a record or a message that names the cause, with the other cases measured), the
 //! next run is clean, and nothing is left on the machine.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "no sample is timed: what is waited for has a limit"
+)]
+
 mod disk;
 mod field;
 mod files;
@@ -26,11 +31,14 @@ use processes::Family;
 /// The suites that faults are met in.
 const SUITES: [&str; 3] = ["cold_start", "warm", "call"];
 
+/// Has something go wrong, and fails where what comes of it is not right.
+type Provoke = dyn Fn(&Field) -> Result<()>;
+
 /// Something that goes wrong, and what has to come of it.
 struct Fault {
     name: String,
     disk: Disk,
-    provoke: Box<dyn Fn(&Field) -> Result<()>>,
+    provoke: Box<Provoke>,
 }
 
 impl Fault {

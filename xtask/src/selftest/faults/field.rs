@@ -3,6 +3,11 @@
 //! The checkout is covered by an overlay, in a namespace of mounts that nobody else sees: what is
 //! damaged, filled up or written to is thrown away after each fault.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "no sample is timed: what is waited for has a limit"
+)]
+
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};

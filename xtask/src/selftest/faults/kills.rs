@@ -53,9 +53,7 @@ pub fn all(cases: &Cases) -> Vec<Fault> {
     faults.push(Fault::new("the user interrupts from the terminal", move |field| {
         interrupt(field, &interrupted)
     }));
-    faults.push(Fault::new("the command is killed while samples are handed over", |field| {
-        hand_over(field)
-    }));
+    faults.push(Fault::new("the command is killed while samples are handed over", hand_over));
     faults.push(Fault::new("the command is killed while it reports", report));
     faults
 }
