@@ -36,7 +36,6 @@ impl Memory {
         let Some(call) = self.calls.next() else { return Ok(0) };
         self.bytes.resize(self.bytes.len() + usize::from(call.grows_by), 0);
         for (address, word) in call.writes {
-            // Half of all addresses lie close to the context, or nothing would come of them.
             let at = address as usize % (self.bytes.len().max(8) - 7);
             if let Some(place) = self.bytes.get_mut(at..at + 8) {
                 place.copy_from_slice(&word.to_le_bytes());

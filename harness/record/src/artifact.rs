@@ -372,10 +372,7 @@ impl ArtifactManifest {
     /// # Errors
     /// When the file is absent, or is not a manifest; the message names the file.
     pub fn read(artifacts: &Path) -> io::Result<Self> {
-        let path = artifacts.join(Self::FILE);
-        let named = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
-        let text = std::fs::read(&path).map_err(|e| io::Error::new(e.kind(), named(&e)))?;
-        crate::from_json(&text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, named(&e)))
+        crate::place::read_json(&artifacts.join(Self::FILE))
     }
 
     /// The manifest as it concerns one architecture.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use serde::de::DeserializeOwned;
+
 /// Writes a file as a whole or not at all, and leaves one alone that is the same.
 ///
 /// # Errors
@@ -17,7 +19,22 @@ pub fn place(path: &Path, bytes: &[u8]) -> io::Result<()> {
         // Such as where the disk is full.
         let _ = fs::remove_file(&draft);
     }
-    placed.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    placed.map_err(|error| named(path, &error))
+}
+
+/// An error with the path that it is about.
+pub(crate) fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Reads a file of JSON, as [`from_json`](crate::from_json) does.
+///
+/// # Errors
+/// When it is absent, or holds something else; the message names the file.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    let text = fs::read(path).map_err(|error| named(path, &error))?;
+    let malformed = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    crate::from_json(&text).map_err(|error| named(path, &malformed(error)))
 }
 
 /// Where a file is written before it is put into its place.

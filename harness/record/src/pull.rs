@@ -1,6 +1,5 @@
 //! What was measured when images were pulled from a registry, to check the model of a pull.
 
-use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -47,9 +46,6 @@ impl PullCheck {
     /// # Errors
     /// When the file is absent, or is not a check; the message names the file.
     pub fn read(folder: &Path) -> io::Result<Self> {
-        let path = folder.join(Self::FILE);
-        let named = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
-        let text = std::fs::read(&path).map_err(|e| io::Error::new(e.kind(), named(&e)))?;
-        crate::from_json(&text).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, named(&e)))
+        crate::place::read_json(&folder.join(Self::FILE))
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::place::named;
 use crate::{Case, Node, Profile, Record, Toolchain};
 
 /// The commit that was measured.
@@ -106,10 +107,10 @@ impl RunWriter {
     /// When the folder exists, or cannot be written.
     pub fn create(runs: &Path, manifest: RunManifest) -> io::Result<Self> {
         let directory = runs.join(&manifest.run);
-        std::fs::create_dir_all(runs).map_err(|error| named(runs, error))?;
+        std::fs::create_dir_all(runs).map_err(|error| named(runs, &error))?;
         let newest = numbered(runs)?.last().map_or(0, |(number, _)| *number);
         let manifest = RunManifest { number: newest + 1, ..manifest };
-        std::fs::create_dir(&directory).map_err(|error| named(&directory, error))?;
+        std::fs::create_dir(&directory).map_err(|error| named(&directory, &error))?;
         let mut writer = Self::append(&directory)?;
         writer.write(&Record::Run(Box::new(manifest)))?;
         Ok(writer)
@@ -122,7 +123,7 @@ impl RunWriter {
     pub fn append(directory: &Path) -> io::Result<Self> {
         let path = directory.join(Run::RECORDS);
         let file = OpenOptions::new().create(true).append(true).open(&path);
-        let file = file.map_err(|error| named(&path, error))?;
+        let file = file.map_err(|error| named(&path, &error))?;
         Ok(Self { directory: directory.to_owned(), file })
     }
 
@@ -259,7 +260,7 @@ fn numbered(runs: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let entries = match std::fs::read_dir(runs) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(named(runs, error)),
+        Err(error) => return Err(named(runs, &error)),
     };
     let mut folders = Vec::new();
     for entry in entries {
@@ -279,11 +280,6 @@ fn numbered(runs: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut numbered: Vec<(u64, PathBuf)> = folders.into_iter().map(number_of).collect();
     numbered.sort_by_key(|(number, _)| *number);
     Ok(numbered)
-}
-
-/// An error with the path that it is about.
-fn named(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn checked_manifest(record: Option<Record>, path: PathBuf) -> Result<RunManifest, ReadRunError> {

@@ -159,19 +159,15 @@ mod tests {
             bytes[128..128 + name.len()].copy_from_slice(name.as_bytes());
             let (length, name_length) = (path.len() as i32, name.len() as i32);
             let memory = &mut GuestMemory::Unshared(&mut bytes);
-            let (all, none) = (i64::MAX, 0);
             let context = &mut context;
             let outcome = match what {
-                "read" => {
-                    // What a link names is followed.
-                    let open = functions::path_open(
-                        context, memory, FOLDER, 1, 0, length, none, 2, 0, 0, 200,
-                    );
-                    ready(open)
+                // What a link names is followed.
+                "read" | "create" => {
+                    let (flags, rights) = if what == "read" { (0, 2) } else { (1, i64::MAX) };
+                    ready(functions::path_open(
+                        context, memory, FOLDER, 1, 0, length, flags, rights, 0, 0, 200,
+                    ))
                 }
-                "create" => ready(functions::path_open(
-                    context, memory, FOLDER, 1, 0, length, 1, all, 0, 0, 200,
-                )),
                 "make a folder" => {
                     ready(functions::path_create_directory(context, memory, FOLDER, 0, length))
                 }

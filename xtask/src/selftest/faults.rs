@@ -106,13 +106,13 @@ impl Field {
             |run: &&Runtime| run.mode == Mode::Interpreted && run.loads == Some(ArtifactKind::Wasm);
         let engine = declared.iter().find(is_engine);
         let engine = engine.context("no runtime interprets Wasm")?;
-        self.cases = Cases {
+        let cases = Cases {
             sandboxes: sandboxes.collect(),
             in_process: engine.name_in(Lane::InProcess),
             engine: engine.name_in(Lane::Served),
         };
-        let all = self.cases.all();
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let all = cases.all();
+        self.cases = cases.clone();
         // What is missing is built now, before the checkout is covered.
         let words = self.bench(Length::Short, &SUITES, &all, &["--list"]);
         let mut command = self.command(&words)?;
@@ -149,11 +149,8 @@ impl Field {
 
     /// Runs every kind of case once more, after which nothing may be left.
     fn settle(&self, family: &Family) -> Result<()> {
-        let all = self.cases.all();
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        let words = self.bench(Length::Short, &["warm", "call"], &all, &[]);
-        self.run(&words)?.succeeds(&["0 skipped, 0 failed"]).context("the next run")?;
-        self.measured(&all).context("the next run")?;
+        self.run(&self.all())?.succeeds(&["0 skipped, 0 failed"]).context("the next run")?;
+        self.measured(&self.cases.all()).context("the next run")?;
         self.nothing_is_left(family)
     }
 
@@ -204,9 +201,9 @@ impl Field {
 
 impl Cases {
     /// Every runtime.
-    fn all(&self) -> Vec<String> {
-        let served = self.sandboxes.iter().map(|(_, runtime)| runtime.clone());
-        served.chain([self.in_process.clone(), self.engine.clone()]).collect()
+    fn all(&self) -> Vec<&str> {
+        let served = self.sandboxes.iter().map(|(_, runtime)| runtime.as_str());
+        served.chain([self.in_process.as_str(), &self.engine]).collect()
     }
 
     /// What is measured beside a case that goes wrong: native code in a process.

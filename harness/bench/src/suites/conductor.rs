@@ -19,14 +19,13 @@ use lumos_record::{Case, Event, Layout, Measuring, Record, Round, Run, Skip, Wea
 use lumos_turns::Request;
 use lumos_workloads::Workloads;
 
-use super::backing;
 use super::plan::{Plan, Planned};
 use super::precision::{self, Known};
 use super::select::{Filter, Selection};
 use super::session::{Brief, Session, command_line, revision, session_name};
-use super::strays;
 use super::supervise::{Ended, Part, Side, note_interrupts};
 use super::weather::Watcher;
+use super::{backing, strays};
 use crate::artifact::Artifacts;
 
 /// Whoever measures.
@@ -369,9 +368,7 @@ impl Conductor<'_> {
         if let Some((case, since)) = last {
             *case_times.entry(case).or_default() += since.elapsed();
         }
-        if let left @ 1.. = strays::end() {
-            notice(format!("{left} processes that functions had left running were ended"));
-        }
+        strays::end();
         let mut all = Ended::Exit(0);
         for ended in taken.sides {
             match ended? {

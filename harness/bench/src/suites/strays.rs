@@ -5,20 +5,22 @@
 
 use std::fs;
 
+use lumos_record::Event;
+
 /// Has what loses its parent below this process become its child.
 pub fn adopt() {
     // SAFETY: no memory is passed. Where it does not work, such processes are the system's.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
 }
 
-/// Ends every child of this process, and waits for it; returns how many there were that ran. Nobody
+/// Ends every child of this process, waits for it, and tells how many there were that ran. Nobody
 /// else may wait for a child meanwhile.
-pub fn end() -> usize {
+pub fn end() {
     let mut ended = 0;
     loop {
         let children = children();
         if children.is_empty() {
-            return ended;
+            break;
         }
         for child in children {
             let mut status = 0;
@@ -32,6 +34,10 @@ pub fn end() -> usize {
             }
             ended += 1;
         }
+    }
+    if ended > 0 {
+        let text = format!("{ended} processes that functions had left running were ended");
+        Event::Notice { text }.tell();
     }
 }
 

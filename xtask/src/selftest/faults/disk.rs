@@ -46,11 +46,6 @@ pub fn all(cases: &Cases) -> Vec<Fault> {
     faults
 }
 
-/// The words of a small run of the bystander.
-fn small(field: &Field) -> Result<Vec<&str>> {
-    Ok(field.bench(Length::Short, &["warm"], &[field.cases.bystander()?], &[]))
-}
-
 fn build(field: &Field) -> Result<()> {
     fs::remove_file(built(field, ArtifactKind::Wasm)?)?;
     field.fill(&field.upper())?;
@@ -61,7 +56,7 @@ fn build(field: &Field) -> Result<()> {
 
 fn begin(field: &Field) -> Result<()> {
     field.fill(&field.upper())?;
-    field.run(&small(field)?)?.fails(&[NO_SPACE])
+    field.run(&field.small()?)?.fails(&[NO_SPACE])
 }
 
 fn measure(field: &Field) -> Result<()> {
@@ -75,11 +70,11 @@ fn measure(field: &Field) -> Result<()> {
 }
 
 fn report(field: &Field) -> Result<()> {
-    field.run(&small(field)?)?.succeeds(&[])?;
+    field.run(&field.small()?)?.succeeds(&[])?;
     let page = field.layout.report().join("report.html");
     let before = fs::read(&page)?;
     // With other figures, the page is another one.
-    field.run(&small(field)?)?.succeeds(&[])?;
+    field.run(&field.small()?)?.succeeds(&[])?;
     fs::write(&page, &before)?;
     field.fill(&field.upper())?;
     field.run(&["report"])?.fails(&[NO_SPACE, "report.html"])?;
@@ -88,11 +83,7 @@ fn report(field: &Field) -> Result<()> {
 }
 
 fn hand_over(field: &Field) -> Result<()> {
-    let bystander = field.cases.bystander()?;
-    let words = field.bench(Length::Short, &["warm", "cold_start"], &[bystander], &[]);
-    let mut started = field.start(&words)?;
-    let criterion = field.layout.criterion();
-    started.until("Criterion writes", |_| criterion.exists())?;
+    let started = field.handing_over()?;
     field.fill(&field.upper())?;
     let ended = started.wait_usually()?;
     // It may have been over by then.
@@ -100,7 +91,7 @@ fn hand_over(field: &Field) -> Result<()> {
 }
 
 fn unpack(field: &Field, sandbox: &str, runtime: &str) -> Result<()> {
-    let unpacked = field.layout.lumos().join("rootfs");
+    let unpacked = field.images();
     fs::create_dir_all(&unpacked)?;
     let small_disk = mounts::cover(&unpacked, "size=64k")?;
     let bystander = field.cases.bystander()?;
@@ -120,7 +111,7 @@ fn unpack(field: &Field, sandbox: &str, runtime: &str) -> Result<()> {
 fn temporary_is_full(field: &Field) -> Result<()> {
     let small_disk = mounts::cover(&field.temporary(), "size=64k")?;
     field.fill(&field.temporary())?;
-    let ended = field.run(&small(field)?)?;
+    let ended = field.run(&field.small()?)?;
     drop(small_disk);
     ended.fails(&[NO_SPACE, &field.temporary().display().to_string()])
 }
@@ -140,13 +131,13 @@ fn temporary_becomes_full(field: &Field) -> Result<()> {
 
 fn temporary_is_read_only(field: &Field) -> Result<()> {
     let protected = mounts::cover(&field.temporary(), "ro")?;
-    let ended = field.run(&small(field)?)?;
+    let ended = field.run(&field.small()?)?;
     drop(protected);
     ended.fails(&[READ_ONLY, &field.temporary().display().to_string()])
 }
 
 fn temporary_is_absent(field: &Field) -> Result<()> {
-    let mut command = field.command(&small(field)?)?;
+    let mut command = field.command(&field.small()?)?;
     let absent = field.temporary().join("absent");
     command.env("TMPDIR", &absent);
     let ended = field.start_as(command)?.wait_usually()?;
@@ -156,7 +147,7 @@ fn temporary_is_absent(field: &Field) -> Result<()> {
 fn temporary_is_long(field: &Field) -> Result<()> {
     let long = field.temporary().join("long".repeat(30));
     fs::create_dir(&long)?;
-    let mut command = field.command(&small(field)?)?;
+    let mut command = field.command(&field.small()?)?;
     command.env("TMPDIR", &long);
     let ended = field.start_as(command)?.wait_usually()?;
     fs::remove_dir_all(&long)?;
@@ -172,11 +163,11 @@ fn protected(field: &Field, words: &[&str]) -> Result<super::field::Ended> {
 }
 
 fn read_only_bench(field: &Field) -> Result<()> {
-    protected(field, &small(field)?)?.fails(&[READ_ONLY])
+    protected(field, &field.small()?)?.fails(&[READ_ONLY])
 }
 
 fn read_only_report(field: &Field) -> Result<()> {
-    field.run(&small(field)?)?.succeeds(&[])?;
+    field.run(&field.small()?)?.succeeds(&[])?;
     // What is the same need not be written.
     fs::write(field.layout.report().join("report.html"), "another page")?;
     protected(field, &["report"])?.fails(&[READ_ONLY, "report"])

@@ -263,6 +263,47 @@ impl Field {
         words
     }
 
+    /// The words of a small run of the bystander.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn small(&self) -> Result<Vec<&str>> {
+        Ok(self.bench(Length::Short, &["warm"], &[self.cases.bystander()?], &[]))
+    }
+
+    /// The words of a small run of every runtime, in both lanes.
+    pub fn all(&self) -> Vec<&str> {
+        self.bench(Length::Short, &["warm", "call"], &self.cases.all(), &[])
+    }
+
+    /// Removes what images were unpacked to: they are unpacked again when they are needed.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget_images(&self) -> Result<()> {
+        hide(&self.images())
+    }
+
+    /// Where sandboxes that unpack images by themselves keep them.
+    pub fn images(&self) -> PathBuf {
+        self.layout.lumos().join("rootfs")
+    }
+
+    /// Starts a small run, and waits until Criterion is given its samples.
+    ///
+    /// # Errors
+    /// When that does not come.
+    pub fn handing_over(&self) -> Result<Started> {
+        let suites = ["warm", "cold_start"];
+        let words = self.bench(Length::Short, &suites, &[self.cases.bystander()?], &[]);
+        let mut started = self.start(&words)?;
+        let criterion = self.layout.criterion();
+        let has_entries =
+            |_: &Family| fs::read_dir(&criterion).is_ok_and(|mut entries| entries.next().is_some());
+        started.until("Criterion writes", has_entries)?;
+        Ok(started)
+    }
+
     /// The records of the newest run, as far as they can be read.
     pub fn records(&self) -> Vec<Record> {
         let newest = Run::all(&self.layout.runs()).ok().and_then(|mut runs| runs.pop());

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use lumos_criterion::files;
 use lumos_record::{ArtifactKind, ArtifactManifest, Run, Suite};
 
 use super::Fault;
@@ -77,33 +78,25 @@ pub fn all() -> Vec<Fault> {
     }
     faults
         .push(Fault::new("the artifact of a function is replaced while it is measured", replaced));
-    for damage in [Half, Absent] {
-        let name = format!("a worker {}", damage.name());
-        faults.push(Fault::new(name, move |field| worker(field, damage)));
-    }
-    for damage in [Half, Flipped, Absent] {
-        let name = format!("a layer of an image {}", damage.name());
-        faults.push(Fault::new(name, move |field| layer(field, damage)));
-    }
-    for damage in [Half, Garbage, Empty, Absent, Folder] {
-        let name = format!("the records of the newest run: the file {}", damage.name());
-        faults.push(Fault::new(name, move |field| records(field, damage)));
-    }
-    for damage in [Half, Garbage, Absent] {
-        let name = format!("the samples of a case: the file {}", damage.name());
-        faults.push(Fault::new(name, move |field| samples(field, damage)));
-    }
-    for damage in [Half, Garbage, Folder] {
-        let name = format!("the manifest of a run: the file {}", damage.name());
-        faults.push(Fault::new(name, move |field| run_manifest(field, damage)));
-    }
-    for damage in [Half, Garbage, Absent] {
-        let name = format!("what Criterion keeps of a baseline: the file {}", damage.name());
-        faults.push(Fault::new(name, move |field| baseline(field, damage)));
-    }
-    for damage in [Half, Garbage, Folder] {
-        let name = format!("the file of a function {}", damage.name());
-        faults.push(Fault::new(name, move |field| workload(field, damage)));
+    type Provoke = fn(&Field, Damage) -> Result<()>;
+    let damaged: [(&str, &[Damage], Provoke); 7] = [
+        ("a worker", &[Half, Absent], worker),
+        ("a layer of an image", &[Half, Flipped, Absent], layer),
+        (
+            "the records of the newest run: the file",
+            &[Half, Garbage, Empty, Absent, Folder],
+            records,
+        ),
+        ("the samples of a case: the file", &[Half, Garbage, Absent], samples),
+        ("the manifest of a run: the file", &[Half, Garbage, Folder], run_manifest),
+        ("what Criterion keeps of a baseline: the file", &[Half, Garbage, Absent], baseline),
+        ("the file of a function", &[Half, Garbage, Folder], workload),
+    ];
+    for (what, damages, provoke) in damaged {
+        for &damage in damages {
+            let name = format!("{what} {}", damage.name());
+            faults.push(Fault::new(name, move |field| provoke(field, damage)));
+        }
     }
     faults.push(Fault::new("the report is a folder", report_is_a_folder));
     faults.push(Fault::new("the log of measuring processes is a folder", log_is_a_folder));
@@ -112,12 +105,9 @@ pub fn all() -> Vec<Fault> {
 }
 
 fn run_all(field: &Field) -> Result<()> {
-    let all = field.cases.all();
-    let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    let words = field.bench(Length::Short, &["warm", "call"], &all, &[]);
     let patience = Duration::from_secs(600);
-    field.start(&words)?.wait(patience)?.succeeds(&["0 skipped, 0 failed"])?;
-    field.measured(&all)
+    field.start(&field.all())?.wait(patience)?.succeeds(&["0 skipped, 0 failed"])?;
+    field.measured(&field.cases.all())
 }
 
 /// The path of what was built for the function that is measured.
@@ -178,17 +168,13 @@ fn layer(field: &Field, damage: Damage) -> Result<()> {
     let digest = text["layers"][0]["digest"].as_str().context("an image without layers")?;
     let digest = digest.rsplit(':').next().unwrap_or_default();
     damage.apply(&manifest.with_file_name(digest))?;
-    let unpacked = field.layout.lumos().join("rootfs");
-    if unpacked.exists() {
-        fs::remove_dir_all(unpacked)?;
-    }
+    field.forget_images()?;
     run_all(field)
 }
 
 /// A small run whose samples were saved as a baseline.
 fn measure(field: &Field) -> Result<PathBuf> {
-    let bystander = field.cases.bystander()?;
-    let mut words = field.bench(Length::Short, &["warm"], &[bystander], &[]);
+    let mut words = field.small()?;
     words.extend(["--save-baseline", "main"]);
     field.run(&words)?.succeeds(&["0 skipped, 0 failed"])?;
     field.newest_run()
@@ -209,13 +195,13 @@ fn records(field: &Field, damage: Damage) -> Result<()> {
 
 fn samples(field: &Field, damage: Damage) -> Result<()> {
     let run = measure(field)?;
-    let sample = find(&run, "sample.json")?;
-    damage.apply(&sample)?;
+    let found = files::find(&run)?.into_values().flatten().next();
+    damage.apply(&found.context("the run has no samples")?.join(files::SAMPLE))?;
     // The case has failed, and the report says why.
     let ended = field.run(&["report"])?;
     ended.says(&["1 failed"])?;
     let text = fs::read_to_string(field.layout.report().join("report.md"))?;
-    ensure!(text.contains("sample.json"), "the report does not name the file");
+    ensure!(text.contains(files::SAMPLE), "the report does not name the file");
     Ok(())
 }
 
@@ -229,20 +215,18 @@ fn run_manifest(field: &Field, damage: Damage) -> Result<()> {
 fn baseline(field: &Field, damage: Damage) -> Result<()> {
     measure(field)?;
     // A run that is not the baseline's, to be compared with it.
-    let bystander = field.cases.bystander()?;
-    field.run(&field.bench(Length::Short, &["warm"], &[bystander], &[]))?.succeeds(&[])?;
-    let criterion = field.layout.criterion();
-    let folder = folder_of(&criterion, "main").context("no baseline was saved")?;
-    damage.apply(&folder.join("sample.json"))?;
-    field.run(&["compare", "main"])?.fails(&["sample.json"])
+    field.run(&field.small()?)?.succeeds(&[])?;
+    let saved = files::find(&field.layout.criterion())?.remove("main").unwrap_or_default();
+    let folder = saved.first().context("no baseline was saved")?;
+    damage.apply(&folder.join(files::SAMPLE))?;
+    field.run(&["compare", "main"])?.fails(&[files::SAMPLE])
 }
 
 fn workload(field: &Field, damage: Damage) -> Result<()> {
     let path = field.layout.workloads().join("noop.toml");
     let whole = fs::read(&path)?;
     damage.apply(&path)?;
-    let bystander = field.cases.bystander()?;
-    let ended = field.run(&field.bench(Length::Short, &["warm"], &[bystander], &[]))?;
+    let ended = field.run(&field.small()?)?;
     // The sources are not what the next run is to mend.
     if path.is_dir() {
         fs::remove_dir(&path)?;
@@ -265,8 +249,7 @@ fn log_is_a_folder(field: &Field) -> Result<()> {
     let path = field.layout.lumos().join("bench.log");
     let _ = fs::remove_file(&path);
     fs::create_dir(&path)?;
-    let bystander = field.cases.bystander()?;
-    let ended = field.run(&field.bench(Length::Short, &["warm"], &[bystander], &[]))?;
+    let ended = field.run(&field.small()?)?;
     fs::remove_dir(&path)?;
     ended.fails(&["bench.log"])
 }
@@ -275,31 +258,7 @@ fn runs_are_a_file(field: &Field) -> Result<()> {
     let path = field.layout.runs();
     let _ = fs::remove_dir_all(&path);
     fs::write(&path, "no folder")?;
-    let bystander = field.cases.bystander()?;
-    let ended = field.run(&field.bench(Length::Short, &["warm"], &[bystander], &[]))?;
+    let ended = field.run(&field.small()?)?;
     fs::remove_file(&path)?;
     ended.fails(&["runs"])
-}
-
-/// The first file of a name below a folder.
-fn find(folder: &Path, name: &str) -> Result<PathBuf> {
-    for entry in fs::read_dir(folder)?.flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            if let Ok(found) = find(&path, name) {
-                return Ok(found);
-            }
-        } else if entry.file_name() == name {
-            return Ok(path);
-        }
-    }
-    bail!("no {name} below {}", folder.display())
-}
-
-fn folder_of(folder: &Path, name: &str) -> Option<PathBuf> {
-    let folders = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-    let mut folders: Vec<PathBuf> = folders.filter(|path| path.is_dir()).collect();
-    folders.sort();
-    let own = folders.iter().find(|path| path.file_name().is_some_and(|own| own == name));
-    own.cloned().or_else(|| folders.iter().find_map(|inner| folder_of(inner, name)))
 }

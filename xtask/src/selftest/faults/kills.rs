@@ -49,10 +49,7 @@ pub fn all(cases: &Cases) -> Vec<Fault> {
         faults.push(kill(role, libc::SIGKILL, &cases.in_process, IN_PROCESS));
     }
     faults.push(kill(Role::Command, libc::SIGTERM, &cases.in_process, IN_PROCESS));
-    let interrupted = cases.all();
-    faults.push(Fault::new("the user interrupts from the terminal", move |field| {
-        interrupt(field, &interrupted)
-    }));
+    faults.push(Fault::new("the user interrupts from the terminal", interrupt));
     faults.push(Fault::new("the command is killed while samples are handed over", hand_over));
     faults.push(Fault::new("the command is killed while it reports", report));
     faults
@@ -126,8 +123,8 @@ fn stop(field: &Field, worker: Role, runtime: &str) -> Result<()> {
     Ok(())
 }
 
-fn interrupt(field: &Field, runtimes: &[String]) -> Result<()> {
-    let runtimes: Vec<&str> = runtimes.iter().map(String::as_str).collect();
+fn interrupt(field: &Field) -> Result<()> {
+    let runtimes = field.cases.all();
     let words = field.bench(Length::Long("60"), &["cold_start", "warm"], &runtimes, &[]);
     let mut started = field.start(&words)?;
     started.until("a case has begun", |_| !field.records().is_empty())?;
@@ -140,26 +137,17 @@ fn interrupt(field: &Field, runtimes: &[String]) -> Result<()> {
 }
 
 fn hand_over(field: &Field) -> Result<()> {
-    let bystander = field.cases.bystander()?;
-    let words = field.bench(Length::Short, &["warm", "cold_start"], &[bystander], &[]);
-    let mut started = field.start(&words)?;
-    let criterion = field.layout.criterion();
-    started.until("Criterion writes", |_| {
-        criterion.join("report").exists() || has_entries(&criterion)
-    })?;
+    let mut started = field.handing_over()?;
     started.signal(Role::Command, libc::SIGKILL)?;
     started.wait_usually()?.says(&[])?;
     // What Criterion has of it may be half-written, and is compared with next.
+    let bystander = field.cases.bystander()?;
+    let words = field.bench(Length::Short, &["warm", "cold_start"], &[bystander], &[]);
     field.run(&words)?.succeeds(&["0 skipped, 0 failed"])
 }
 
-fn has_entries(folder: &std::path::Path) -> bool {
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
-}
-
 fn report(field: &Field) -> Result<()> {
-    let bystander = field.cases.bystander()?;
-    field.run(&field.bench(Length::Short, &["warm"], &[bystander], &[]))?.succeeds(&[])?;
+    field.run(&field.small()?)?.succeeds(&[])?;
     let folder = field.layout.report();
     std::fs::remove_dir_all(&folder)?;
     let mut started = field.start(&["report"])?;

@@ -6,13 +6,14 @@
 )]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 use super::field::{Field, GRACE};
+use super::mounts;
 use super::processes::{Family, Process};
 
 impl Field {
@@ -45,15 +46,12 @@ impl Field {
         let temporary = fs::read_dir(self.temporary()).into_iter().flatten().flatten();
         left.extend(temporary.map(|entry| entry.path().display().to_string()));
         cgroups(Path::new("/sys/fs/cgroup"), &mut left);
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let covered = self.covered();
-        left.extend(mounts.lines().filter_map(|line| {
-            let place = line.split(' ').nth(4)?;
-            let is_inside = covered
-                .iter()
-                .any(|folder| Path::new(place).starts_with(folder) && Path::new(place) != folder);
-            is_inside.then(|| format!("mount {place}"))
-        }));
+        let is_inside = |place: &PathBuf| {
+            covered.iter().any(|folder| place.starts_with(folder) && place != folder)
+        };
+        let mounts = mounts::places().into_iter().filter(is_inside);
+        left.extend(mounts.map(|place| format!("mount {}", place.display())));
         // Where there is no such program, no container is expected either.
         let containers = Command::new("docker")
             .args(["ps", "--all", "--quiet", "--filter", "label=lumos.run"])

@@ -28,9 +28,7 @@ pub fn all(cases: &Cases) -> Vec<Fault> {
         Fault::new("two runs at once", two_at_once),
         Fault::new("a report in the middle of a run", report_meanwhile),
         Fault::new("an artifact is built again in the middle of a run", rebuild),
-        Fault::new("the command is killed while it builds", |field| {
-            kill_build(field, Role::Command)
-        }),
+        Fault::new("the command is killed while it builds", kill_build),
         Fault::new("a compiler is killed", kill_compiler),
         Fault::new("the clock has stepped back: the last run lies in the future", future),
         Fault::new("there is no network", no_network),
@@ -65,40 +63,36 @@ pub fn all(cases: &Cases) -> Vec<Fault> {
     faults
 }
 
-fn long(field: &Field) -> Result<(Started, &str)> {
+fn long(field: &Field) -> Result<Started> {
     let bystander = field.cases.bystander()?;
     let mut started =
         field.start(&field.bench(Length::Long("200"), &["warm"], &[bystander], &[]))?;
     started.until("the case has begun", |_| field.is_under_way(bystander, Suite::Warm))?;
-    Ok((started, bystander))
-}
-
-fn small(field: &Field) -> Result<Vec<&str>> {
-    Ok(field.bench(Length::Short, &["warm"], &[field.cases.bystander()?], &[]))
+    Ok(started)
 }
 
 /// Runs the small run's command after something was done to it.
 fn altered(field: &Field, alter: impl FnOnce(&mut Command)) -> Result<super::field::Ended> {
-    let mut command = field.command(&small(field)?)?;
+    let mut command = field.command(&field.small()?)?;
     alter(&mut command);
     field.start_as(command)?.wait_usually()
 }
 
 fn two_at_once(field: &Field) -> Result<()> {
-    let (first, _) = long(field)?;
-    let second = field.run(&small(field)?)?;
+    let first = long(field)?;
+    let second = field.run(&field.small()?)?;
     first.wait_usually()?.succeeds(&["0 failed"])?;
     second.succeeds(&["another measurement is under way", "0 failed"])
 }
 
 fn report_meanwhile(field: &Field) -> Result<()> {
-    let (run, _) = long(field)?;
+    let run = long(field)?;
     field.run(&["report"])?.says(&[])?;
     run.wait_usually()?.succeeds(&["0 failed"])
 }
 
 fn rebuild(field: &Field) -> Result<()> {
-    let (run, _) = long(field)?;
+    let run = long(field)?;
     // What is measured was loaded by then, and workers of later cases find what they expect.
     fs::remove_file(built(field, ArtifactKind::Wasm)?)?;
     let engine = field.cases.engine.as_str();
@@ -120,9 +114,9 @@ fn building(field: &Field) -> Result<Started> {
     Ok(started)
 }
 
-fn kill_build(field: &Field, role: Role) -> Result<()> {
+fn kill_build(field: &Field) -> Result<()> {
     let mut started = building(field)?;
-    started.signal(role, libc::SIGKILL)?;
+    started.signal(Role::Command, libc::SIGKILL)?;
     started.wait_usually()?.says(&[])
 }
 
@@ -135,7 +129,7 @@ fn kill_compiler(field: &Field) -> Result<()> {
 }
 
 fn future(field: &Field) -> Result<()> {
-    field.run(&small(field)?)?.succeeds(&[])?;
+    field.run(&field.small()?)?.succeeds(&[])?;
     let last = field.newest_run()?;
     let name = last.file_name().context("a run has a name")?.to_string_lossy().into_owned();
     let later = name.replacen("20", "29", 1);
@@ -143,7 +137,7 @@ fn future(field: &Field) -> Result<()> {
     let text = fs::read_to_string(&records)?.replace(&name, &later);
     fs::write(&records, text)?;
     fs::rename(&last, field.layout.runs().join(&later))?;
-    field.run(&small(field)?)?.succeeds(&["0 failed"])?;
+    field.run(&field.small()?)?.succeeds(&["0 failed"])?;
     let newest = field.newest_run()?;
     ensure!(!newest.ends_with(&later), "the run of the future is taken for the newest");
     let shown = newest.file_name().context("a run has a name")?.to_string_lossy().into_owned();
@@ -151,9 +145,7 @@ fn future(field: &Field) -> Result<()> {
 }
 
 fn no_network(field: &Field) -> Result<()> {
-    let all = field.cases.all();
-    let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    let mut command = field.command(&field.bench(Length::Short, &["warm", "call"], &all, &[]))?;
+    let mut command = field.command(&field.all())?;
     // SAFETY: one system call, between fork and exec.
     unsafe {
         command.pre_exec(|| match libc::unshare(libc::CLONE_NEWNET) {
@@ -185,7 +177,7 @@ fn no_git(field: &Field) -> Result<()> {
 }
 
 fn unread(field: &Field) -> Result<()> {
-    let mut command = field.command(&small(field)?)?;
+    let mut command = field.command(&field.small()?)?;
     let errors = field.temporary().join("errors");
     let mut child = command.stdout(Stdio::piped()).stderr(fs::File::create(&errors)?).spawn()?;
     drop(child.stdout.take());
@@ -215,13 +207,8 @@ fn hangup(field: &Field) -> Result<()> {
 }
 
 fn mask(field: &Field) -> Result<()> {
-    let unpacked = field.layout.lumos().join("rootfs");
-    if unpacked.exists() {
-        fs::remove_dir_all(unpacked)?;
-    }
-    let all = field.cases.all();
-    let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    let mut command = field.command(&field.bench(Length::Short, &["warm", "call"], &all, &[]))?;
+    field.forget_images()?;
+    let mut command = field.command(&field.all())?;
     // SAFETY: one system call, between fork and exec.
     unsafe {
         command.pre_exec(|| {
@@ -236,7 +223,7 @@ fn leftovers(field: &Field) -> Result<()> {
     // No process has such an id.
     let folder = field.temporary().join("lumos-4294967295-left");
     fs::create_dir(&folder)?;
-    field.run(&small(field)?)?.succeeds(&["0 failed"])?;
+    field.run(&field.small()?)?.succeeds(&["0 failed"])?;
     ensure!(!folder.exists(), "it is still there");
     Ok(())
 }
@@ -245,7 +232,7 @@ fn lock(field: &Field) -> Result<()> {
     let path = field.layout.lumos().join("measuring.lock");
     fs::write(&path, [0xff; 4096])?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-    field.run(&small(field)?)?.succeeds(&["0 failed"])
+    field.run(&field.small()?)?.succeeds(&["0 failed"])
 }
 
 fn module(field: &Field, bytes: &[u8]) -> Result<()> {

@@ -77,10 +77,14 @@ fn check(outcome: libc::c_int) -> Result<()> {
 
 /// Unmounts everything below a folder, the innermost first.
 pub fn unmount_below(folder: &Path) {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let places = mounts.lines().rev().filter_map(|line| line.split(' ').nth(4));
-    for place in places.map(Path::new).filter(|place| place.starts_with(folder)) {
+    for place in places().iter().rev().filter(|place| place.starts_with(folder)) {
         // Whatever is left shows when the folder is removed.
         let _ = unmount(place);
     }
+}
+
+/// Where something is mounted, the latest last.
+pub fn places() -> Vec<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounts.lines().filter_map(|line| line.split(' ').nth(4).map(PathBuf::from)).collect()
 }

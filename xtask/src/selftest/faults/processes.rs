@@ -138,7 +138,8 @@ impl Family {
         all
     }
 
-    /// A worker that runs now in no container; those of cold starts live for less than a look at all processes takes.
+    /// A worker that runs now in no container; those of cold starts live for less than a look at
+    /// all processes takes.
     pub fn worker(&self) -> Option<Process> {
         const LOOKS: usize = 2000;
         let measuring = self.with(Role::Measuring);
